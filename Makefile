@@ -1,0 +1,57 @@
+# Every target works from a fresh clone: the environment is made on first use and
+# again only when the lock or the project's metadata changes.
+PYTHON ?= python3
+VENV := .venv
+READY := $(VENV)/.ready
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet
+# DVC starts each stage as `python -m …`: it must find this environment's Python.
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.PHONY: help repro test lint format tensorboard lock clean
+
+help:
+	@echo "make repro        rebuild everything: data, model, report"
+	@echo "make test         run the test suite"
+	@echo "make lint         formatting, lint and type checks"
+	@echo "make format       format the code and mend what the linter can"
+	@echo "make tensorboard  open TensorBoard on this workspace's logs"
+	@echo "make lock         resolve pyproject.toml into requirements.lock anew"
+	@echo "make clean        remove the environment and everything the pipeline made"
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(f"bluelight: Python 3.11 or newer is needed, $(PYTHON) is {sys.version.split()[0]}; name another with: make PYTHON=python3.12 …")'
+	$(PYTHON) -m venv --clear $(VENV)
+# One dependency exists only as source; it is built with the locked setuptools, so that goes first.
+	@sed -n '/^setuptools==/,/# via/p' requirements.lock > $(VENV)/build.lock
+	$(PIP) --require-hashes --requirement $(VENV)/build.lock
+	$(PIP) --require-hashes --no-build-isolation --requirement requirements.lock
+	$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+repro: $(READY)
+	@dvc repro
+
+test: $(READY)
+	@python -m pytest
+
+lint: $(READY)
+	@ruff format --check .
+	@ruff check .
+	@mypy
+
+format: $(READY)
+	@ruff format .
+	@ruff check --fix .
+
+tensorboard: $(READY)
+	@tensorboard --logdir logs
+
+# `uv` resolves for every platform at once; it is needed only here, never to install.
+lock:
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header --group dev pyproject.toml --output-file requirements.lock
+
+clean:
+	rm -rf $(VENV) .dvc/cache .dvc/tmp .resume data/raw data/split data/packed models/vehicle-classifier \
+		reports logs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find pipeline tests -name __pycache__ -type d -prune -exec rm -rf {} +
