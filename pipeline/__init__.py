@@ -1,0 +1,1 @@
+"""Bluelight: a reproducible image-classification pipeline built on DVC and Lightning."""

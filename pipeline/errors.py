@@ -1,0 +1,33 @@
+"""The one family of errors that a user can cause and mend.
+
+Every message says what is wrong, where, and what to do. The command line prints it without a
+traceback and exits with 1; any other exception is a defect of Bluelight and keeps its traceback.
+"""
+
+
+class BluelightError(Exception):
+    """Something that the user can put right; the message says how."""
+
+
+class ParamsError(BluelightError):
+    """`params.yaml` is missing, malformed, or has a value that makes no sense."""
+
+
+class SourceError(BluelightError):
+    """The data source named by `fetch.source` cannot be read as a labelled set of images."""
+
+
+class ImageError(BluelightError):
+    """An image file cannot be used."""
+
+
+class SplitError(BluelightError):
+    """The images cannot be divided as `split` asks."""
+
+
+class TrainingError(BluelightError):
+    """Training cannot go on with these data and params."""
+
+
+class ArtifactError(BluelightError):
+    """A model artifact is missing, damaged, or was made for something else."""

@@ -1,0 +1,326 @@
+"""Every tunable of the pipeline, typed and validated: the shape of `params.yaml`.
+
+The models hold no defaults and change no value, so `params.yaml` alone says what a run does, and
+what DVC compares between commits is what the code reads. Stages therefore need not depend on this
+module: a test proves that it passes values through unchanged.
+"""
+
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from pipeline import paths
+from pipeline.errors import ParamsError
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Text = Annotated[str, Field(min_length=1)]
+Monitored = Literal["val_loss", "val_accuracy", "train_loss", "train_accuracy"]
+Mode = Literal["min", "max"]
+
+NATURAL_MODE: dict[str, str] = {
+    name: "min" if name.endswith("loss") else "max" for name in get_args(Monitored)
+}
+
+
+class Section(BaseModel):
+    """A mapping of `params.yaml`: strict, unchangeable, without unknown keys."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+
+class FetchParams(Section):
+    """Where the images come from and how their labels are laid out."""
+
+    source: Text
+    layout: Literal["auto", "csv", "folders"]
+    image_column: Text
+    label_column: Text
+    class_names: dict[str, Text]
+
+
+class SyntheticParams(Section):
+    """The embedded generator of vehicle photos."""
+
+    seed: Seed
+    images: Annotated[int, Field(ge=20, le=1_000_000)]
+    size: Annotated[int, Field(ge=32, le=1024)]
+    emergency_fraction: Fraction
+    exact_copies: Annotated[int, Field(ge=0)]
+    near_copies: Annotated[int, Field(ge=0)]
+    label_conflicts: Annotated[int, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def copies_leave_originals(self) -> Self:
+        """Copies must leave more originals than copies, and conflicts are some of the copies."""
+        if 2 * (self.exact_copies + self.near_copies) > self.images:
+            raise ValueError(
+                f"exact_copies + near_copies is {self.exact_copies + self.near_copies}, "
+                f"more than half of the {self.images} images; plant fewer"
+            )
+        if self.label_conflicts > self.exact_copies:
+            raise ValueError(
+                f"label_conflicts is {self.label_conflicts}, but only exact_copies "
+                f"({self.exact_copies}) can conflict"
+            )
+        return self
+
+
+class SplitParams(Section):
+    """How the images are divided, and what counts as a copy."""
+
+    seed: Seed
+    train: Fraction
+    validation: Fraction
+    test: Fraction
+    near_duplicate_distance: Annotated[int, Field(ge=0, le=16)]
+    conflicting_labels: Literal["drop", "keep", "error"]
+
+    @model_validator(mode="after")
+    def shares_add_up(self) -> Self:
+        """The three shares are of one whole."""
+        total = self.train + self.validation + self.test
+        if abs(total - 1) > 1e-9:
+            raise ValueError(f"train + validation + test is {total:g}; the shares must add up to 1")
+        return self
+
+
+class PackParams(Section):
+    """The arrays that training reads."""
+
+    size: Annotated[int, Field(ge=8, le=512)]
+
+
+class RotationParams(Section):
+    """Rotation about the centre."""
+
+    probability: Probability
+    degrees: Annotated[float, Field(ge=0, le=180)]
+
+
+class ShiftParams(Section):
+    """Translation in both directions."""
+
+    probability: Probability
+    fraction: Annotated[float, Field(ge=0, le=0.5)]
+
+
+class FlipParams(Section):
+    """Mirroring."""
+
+    probability: Probability
+
+
+class NoiseParams(Section):
+    """Additive Gaussian noise."""
+
+    probability: Probability
+    deviation: Annotated[float, Field(ge=0, le=1)]
+
+
+class BlurParams(Section):
+    """Gaussian blur."""
+
+    probability: Probability
+    kernel: Annotated[int, Field(ge=3, le=31)]
+
+    @model_validator(mode="after")
+    def kernel_has_a_centre(self) -> Self:
+        """A blur kernel is centred on a pixel."""
+        if self.kernel % 2 == 0:
+            raise ValueError(f"kernel is {self.kernel}; it must be odd, like {self.kernel + 1}")
+        return self
+
+
+class AugmentParams(Section):
+    """The random changes made to training images; a probability of 0 switches one off."""
+
+    rotation: RotationParams
+    shift: ShiftParams
+    horizontal_flip: FlipParams
+    vertical_flip: FlipParams
+    noise: NoiseParams
+    blur: BlurParams
+
+
+class ModelParams(Section):
+    """The multilayer perceptron."""
+
+    hidden: Annotated[list[Annotated[int, Field(ge=1, le=65_536)]], Field(max_length=16)]
+    activation: Literal["relu", "gelu", "tanh", "sigmoid"]
+    batch_norm: bool
+    dropout: Annotated[float, Field(ge=0, lt=1)] | list[Annotated[float, Field(ge=0, lt=1)]]
+
+    @model_validator(mode="after")
+    def one_dropout_per_layer(self) -> Self:
+        """A list of dropouts has an entry for each hidden layer."""
+        if isinstance(self.dropout, list) and len(self.dropout) != len(self.hidden):
+            raise ValueError(
+                f"dropout lists {len(self.dropout)} numbers for {len(self.hidden)} hidden layers; "
+                "give one per layer, or a single number for all"
+            )
+        return self
+
+
+class TrainParams(Section):
+    """The optimisation."""
+
+    seed: Seed
+    epochs: Annotated[int, Field(ge=1, le=100_000)]
+    batch_size: Annotated[int, Field(ge=1, le=65_536)]
+    learning_rate: Annotated[float, Field(gt=0, le=10)]
+    weight_decay: Annotated[float, Field(ge=0, le=10)]
+    schedule: Literal["constant", "cosine"]
+    workers: Annotated[int, Field(ge=0, le=64)]
+    accelerator: Literal["cpu", "gpu", "auto"]
+    threads: Annotated[int, Field(ge=1, le=256)]
+
+
+class Monitor(Section):
+    """A callback that watches one metric."""
+
+    enabled: bool
+    monitor: Monitored
+    mode: Mode
+
+    @model_validator(mode="after")
+    def mode_suits_monitor(self) -> Self:
+        """Losses are minimised, accuracies maximised."""
+        natural = NATURAL_MODE[self.monitor]
+        if self.mode != natural:
+            raise ValueError(
+                f"mode is {self.mode}, but {self.monitor} is better when "
+                f"{'lower' if natural == 'min' else 'higher'}: set mode to {natural}"
+            )
+        return self
+
+
+class EarlyStoppingParams(Monitor):
+    """Lightning's EarlyStopping."""
+
+    min_delta: Annotated[float, Field(ge=0)]
+    patience: Annotated[int, Field(ge=1)]
+
+
+class CheckpointParams(Monitor):
+    """Lightning's ModelCheckpoint."""
+
+
+class EvaluateParams(Section):
+    """What is reported on the test split."""
+
+    positive: Text
+    bootstrap: Annotated[int, Field(ge=100, le=1_000_000)]
+    confidence: Annotated[float, Field(gt=0.5, lt=1)]
+
+
+class Params(Section):
+    """The whole of `params.yaml`."""
+
+    fetch: FetchParams
+    synthetic: SyntheticParams
+    split: SplitParams
+    pack: PackParams
+    augment: AugmentParams
+    model: ModelParams
+    train: TrainParams
+    early_stopping: EarlyStoppingParams
+    checkpoint: CheckpointParams
+    evaluate: EvaluateParams
+
+    @model_validator(mode="after")
+    def batch_norm_needs_company(self) -> Self:
+        """Batch statistics of a single image are its own values: nothing would be learnt."""
+        if self.model.batch_norm and self.train.batch_size == 1:
+            raise ValueError(
+                "train.batch_size is 1 while model.batch_norm is true; batch normalisation needs "
+                "batches of 2 or more: raise the one or switch off the other"
+            )
+        return self
+
+
+def load_params(path: Path = paths.PARAMS) -> Params:
+    """Read and validate `params.yaml`.
+
+    Args:
+        path: The file; YAML 1.2, read by the parser that DVC uses, so both see the same values.
+
+    Returns:
+        The validated tree.
+
+    Raises:
+        ParamsError: The file is missing or not YAML, or a key or value is wrong; the message
+            lists every fault found.
+    """
+    try:
+        content = YAML(typ="safe").load(path)
+    except FileNotFoundError:
+        raise ParamsError(
+            f"{path} not found; run this from the root of the project, or restore the file with "
+            f"`git checkout {path}`"
+        ) from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{path} is not valid YAML: {_one_line(error)}") from None
+    if not isinstance(content, dict):
+        raise ParamsError(f"{path} must hold a mapping of sections such as `train:`")
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        faults = [_explain(fault) for fault in error.errors()]
+        raise ParamsError("\n".join(f"{path}: {fault}" for fault in _unique(faults))) from None
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _unique(lines: list[str]) -> list[str]:
+    return list(dict.fromkeys(lines))
+
+
+def _explain(fault: ErrorDetails) -> str:
+    """One line for one fault: the key, the value, and what is allowed."""
+    where = _dotted(fault["loc"])
+    match fault["type"]:
+        case "extra_forbidden":
+            return f"unknown key `{where}`{_suggest(fault['loc'])}"
+        case "missing":
+            return f"`{where}` is missing; every parameter is set in the file"
+        case "value_error":
+            prefix = f"`{where}`: " if where else ""
+            return prefix + fault["msg"].removeprefix("Value error, ")
+        case _:
+            message = fault["msg"].replace("Input should", "it must", 1)
+            return f"`{where}` is {fault['input']!r}; {message}"
+
+
+def _dotted(location: tuple[int | str, ...]) -> str:
+    """`('model', 'hidden', 0)` as `model.hidden[0]`, less the tags of unions."""
+    path = ""
+    for part in location:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        elif part.isidentifier() and part not in {"float", "int"}:
+            path += f".{part}"
+    return path.removeprefix(".")
+
+
+def _suggest(location: tuple[int | str, ...]) -> str:
+    known = _known_keys(location[:-1])
+    close = get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
+    if close:
+        return f"; did you mean `{close[0]}`?"
+    return f"; known here: {', '.join(known)}"
+
+
+def _known_keys(section: tuple[int | str, ...]) -> list[str]:
+    model: Any = Params
+    for part in section:
+        model = model.model_fields[str(part)].annotation
+    return list(model.model_fields)

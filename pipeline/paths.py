@@ -1,0 +1,37 @@
+"""Where each stage reads and writes, relative to the root of the project.
+
+`dvc.yaml` declares the same places; a test holds the two against each other.
+"""
+
+from pathlib import Path
+
+PARAMS = Path("params.yaml")
+
+RAW = Path("data/raw")
+RAW_IMAGES = RAW / "images"
+RAW_LABELS = RAW / "labels.csv"
+RAW_MANIFEST = RAW / "manifest.json"
+
+SPLIT = Path("data/split")
+SPLIT_CSV = SPLIT / "split.csv"
+SPLIT_AUDIT = SPLIT / "audit.json"
+SPLIT_CONTACT_SHEET = SPLIT / "contact_sheet.png"
+
+PACKED = Path("data/packed")
+
+MODEL = Path("models/vehicle-classifier")
+
+TRAIN_REPORT = Path("reports/train")
+TRAIN_METRICS = TRAIN_REPORT / "metrics.json"
+TRAIN_HISTORY = TRAIN_REPORT / "history.csv"
+TRAIN_PREVIEW = TRAIN_REPORT / "augmentation.png"
+TRAIN_LOGS = Path("logs/train")
+
+TEST_REPORT = Path("reports/test")
+TEST_METRICS = TEST_REPORT / "metrics.json"
+TEST_PREDICTIONS = TEST_REPORT / "predictions.csv"
+TEST_ROC = TEST_REPORT / "roc.json"
+TEST_MISTAKES = TEST_REPORT / "mistakes.png"
+
+REPORT_HTML = Path("reports/index.html")
+REPORT_MARKDOWN = Path("reports/report.md")
