@@ -1,0 +1,53 @@
+"""The report: one self-contained page, and the same in short as Markdown."""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+
+@dataclass(frozen=True)
+class Content:
+    """Everything that the report shows.
+
+    Attributes:
+        model: `model.json` of the artifact.
+        train: Metrics of the training run.
+        test: Metrics on the test split.
+        audit: The audit of the split.
+        figures: PNG bytes by name: loss, accuracy, confusion, roc, mistakes, augmentation,
+            contact_sheet.
+    """
+
+    model: Mapping[str, Any]
+    train: Mapping[str, Any]
+    test: Mapping[str, Any]
+    audit: Mapping[str, Any]
+    figures: Mapping[str, bytes]
+
+
+def render(template: str, content: Content) -> str:
+    """Fill a template of this package.
+
+    Args:
+        template: `report.html.j2` or `report.md.j2`.
+        content: What to fill in.
+    """
+    environment = Environment(
+        loader=PackageLoader("pipeline.evaluation", "templates"),
+        autoescape=template.endswith(".html.j2"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["percent"] = lambda share: f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
+    environment.filters["data_uri"] = _data_uri
+    level = f"{content.test['confidence']:.0%}".replace("%", "\N{NO-BREAK SPACE}%")
+    return environment.get_template(template).render(vars(content), level=level)
+
+
+def _data_uri(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")

@@ -1,0 +1,1 @@
+"""From a model artifact to predictions."""

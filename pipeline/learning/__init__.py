@@ -1,0 +1,1 @@
+"""Augmentation, data module, network and training."""

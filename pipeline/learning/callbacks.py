@@ -1,0 +1,118 @@
+"""What Lightning's own callbacks lack: a history as data, and one progress bar for the run."""
+
+import math
+import sys
+from dataclasses import asdict, dataclass
+
+import pytorch_lightning as pl
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+CURVES = {
+    "Overfitting: the gap between the curves": {
+        "loss": ["Multiline", ["train_loss", "val_loss"]],
+        "accuracy": ["Multiline", ["train_accuracy", "val_accuracy"]],
+    }
+}
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """The figures of one epoch; losses are mean cross-entropies in nats."""
+
+    epoch: int
+    train_loss: float
+    val_loss: float
+    train_accuracy: float
+    val_accuracy: float
+    learning_rate: float
+
+
+class History(pl.Callback):
+    """Collects the figures of every epoch and sends them to TensorBoard.
+
+    Attributes:
+        epochs: One entry per finished epoch.
+    """
+
+    def __init__(self) -> None:
+        self.epochs: list[Epoch] = []
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Keep the epoch that has just ended."""
+        del pl_module
+        logged = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        row = Epoch(
+            epoch=trainer.current_epoch,
+            train_loss=logged["train_loss"],
+            val_loss=logged["val_loss"],
+            train_accuracy=logged["train_accuracy"],
+            val_accuracy=logged["val_accuracy"],
+            learning_rate=float(trainer.optimizers[0].param_groups[0]["lr"]),
+        )
+        self.epochs.append(row)
+        write_scalars(trainer, row)
+
+
+def write_scalars(trainer: pl.Trainer, row: Epoch) -> None:
+    """One point per figure, over epochs; Lightning's own would be over steps."""
+    if not isinstance(trainer.logger, pl.loggers.TensorBoardLogger):
+        return
+    writer = trainer.logger.experiment
+    if row.epoch == 0:
+        writer.add_custom_scalars(CURVES)
+    figures = asdict(row)
+    epoch = figures.pop("epoch")
+    for name, value in figures.items():
+        writer.add_scalar(name, value, epoch)
+
+
+class EpochProgress(pl.Callback):
+    """One bar over all epochs, and only where somebody watches."""
+
+    def __init__(self) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[figures]}"),
+            TimeRemainingColumn(),
+            console=Console(file=sys.stderr),
+            disable=not sys.stderr.isatty(),
+        )
+        self._task = TaskID(0)
+        self._best = -math.inf
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Show the bar."""
+        del pl_module
+        self._task = self._progress.add_task("epoch", total=trainer.max_epochs, figures="")
+        self._progress.start()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Advance by an epoch."""
+        del pl_module
+        loss = float(trainer.callback_metrics["val_loss"])
+        accuracy = float(trainer.callback_metrics["val_accuracy"])
+        self._best = max(self._best, accuracy)
+        figures = f"val loss {loss:.3f}  accuracy {accuracy:.3f}  best {self._best:.3f}"
+        self._progress.update(self._task, advance=1, figures=figures)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Leave the finished bar on the terminal."""
+        del trainer, pl_module
+        self._progress.stop()
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Give the terminal back."""
+        del trainer, pl_module, exception
+        self._progress.stop()

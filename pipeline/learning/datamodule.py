@@ -1,0 +1,163 @@
+"""From packed arrays to batches: the LightningDataModule."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler, SequentialSampler
+
+from pipeline.dataset.packed import PackedSplit, load_packed
+from pipeline.learning.augmentation import Augmentation
+from pipeline.params import AugmentParams
+from pipeline.randomness import Purpose, generator
+
+Batch = tuple[Tensor, Tensor]
+Place = tuple[int, int]
+
+
+class EpochSampler(Sampler[Place]):
+    """A new order of all images for each epoch, as (epoch, index).
+
+    The epoch travels with the index because persistent workers keep the dataset as it was when
+    they started. One image is left out, another each epoch, where the last batch would hold it
+    alone: batch normalisation has no statistics of a single image.
+
+    Args:
+        images: How many there are.
+        batch_size: Images in a batch.
+        seed: The run's seed.
+    """
+
+    def __init__(self, images: int, batch_size: int, seed: int) -> None:
+        self._images = images
+        self._length = images - 1 if images > 1 and images % batch_size == 1 else images
+        self._seed = seed
+        self._epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch; Lightning calls this before each."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[Place]:
+        order = generator(self._seed, Purpose.ORDER, self._epoch).permutation(self._images)
+        return iter([(self._epoch, int(index)) for index in order[: self._length]])
+
+
+class TrainingSet(Dataset[Batch]):
+    """Augmented training images, a batch at a time."""
+
+    def __init__(self, packed: PackedSplit, augmentation: Augmentation) -> None:
+        self._packed = packed
+        self._augmentation = augmentation
+
+    def __getitems__(self, places: Sequence[Place]) -> Batch:
+        """Images uint8 [N, H, W, 3] and labels int64 [N] of the places (epoch, index)."""
+        images = [self._augmentation(self._packed.images[i], epoch, i) for epoch, i in places]
+        return _batch(np.stack(images), self._packed.labels[[i for _, i in places]])
+
+
+class EvaluationSet(Dataset[Batch]):
+    """Images as they are, a batch at a time."""
+
+    def __init__(self, packed: PackedSplit) -> None:
+        self._packed = packed
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        """Images uint8 [N, H, W, 3] and labels int64 [N] of the rows."""
+        return _batch(self._packed.images[list(indices)], self._packed.labels[list(indices)])
+
+
+class VehicleData(pl.LightningDataModule):
+    """Training batches, augmented, and validation batches, as they are.
+
+    Args:
+        train: Folder of the packed training split.
+        validation: Folder of the packed validation split.
+        augment: The random changes to training images.
+        seed: Drives order and augmentation.
+        batch_size: Images in a batch.
+        workers: Processes that prepare batches; 0 prepares them in this one. Batches do not
+            depend on it.
+
+    Raises:
+        BluelightError: A split is missing or damaged.
+    """
+
+    def __init__(
+        self,
+        train: Path,
+        validation: Path,
+        augment: AugmentParams,
+        *,
+        seed: int,
+        batch_size: int,
+        workers: int,
+    ) -> None:
+        super().__init__()
+        self.train = load_packed(train)
+        self.validation = load_packed(validation)
+        self.augmentation = Augmentation(augment, seed)
+        self._seed = seed
+        self._batch_size = batch_size
+        self._workers = workers
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Batches of uint8 [N, H, W, 3] and int64 [N], in the epoch's order."""
+        sampler = EpochSampler(len(self.train.labels), self._batch_size, self._seed)
+        return self._loader(TrainingSet(self.train, self.augmentation), sampler, self._workers)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Batches of uint8 [N, H, W, 3] and int64 [N], in the order of the file."""
+        sampler = SequentialSampler(range(len(self.validation.labels)))
+        return self._loader(EvaluationSet(self.validation), sampler, workers=0)
+
+    def _loader(
+        self, dataset: Dataset[Batch], sampler: Sampler[Any], workers: int
+    ) -> DataLoader[Batch]:
+        return DataLoader(
+            dataset,
+            batch_sampler=BatchSampler(sampler, self._batch_size, drop_last=False),
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            collate_fn=_as_it_is,
+            # Without its own, the loader would draw from the global generator.
+            generator=torch.Generator().manual_seed(self._seed),
+        )
+
+
+def channel_statistics(images: npt.NDArray[np.uint8]) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each colour channel.
+
+    Computed from integer counts of the 256 values, so exact, and in bounded memory.
+
+    Args:
+        images: uint8 [N, H, W, 3].
+
+    Returns:
+        Means and deviations in 0…1; a deviation of 0 is given as 1, since nothing need be scaled.
+    """
+    counts = np.zeros((3, 256), dtype=np.int64)
+    for image in images:
+        for channel in range(3):
+            counts[channel] += np.bincount(image[..., channel].ravel(), minlength=256)
+    values = np.arange(256) / 255
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    means = shares @ values
+    deviations = np.sqrt(shares @ values**2 - means**2)
+    return means.tolist(), np.where(deviations > 1e-6, deviations, 1.0).tolist()
+
+
+def _batch(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64]) -> Batch:
+    return torch.from_numpy(images), torch.from_numpy(labels)
+
+
+def _as_it_is(batch: Any) -> Any:  # noqa: ANN401 - the loader's own type
+    return batch

@@ -1,0 +1,14 @@
+"""fetch: bring the images home, checked, with one normalised table of labels."""
+
+from pipeline import paths
+from pipeline.dataset.sources import fetch
+from pipeline.files import read_json
+from pipeline.params import Params
+
+
+def run(params: Params) -> None:
+    """Write `data/raw` from the source named in params."""
+    fetch(params.fetch, params.synthetic, paths.RAW)
+    manifest = read_json(paths.RAW_MANIFEST)
+    counts = ", ".join(f"{count:,} {name}" for name, count in manifest["counts"].items())
+    print(f"fetch: {manifest['images']:,} images from {manifest['source']}: {counts}")

@@ -1,0 +1,35 @@
+"""split: find copies, divide the images without leaks, and account for it."""
+
+from typing import Any
+
+from pipeline import paths
+from pipeline.dataset.audit import audit
+from pipeline.dataset.contact_sheet import contact_sheet
+from pipeline.dataset.duplicates import find_copies
+from pipeline.dataset.labels import USED_SPLITS, read_labels, write_assignment
+from pipeline.dataset.splitting import divide
+from pipeline.files import atomic_directory, read_json, write_json
+from pipeline.params import Params
+
+
+def run(params: Params) -> None:
+    """Write `data/split`: the assignment, the audit and a contact sheet."""
+    images = read_labels(paths.RAW_LABELS)
+    classes = read_json(paths.RAW_MANIFEST)["classes"]
+    files = [paths.RAW_IMAGES / image.image for image in images]
+    copies = find_copies(files, params.split.near_duplicate_distance)
+    division = divide(images, copies.sha256, copies.groups.tolist(), params.split)
+    account = audit(division, copies.sha256, classes, params.split)
+    sheet = contact_sheet(paths.RAW_IMAGES, division.rows, classes, account["groups"])
+    with atomic_directory(paths.SPLIT) as folder:
+        write_assignment(folder / paths.SPLIT_CSV.name, division.rows)
+        write_json(folder / paths.SPLIT_AUDIT.name, account)
+        sheet.save(folder / paths.SPLIT_CONTACT_SHEET.name)
+    _summarise(account)
+
+
+def _summarise(account: dict[str, Any]) -> None:
+    counts = {split: sum(classes.values()) for split, classes in account["counts"].items()}
+    sizes = ", ".join(f"{counts[split]:,} {split}" for split in USED_SPLITS)
+    copies = sum(len(group["images"]) for group in account["groups"]) - counts["dropped"]
+    print(f"split: {sizes}; {copies:,} copies kept together, {counts['dropped']:,} dropped")

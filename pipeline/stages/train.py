@@ -1,0 +1,132 @@
+"""Stage `train`: packed training and validation images → model, history, TensorBoard logs."""
+
+import hashlib
+import shutil
+from dataclasses import astuple, fields
+from importlib.metadata import version
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from pytorch_lightning.loggers import TensorBoardLogger
+
+from pipeline import paths
+from pipeline.artifact import Description, write_artifact
+from pipeline.files import atomic_file, write_csv, write_json
+from pipeline.learning.callbacks import Epoch
+from pipeline.learning.datamodule import VehicleData
+from pipeline.learning.events import make_reproducible
+from pipeline.learning.fit import Fit, build, fit
+from pipeline.learning.preview import augmentation_preview
+from pipeline.params import Params
+
+TRAIN = paths.PACKED / "train"
+VALIDATION = paths.PACKED / "validation"
+
+
+def run(params: Params) -> None:
+    """Train the network; write the model artifact, the history and TensorBoard's logs."""
+    data = VehicleData(
+        TRAIN,
+        VALIDATION,
+        params.augment,
+        seed=params.train.seed,
+        batch_size=params.train.batch_size,
+        workers=params.train.workers,
+    )
+    network = build(params.model, data, params.train.seed)
+    preview = augmentation_preview(data, params.train.seed)
+    logger = _logger(preview)
+    result = fit(network, data, params.train, params.early_stopping, params.checkpoint, logger)
+    make_reproducible(paths.TRAIN_LOGS)
+    metrics = _metrics(result)
+    _write_reports(result, metrics, preview)
+    write_artifact(paths.MODEL, _weights(result), _describe(params, data, result))
+    _summarise(params, result)
+
+
+def _logger(preview: npt.NDArray[np.uint8]) -> TensorBoardLogger:
+    shutil.rmtree(paths.TRAIN_LOGS, ignore_errors=True)
+    logger = TensorBoardLogger(
+        paths.TRAIN_LOGS.parent, name=paths.TRAIN_LOGS.name, version="", default_hp_metric=False
+    )
+    logger.experiment.add_image("augmentation", preview, 0, dataformats="HWC")
+    return logger
+
+
+def _metrics(result: Fit) -> dict[str, float]:
+    """The figures of the weights that are kept."""
+    used = result.used_epoch
+    return {
+        "epochs_run": len(result.epochs),
+        "used_epoch": used.epoch,
+        "train_loss": round(used.train_loss, 6),
+        "val_loss": round(used.val_loss, 6),
+        "train_accuracy": round(used.train_accuracy, 6),
+        "val_accuracy": round(used.val_accuracy, 6),
+        "overfitting_gap": round(used.val_loss - used.train_loss, 6),
+    }
+
+
+def _write_reports(result: Fit, metrics: dict[str, float], preview: npt.NDArray[np.uint8]) -> None:
+    write_json(paths.TRAIN_METRICS, metrics)
+    columns = [field.name for field in fields(Epoch)]
+    write_csv(paths.TRAIN_HISTORY, columns, map(astuple, result.epochs))
+    enlarged = cv2.resize(preview, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
+    _, png = cv2.imencode(".png", cv2.cvtColor(enlarged, cv2.COLOR_RGB2BGR))
+    with atomic_file(paths.TRAIN_PREVIEW) as partial:
+        partial.write_bytes(png.tobytes())
+
+
+def _weights(result: Fit) -> dict[str, npt.NDArray[np.generic]]:
+    return {name: tensor.numpy() for name, tensor in result.network.state_dict().items()}
+
+
+def _describe(params: Params, data: VehicleData, result: Fit) -> Description:
+    network = result.network
+    return Description(
+        name=paths.MODEL.name,
+        version=version("bluelight"),
+        classes=list(data.train.classes),
+        size=network.size,
+        mean=network.mean.tolist(),
+        deviation=network.deviation.tolist(),
+        architecture=params.model.model_dump(),
+        training={
+            "augment": params.augment.model_dump(),
+            "train": params.train.model_dump(),
+            "early_stopping": params.early_stopping.model_dump(),
+            "checkpoint": params.checkpoint.model_dump(),
+        },
+        data={
+            "images": {
+                "training": len(data.train.labels),
+                "validation": len(data.validation.labels),
+            },
+            "content_hash": _content_hash(TRAIN, VALIDATION),
+        },
+        metrics={
+            "loss": round(result.used_epoch.val_loss, 6),
+            "accuracy": round(result.used_epoch.val_accuracy, 6),
+        },
+    )
+
+
+def _content_hash(*folders: Path) -> str:
+    """SHA-256 over the packed files, in the order of their names."""
+    digest = hashlib.sha256()
+    for folder in folders:
+        for path in sorted(folder.iterdir()):
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _summarise(params: Params, result: Fit) -> None:
+    used, run = result.used_epoch, len(result.epochs)
+    ended = "stopped early" if run < params.train.epochs else "ran to the end"
+    print(
+        f"train: {run} epochs ({ended}), weights of epoch {used.epoch}: "
+        f"validation accuracy {used.val_accuracy:.3f}, loss {used.val_loss:.3f}"
+    )

@@ -1,0 +1,71 @@
+"""Small data that training and evaluation can run on in a second."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.params import Params, load_params
+from tests.imports import ROOT
+
+CLASSES = ["other", "emergency"]
+SIZE = 8
+
+Pack = Callable[..., Path]
+
+
+@pytest.fixture
+def params() -> Params:
+    """The project's own params, with a network and a run that take no time."""
+    whole = load_params(ROOT / "params.yaml")
+    quick = {"epochs": 3, "batch_size": 16, "workers": 0, "threads": 1}
+    return whole.model_copy(
+        update={
+            "model": whole.model.model_copy(update={"hidden": [16, 8]}),
+            "train": whole.train.model_copy(update=quick),
+        }
+    )
+
+
+@pytest.fixture
+def pack(tmp_path: Path) -> Pack:
+    """Write a packed split whose classes differ in brightness, under noise."""
+
+    def write(name: str, images: int, seed: int = 0) -> Path:
+        draw = np.random.default_rng(seed + images)
+        labels = np.arange(images, dtype=np.int64) % 2
+        pixels = draw.normal(110 + 30 * labels[:, None, None, None], 60, (images, SIZE, SIZE, 3))
+        folder = tmp_path / "data" / "packed" / name
+        folder.mkdir(parents=True)
+        np.save(folder / "images.npy", pixels.clip(0, 255).astype(np.uint8))
+        np.save(folder / "labels.npy", labels)
+        names = [f"{index:04}.png" for index in range(images)]
+        meta = {"classes": CLASSES, "names": names, "size": SIZE}
+        (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
+        return folder
+
+    return write
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to run a stage in."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def environment() -> dict[str, str]:
+    """The environment for a subprocess: this interpreter's programs first, git left alone."""
+    own = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    return own | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_AUTHOR_NAME": "test",
+        "GIT_AUTHOR_EMAIL": "test@example.com",
+        "GIT_COMMITTER_NAME": "test",
+        "GIT_COMMITTER_EMAIL": "test@example.com",
+    }

@@ -1,0 +1,106 @@
+"""`dvc.yaml` tells the truth: each stage lists what it reads, no more and no fewer."""
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from pipeline import paths
+from pipeline.params import Params
+from tests.imports import PACKAGE, ROOT, closure, is_empty, modules
+
+STAGES: dict[str, Any] = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
+
+# They cannot change a result. `params.py` passes values through (test_params.py), and the values
+# are tracked; a place in `paths.py` is tracked as an output or dependency (below); the others hold
+# messages, and the call of the stage.
+WITHOUT_RESULTS = {"params.py", "paths.py", "errors.py", "stages/__main__.py"}
+
+
+def code_deps(stage: str) -> set[str]:
+    return {dep for dep in STAGES[stage]["deps"] if dep.startswith("pipeline/")}
+
+
+def needed_code(stage: str) -> set[str]:
+    found = {
+        path.relative_to(ROOT).as_posix()
+        for path in closure(PACKAGE / "stages" / f"{stage}.py")
+        if path.relative_to(PACKAGE).as_posix() not in WITHOUT_RESULTS and not is_empty(path)
+    }
+    if "pipeline/evaluation/page.py" in found:
+        found.add("pipeline/evaluation/templates")
+    return found
+
+
+def outputs(stage: str) -> set[str]:
+    listed = [*STAGES[stage].get("outs", []), *STAGES[stage].get("metrics", [])]
+    return {next(iter(out)) if isinstance(out, dict) else out for out in listed}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_code_is_listed_exactly(stage: str) -> None:
+    needed = sorted(needed_code(stage))
+    assert sorted(code_deps(stage)) == needed, "deps should be:\n      - " + "\n      - ".join(
+        needed
+    )
+
+
+def test_every_stage_has_its_module() -> None:
+    stems = {path.stem for path in (PACKAGE / "stages").glob("*.py")} - {"__init__", "__main__"}
+    assert stems == set(STAGES)
+    assert all(STAGES[name]["cmd"] == f"python -m pipeline.stages {name}" for name in STAGES)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_params_are_listed_exactly(stage: str) -> None:
+    tree = ast.parse((PACKAGE / "stages" / f"{stage}.py").read_text(encoding="utf-8"))
+    read = {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "params"
+        and node.attr in Params.model_fields
+    }
+    assert set(STAGES[stage].get("params", [])) == read
+
+
+def test_every_parameter_is_read_by_some_code() -> None:
+    attributes = {
+        node.attr
+        for path in modules()
+        if path.name != "params.py"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute)
+    }
+    leaves = set(_leaf_names(Params))
+    # The architecture goes to the network as keyword arguments.
+    assert leaves - attributes - {"hidden", "activation", "batch_norm", "dropout"} == set()
+
+
+def test_data_dependencies_are_outputs_of_other_stages() -> None:
+    made = {out for stage in STAGES for out in outputs(stage)}
+    for stage in STAGES:
+        for dep in set(STAGES[stage]["deps"]) - code_deps(stage):
+            assert any(_contains(out, dep) or _contains(dep, out) for out in made), (stage, dep)
+
+
+def test_every_place_is_tracked() -> None:
+    made = {out for stage in STAGES for out in outputs(stage)}
+    places = {value.as_posix() for value in vars(paths).values() if isinstance(value, Path)}
+    for place in places - {"params.yaml"}:
+        assert any(_contains(out, place) or _contains(place, out) for out in made), place
+
+
+def _contains(outer: str, inner: str) -> bool:
+    return Path(inner).is_relative_to(outer)
+
+
+def _leaf_names(section: Any) -> list[str]:  # noqa: ANN401
+    names: list[str] = []
+    for name, field in section.model_fields.items():
+        nested = hasattr(field.annotation, "model_fields")
+        names += _leaf_names(field.annotation) if nested else [name]
+    return names

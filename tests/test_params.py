@@ -1,0 +1,91 @@
+"""`params.yaml` is passed through unchanged, and every fault in it is named with its remedy."""
+
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from pipeline.errors import ParamsError
+from pipeline.params import Params, load_params
+from tests.imports import ROOT
+
+TEXT = (ROOT / "params.yaml").read_text(encoding="utf-8")
+
+
+def changed(tmp_path: Path, old: str, new: str) -> Path:
+    assert old in TEXT
+    path = tmp_path / "params.yaml"
+    path.write_text(TEXT.replace(old, new, 1), encoding="utf-8")
+    return path
+
+
+def test_values_pass_through_unchanged() -> None:
+    path = ROOT / "params.yaml"
+    assert load_params(path).model_dump() == YAML(typ="safe").load(path)
+
+
+def test_no_parameter_has_a_default() -> None:
+    def sections(model: type) -> list[type]:
+        nested = [f.annotation for f in model.model_fields.values()]  # type: ignore[attr-defined]
+        inner = [s for s in nested if hasattr(s, "model_fields")]
+        return [model, *(deeper for s in inner for deeper in sections(s))]
+
+    for section in sections(Params):
+        for name, field in section.model_fields.items():  # type: ignore[attr-defined]
+            assert field.is_required(), f"{section.__name__}.{name}"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("epochs: 60", "epoch: 60", "unknown key `train.epoch`; did you mean `epochs`?"),
+        ("epochs: 60", "epochs: 0", "`train.epochs` is 0; it must be greater than or equal to 1"),
+        ("epochs: 60", "epochs: sixty", "`train.epochs` is 'sixty'; it must be a valid integer"),
+        ("epochs: 60", "epochs: 6.5", "`train.epochs` is 6.5"),
+        ("  epochs: 60", "  # none", "`train.epochs` is missing"),
+        ("size: 32", "size: yes", "`pack.size` is 'yes'"),
+        ("activation: relu", "activation: rely", "`model.activation` is 'rely'; it must be 'relu'"),
+        ("hidden: [512, 128]", "hidden: [512, -1]", "`model.hidden[1]` is -1"),
+        ("dropout: 0.5", "dropout: 1.0", "`model.dropout` is 1.0; it must be less than 1"),
+        ("dropout: 0.5", "dropout: [0.5]", "dropout lists 1 numbers for 2 hidden layers"),
+        ("batch_size: 64", "batch_size: 1", "train.batch_size is 1 while model.batch_norm is true"),
+        ("monitor: val_loss\n  mode: min", "monitor: val_loss\n  mode: max", "set mode to min"),
+        ("monitor: val_accuracy", "monitor: val_acc", "`checkpoint.monitor` is 'val_acc'"),
+        ("train: 0.7 ", "train: 0.8 ", "`split`: train + validation + test is 1.1"),
+        ("kernel: 3 ", "kernel: 4 ", "it must be odd, like 5"),
+        ("near_copies: 12", "near_copies: 2000", "more than half of the 2352 images"),
+        ("label_conflicts: 2 ", "label_conflicts: 200 ", "only exact_copies (134) can conflict"),
+        ("  source: synthetic", "  source: ''", "`fetch.source` is ''"),
+        ("fetch:\n", "fetch: [\n", "is not valid YAML"),
+    ],
+)
+def test_faults_are_named(tmp_path: Path, old: str, new: str, message: str) -> None:
+    path = changed(tmp_path, old, new)
+    with pytest.raises(ParamsError) as caught:
+        load_params(path)
+    assert message in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_all_faults_are_named_at_once(tmp_path: Path) -> None:
+    path = changed(tmp_path, "epochs: 60\n  batch_size: 64", "epochs: 0\n  batch_size: 0")
+    with pytest.raises(ParamsError) as caught:
+        load_params(path)
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match="not found; run this from the root"):
+        load_params(tmp_path / "params.yaml")
+
+
+def test_a_file_without_sections_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("- fetch\n", encoding="utf-8")
+    with pytest.raises(ParamsError, match="must hold a mapping"):
+        load_params(path)
+
+
+def test_a_dropout_per_layer_is_accepted(tmp_path: Path) -> None:
+    params = load_params(changed(tmp_path, "dropout: 0.5", "dropout: [0.5, 0.2]"))
+    assert params.model.dropout == [0.5, 0.2]
