@@ -1,0 +1,215 @@
+"""Where things are: the pinhole view of a scene and the curved surfaces of a vehicle's hull.
+
+Space is in metres: x points to the vehicle's front, y to its left, z up; the origin is on the
+ground below the vehicle's middle. Pictures are in pixels, x to the right and y down.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Point = tuple[float, float]
+
+NEAREST = 0.4  # metres: what is nearer to the lens is pushed back to here
+
+
+@dataclass(frozen=True)
+class View:
+    """A pinhole camera.
+
+    Attributes:
+        position: The lens in space, float64 [3].
+        axes: Its right, down and forward directions as rows, float64 [3, 3].
+        focal: Focal length in pixels.
+        centre: The picture's point on the optical axis, pixels.
+    """
+
+    position: Floats
+    axes: Floats
+    focal: float
+    centre: Point
+
+    def project(self, points: Floats) -> Floats:
+        """Points of space [N, 3] as pixels [N, 2]."""
+        matrix, offset = self._lens
+        seen = points @ matrix
+        seen += offset
+        return np.asarray(seen[:, :2] / np.maximum(seen[:, 2:], NEAREST))
+
+    @cached_property
+    def _lens(self) -> tuple[Floats, Floats]:
+        """From space to (column * depth, row * depth, depth): a matrix [3, 3] and an offset [3]."""
+        lens = np.array(
+            [[self.focal, 0, self.centre[0]], [0, self.focal, self.centre[1]], [0, 0, 1]]
+        )
+        matrix = (lens @ self.axes).T
+        return matrix, -self.position @ matrix
+
+    def depth(self, point: Floats) -> float:
+        """Distance of a point of space [3] along the optical axis, metres."""
+        return float(self.axes[2] @ (point - self.position))
+
+    def pixels_per_metre(self, point: Floats) -> float:
+        """The scale of the picture at a point of space [3]."""
+        return self.focal / max(self.depth(point), NEAREST)
+
+    @property
+    def ground(self) -> Floats:
+        """The homography [3, 3] from the ground's (x, y, 1) to pixels."""
+        matrix, offset = self._lens
+        return np.vstack([matrix[:2], offset]).T
+
+    def placed(self, offset: Floats, heading: float, stretch: Floats) -> "View":
+        """This view in the frame of something stretched, turned by `heading` and moved by `offset`.
+
+        Args:
+            offset: Where its origin is in this frame, metres [3].
+            heading: The direction of its x axis, radians.
+            stretch: How it is scaled along its own axes [3].
+        """
+        cos, sin = np.cos(heading), np.sin(heading)
+        turn = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
+        position = (turn.T @ (self.position - offset)) / stretch
+        return View(position, self.axes @ turn * stretch, self.focal, self.centre)
+
+    def horizon(self) -> float:
+        """The picture row of the horizon at the middle column, pixels."""
+        ahead = self.axes[2] * (1.0, 1.0, 0.0)
+        return float(self.project((self.position + ahead * 1e4)[None])[0, 1])
+
+
+def look_at(position: Floats, target: Floats, roll: float) -> Floats:
+    """The axes of a lens at `position` that looks at `target`, turned by `roll` radians."""
+    forward = (target - position) / np.linalg.norm(target - position)
+    x, y, z = forward.tolist()
+    level = float(np.hypot(x, y))
+    right = np.array([y / level, -x / level, 0.0])
+    down = np.array([x * z / level, y * z / level, -level])
+    turn = np.array([[np.cos(roll), np.sin(roll)], [-np.sin(roll), np.cos(roll)]])
+    return np.vstack([turn @ np.vstack([right, down]), forward])
+
+
+@dataclass(frozen=True)
+class Hull:
+    """A body of sheet metal: a side contour, drawn out to a width.
+
+    Positions along the contour are given by `t`: t = 3.5 is midway between its points 3 and 4.
+
+    Attributes:
+        contour: (x, z) from the rear bottom over the roof to the front bottom, metres.
+        width: Over all, metres.
+        rear: The stretch of the contour that is the rear face, (t, t).
+        front: The stretch that is the front face, (t, t).
+        zone: The heights (low, high) that a livery's 0 and 1 stand for, metres.
+        glass: Stretches of the contour that are windscreens.
+        windows: Outlines of the side windows, (x, z).
+        seams: Positions x of the gaps between doors.
+        belt: Height above which the sides lean inwards, metres.
+        lean: Share of the half width lost at the roof.
+        corner: Length over which the plan narrows at both ends, metres.
+        bevel: Radius of the contour's corners, metres.
+        paint: Which colour it has: the livery's ("body"), the load's ("box") or a frame's ("dark").
+        bed: A stretch of the contour that is an open loading area, if any.
+        ends: Whether the front face has lamps, grille and plate, and the rear face lamps and plate.
+    """
+
+    contour: tuple[Point, ...]
+    width: float
+    rear: Point
+    front: Point
+    zone: Point
+    glass: tuple[Point, ...] = ()
+    windows: tuple[tuple[Point, ...], ...] = ()
+    seams: tuple[float, ...] = ()
+    belt: float = 9.0
+    lean: float = 0.0
+    corner: float = 0.0
+    bevel: float = 0.14
+    paint: str = "body"
+    bed: Point | None = None
+    ends: tuple[bool, bool] = (True, True)
+
+    @cached_property
+    def curve(self) -> tuple[Floats, Floats]:
+        """The contour with rounded corners: positions t [N] and points (x, z) [N, 2]."""
+        points = np.asarray(self.contour, dtype=np.float64)
+        steps, places = [0.0], [points[0]]
+        for i in range(1, len(points) - 1):
+            arc_t, arc = _rounded(points[i - 1 : i + 2], self.bevel)
+            steps.extend(arc_t + i)
+            places.extend(arc)
+        return np.array([*steps, len(points) - 1.0]), np.vstack([*places, points[-1]])
+
+    @cached_property
+    def strips(self) -> tuple[Floats, Floats]:
+        """The middles [N - 1, 3] of the curve's pieces, and their normals, in space."""
+        points = self.curve[1]
+        middles, along = (points[:-1] + points[1:]) / 2, np.diff(points, axis=0)
+        normals = np.column_stack([-along[:, 1], np.zeros(len(along)), along[:, 0]])
+        normals /= np.linalg.norm(normals, axis=1, keepdims=True) + 1e-9
+        return np.column_stack([middles[:, 0], np.zeros(len(along)), middles[:, 1]]), normals
+
+    @cached_property
+    def span(self) -> Point:
+        """The rearmost and foremost x, metres."""
+        x = self.curve[1][:, 0]
+        return float(x.min()), float(x.max())
+
+    @cached_property
+    def height(self) -> float:
+        """The highest z, metres."""
+        return float(self.curve[1][:, 1].max())
+
+    def half_width(self, x: Floats, z: Floats) -> Floats:
+        """Half the width at places (x, z) of the side, metres."""
+        rise = np.clip((z - self.belt) / max(self.height - self.belt, 0.1), 0, 1)
+        half = self.width / 2 * (1 - self.lean * rise)
+        if not self.corner:
+            return half
+        middle, reach = sum(self.span) / 2, (self.span[1] - self.span[0]) / 2
+        edge = np.clip((np.abs(x - middle) - reach + self.corner) / self.corner, 0, 1)
+        return np.asarray(half * (1 - 0.16 * edge**2))
+
+    def side(self, places: Floats, sign: float) -> Floats:
+        """Places (x, z) [N, 2] on the left (sign 1) or right (-1) side, as points of space."""
+        x, z = places[:, 0], places[:, 1]
+        return np.column_stack([x, sign * self.half_width(x, z), z])
+
+    def over(self, places: Floats) -> Floats:
+        """Places (t, f) [N, 2] along the contour and across it (f from -1 to 1, left), in space."""
+        steps, curve = self.curve
+        x = np.interp(places[:, 0], steps, curve[:, 0])
+        z = np.interp(places[:, 0], steps, curve[:, 1])
+        return np.column_stack([x, places[:, 1] * self.half_width(x, z), z])
+
+    def extent(self, z: float) -> Point:
+        """Where the side begins and ends at height z, metres, to a centimetre of height."""
+        return self._extents[min(max(int(z * 100), 0), len(self._extents) - 1)]
+
+    @cached_property
+    def _extents(self) -> list[Point]:
+        return [self._extent(z / 100) for z in range(int(self.height * 100) + 1)]
+
+    def _extent(self, z: float) -> Point:
+        points = self.curve[1]
+        start, end = points[:-1], points[1:]
+        low, high = np.minimum(start[:, 1], end[:, 1]), np.maximum(start[:, 1], end[:, 1])
+        crossed = (low <= z) & (z <= high) & (high > low)
+        if not crossed.any():
+            return self.span
+        part = (z - start[crossed, 1]) / (end[crossed, 1] - start[crossed, 1])
+        x = start[crossed, 0] + part * (end[crossed, 0] - start[crossed, 0])
+        return float(x.min()), float(x.max())
+
+
+def _rounded(corner: Floats, radius: float) -> tuple[Floats, Floats]:
+    """A corner given by three points [3, 2] as an arc: steps about its position t, and points."""
+    before, tip, after = corner
+    cut = [min(radius / max(float(np.linalg.norm(p - tip)), 1e-6), 0.45) for p in (before, after)]
+    first, last = tip + (before - tip) * cut[0], tip + (after - tip) * cut[1]
+    u = np.linspace(0, 1, 4)[:, None]
+    arc = (1 - u) ** 2 * first + 2 * u * (1 - u) * tip + u**2 * last
+    return np.linspace(-cut[0], cut[1], 4), arc

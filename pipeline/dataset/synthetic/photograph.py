@@ -1,0 +1,110 @@
+"""One photograph: a vehicle in a place, seen by a camera. A pure function of seed and index."""
+
+import cv2
+import numpy as np
+
+from pipeline.dataset.synthetic.camera import QUALITIES, choose_view, encode, expose
+from pipeline.dataset.synthetic.canvas import Picture
+from pipeline.dataset.synthetic.foreground import paint_foreground, paint_people
+from pipeline.dataset.synthetic.geometry import Floats, View
+from pipeline.dataset.synthetic.liveries import LIVERIES
+from pipeline.dataset.synthetic.scenery import (
+    Setting,
+    choose_setting,
+    paint_scene,
+    point_behind,
+)
+from pipeline.dataset.synthetic.textures import assets
+from pipeline.dataset.synthetic.vehicles import (
+    Light,
+    bounds,
+    draw_vehicle,
+    dress,
+    paint_vehicle,
+    shadow,
+)
+from pipeline.randomness import Purpose, generator
+
+BYSTANDERS = ("sedan", "hatchback", "estate", "suv", "pickup", "van", "coupe", "minibus")
+
+
+def photograph(seed: int, index: int, label: int, size: int) -> bytes:
+    """Take one photo.
+
+    Args:
+        seed: The dataset's seed.
+        index: The photo's number; place, view and light depend on it and the vehicle's size.
+        label: 1 for an emergency vehicle, 0 for another.
+        size: Pixels a side.
+
+    Returns:
+        A JPEG file.
+    """
+    rng = generator(seed, Purpose.SYNTHETIC, 0, index)
+    stock = assets(seed, size)
+    vehicle = draw_vehicle(rng, label)
+    low, high = bounds(vehicle)
+    view = choose_view(rng, low, high, size)
+    yaw = float(np.arctan2(view.position[1], view.position[0]))
+    setting = choose_setting(rng, yaw)
+    light = _choose_light(rng, setting)
+    picture = np.zeros((size, size, 3), np.uint8)
+    paint_scene(picture, view, setting, stock, rng)
+    _paint_bystanders(picture, view, setting, light, high, rng)
+    _shade(picture, shadow(size, view, vehicle, light), 0.72)
+    glows = paint_vehicle(picture, view, vehicle, light, rng)
+    paint_foreground(picture, view, high[:2], stock, rng)
+    photo = expose(picture, view, setting, glows, stock, rng)
+    return encode(photo, int(rng.integers(*QUALITIES)))
+
+
+def _choose_light(rng: np.random.Generator, setting: Setting) -> Light:
+    bearing, rise = rng.uniform(0, 2 * np.pi), rng.uniform(0.35, 1.2)
+    sun = np.array([np.cos(bearing) * np.cos(rise), np.sin(bearing) * np.cos(rise), np.sin(rise)])
+    direct = float(rng.uniform(*setting.scene.direct))
+    return Light(sun, 0.92 - 0.45 * direct, direct)
+
+
+def _paint_bystanders(
+    picture: Picture,
+    view: View,
+    setting: Setting,
+    light: Light,
+    high: Floats,
+    rng: np.random.Generator,
+) -> None:
+    """Other vehicles and people behind, the farthest first."""
+    count = min(int(rng.poisson(setting.scene.parked)), 2)
+    near = float(np.hypot(*high[:2])) * 0.6 + 1.4
+    places = [
+        point_behind(setting, near + rng.uniform(0, 5), rng.uniform(-1, 1) * (3.5 + near))
+        for _ in range(count)
+    ]
+    for place in sorted(places, key=lambda place: -view.depth(place)):
+        if view.depth(place) > 5:
+            _park(picture, view, place, setting.heading, light, rng)
+    if rng.random() < 0.14:
+        feet = [point_behind(setting, near + 0.5, rng.uniform(-5, 5)) for _ in range(2)]
+        paint_people(picture, view, np.array(feet), rng)
+
+
+def _park(
+    picture: Picture,
+    view: View,
+    place: Floats,
+    heading: float,
+    light: Light,
+    rng: np.random.Generator,
+) -> None:
+    name = BYSTANDERS[int(rng.integers(len(BYSTANDERS)))]
+    vehicle = dress(rng, name, LIVERIES["plain"])
+    turned = heading + int(rng.integers(4)) * np.pi / 2
+    seen = view.placed(place, turned, np.ones(3))
+    _shade(picture, shadow(len(picture), seen, vehicle, light), 0.6)
+    paint_vehicle(picture, seen, vehicle, light, rng)
+
+
+def _shade(picture: Picture, mask: Picture, depth: float) -> None:
+    """Darken a picture in place where a mask is light."""
+    left = cv2.cvtColor(cv2.bitwise_not(cv2.convertScaleAbs(mask, alpha=depth)), cv2.COLOR_GRAY2RGB)
+    cv2.multiply(picture, left, dst=picture, scale=1 / 255)
