@@ -1,8 +1,11 @@
 """Batches: every image once an epoch, in an order that only the seed and the epoch decide."""
 
+from typing import cast
+
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import BatchSampler
 
 from pipeline.learning.datamodule import EpochSampler, VehicleData, channel_statistics
 from pipeline.params import Params
@@ -39,9 +42,7 @@ def test_no_batch_holds_a_single_image() -> None:
 
 def vehicle_data(pack: Pack, params: Params, workers: int) -> VehicleData:
     train, validation = pack("train", 40), pack("validation", 21)
-    return VehicleData(
-        train, validation, params.augment, seed=1, batch_size=16, workers=workers
-    )
+    return VehicleData(train, validation, params.augment, seed=1, batch_size=16, workers=workers)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -64,9 +65,10 @@ def test_workers_do_not_change_the_batches(pack: Pack, params: Params, workers: 
 
 def test_epochs_feed_different_pictures_of_the_same_images(pack: Pack, params: Params) -> None:
     loader = vehicle_data(pack, params, workers=0).train_dataloader()
-    sampler = loader.batch_sampler.sampler  # type: ignore[union-attr]
+    batches = loader.batch_sampler
+    assert isinstance(batches, BatchSampler)
     first = torch.cat([images for images, _ in loader])
-    sampler.set_epoch(1)  # type: ignore[attr-defined]
+    cast("EpochSampler", batches.sampler).set_epoch(1)
     second = torch.cat([images for images, _ in loader])
     assert first.shape == second.shape == (40, SIZE, SIZE, 3)
     assert not torch.equal(first.sort(dim=0).values, second.sort(dim=0).values)

@@ -31,7 +31,7 @@ def needed_code(stage: str) -> set[str]:
     }
     if "pipeline/evaluation/page.py" in found:
         found.add("pipeline/evaluation/templates")
-    return found
+    return _whole_folders(found)
 
 
 def outputs(stage: str) -> set[str]:
@@ -94,11 +94,20 @@ def test_every_place_is_tracked() -> None:
         assert any(_contains(out, place) or _contains(place, out) for out in made), place
 
 
+def _whole_folders(found: set[str]) -> set[str]:
+    """A room of which everything is needed is listed as the folder."""
+    for room in {path.parent for path in modules()} - {PACKAGE, PACKAGE / "stages"}:
+        inside = {p.relative_to(ROOT).as_posix() for p in room.rglob("*.py") if not is_empty(p)}
+        if inside and inside <= found:
+            found = (found - inside) | {room.relative_to(ROOT).as_posix()}
+    return found
+
+
 def _contains(outer: str, inner: str) -> bool:
     return Path(inner).is_relative_to(outer)
 
 
-def _leaf_names(section: Any) -> list[str]:  # noqa: ANN401
+def _leaf_names(section: Any) -> list[str]:
     names: list[str] = []
     for name, field in section.model_fields.items():
         nested = hasattr(field.annotation, "model_fields")

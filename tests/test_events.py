@@ -30,7 +30,8 @@ def test_other_content_other_bytes(tmp_path: Path) -> None:
 def test_tensorboard_reads_it(tmp_path: Path) -> None:
     log(tmp_path)
     events = EventAccumulator(str(tmp_path)).Reload()
-    assert [(e.step, e.value) for e in events.Scalars("val_loss")] == [(0, 1.0), (1, 0.5), (2, 0.25)]
+    points = [(event.step, event.value) for event in events.Scalars("val_loss")]
+    assert points == [(0, 1.0), (1, 0.5), (2, 0.25)]
 
 
 def test_one_file_is_left(tmp_path: Path) -> None:

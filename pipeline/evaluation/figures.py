@@ -119,4 +119,3 @@ def gallery(
             axes.imshow(image)
             axes.set_title(caption, fontsize=7.5, fontweight="normal", loc="center")
         return png(figure)
-

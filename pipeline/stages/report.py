@@ -5,14 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from rich.console import Console, Group
-from rich.panel import Panel
-from rich.table import Table
+from rich.console import Console
 
 from pipeline import paths
 from pipeline.artifact import DESCRIPTION
 from pipeline.evaluation.figures import confusion_matrix, learning_curve, roc_curve
 from pipeline.evaluation.page import Content, render
+from pipeline.evaluation.summary import summary
 from pipeline.files import atomic_write_text, read_json
 from pipeline.params import Params
 
@@ -25,7 +24,7 @@ def run(params: Params) -> None:
     content = _gather()
     atomic_write_text(paths.REPORT_HTML, render("report.html.j2", content))
     atomic_write_text(paths.REPORT_MARKDOWN, render("report.md.j2", content))
-    _print_summary(content)
+    Console().print(summary(content.test))
 
 
 def _gather() -> Content:
@@ -64,18 +63,3 @@ def _count(predictions: Columns, classes: list[str]) -> npt.NDArray[np.int64]:
     )
     np.add.at(counts, (true, predicted), 1)
     return counts
-
-
-def _print_summary(content: Content) -> None:
-    test, interval = content.test, content.test["interval"]
-    table = Table.grid(padding=(0, 2))
-    for name, metric in (("test accuracy", "accuracy"), ("test F1", "f1")):
-        low, high = interval[metric]["low"], interval[metric]["high"]
-        table.add_row(name, f"[bold]{test[metric]:.3f}[/]", f"{low:.3f} to {high:.3f}")
-    table.add_row("majority class", f"{test['majority_accuracy']:.3f}", "accuracy without looking")
-    after = Table.grid(padding=(0, 2))
-    after.add_row("report", f"[cyan]{paths.REPORT_HTML}[/]")
-    after.add_row("curves", "[cyan]make tensorboard[/]")
-    after.add_row("try", "[cyan]dvc exp run -S model.dropout=0.2[/]")
-    after.add_row("compare", "[cyan]dvc metrics diff[/]")
-    Console().print(Panel(Group(table, "", after), title="Bluelight", expand=False, padding=(1, 2)))

@@ -1,0 +1,5 @@
+"""`python -m pipeline` is `bluelight`."""
+
+from pipeline.cli import main
+
+main()
