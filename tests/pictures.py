@@ -4,7 +4,6 @@ import csv
 from collections.abc import Iterable, Mapping
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -23,8 +22,8 @@ SYNTHETIC = SyntheticParams(
 )
 
 
-def fetch_params(source: Path | str, **changes: Any) -> FetchParams:
-    values = {
+def fetch_params(source: Path | str, **changes: object) -> FetchParams:
+    values: dict[str, object] = {
         "source": str(source),
         "layout": "auto",
         "image_column": "image_names",
@@ -34,8 +33,8 @@ def fetch_params(source: Path | str, **changes: Any) -> FetchParams:
     return FetchParams.model_validate(values | changes)
 
 
-def split_params(**changes: Any) -> SplitParams:
-    values = {
+def split_params(**changes: object) -> SplitParams:
+    values: dict[str, object] = {
         "seed": 11,
         "train": 0.7,
         "validation": 0.15,
@@ -58,7 +57,7 @@ def picture(seed: int, side: int = 48) -> Pixels:
     return (coarse // 2 + fine // 2).astype(np.uint8)
 
 
-def encode(pixels: Pixels, form: str = "PNG", **options: Any) -> bytes:
+def encode(pixels: Pixels, form: str = "PNG", **options: object) -> bytes:
     buffer = BytesIO()
     Image.fromarray(pixels).save(buffer, form, **options)
     return buffer.getvalue()

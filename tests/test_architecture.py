@@ -1,0 +1,69 @@
+"""The house: rooms import only from rooms below, and a stage pays only for what it uses."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import environment
+from tests.imports import PACKAGE, ROOT, imported, modules
+
+# From the top; docs/architecture.md draws the same.
+ROOMS = [
+    "stages",
+    "__main__.py",
+    "cli.py",
+    "inference",
+    "evaluation",
+    "learning",
+    "artifact.py",
+    "dataset",
+    "files.py",
+    "randomness.py",
+    "params.py",
+    "paths.py",
+    "errors.py",
+    "__init__.py",
+]
+
+
+def room(module: Path) -> str:
+    return module.relative_to(PACKAGE).parts[0]
+
+
+@pytest.mark.parametrize("module", modules(), ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_imports_run_downward(module: Path) -> None:
+    own = ROOMS.index(room(module))
+    above = {room(path) for path in imported(module) if ROOMS.index(room(path)) < own}
+    assert not above
+
+
+def test_stages_do_not_import_each_other() -> None:
+    for module in (PACKAGE / "stages").glob("*.py"):
+        assert not {p for p in imported(module) if room(p) == "stages" and p.stem != "__init__"}
+
+
+@pytest.mark.parametrize(
+    ("module", "spared"),
+    [
+        ("pipeline.stages.fetch", {"torch", "pytorch_lightning", "albumentations", "matplotlib"}),
+        ("pipeline.stages.split", {"torch", "pytorch_lightning", "albumentations", "matplotlib"}),
+        ("pipeline.stages.pack", {"torch", "pytorch_lightning", "albumentations", "matplotlib"}),
+        ("pipeline.stages.evaluate", {"pytorch_lightning", "albumentations"}),
+        ("pipeline.stages.report", {"torch", "pytorch_lightning", "albumentations"}),
+        ("pipeline.inference.classify", {"pytorch_lightning", "albumentations", "sklearn"}),
+        ("pipeline.cli", {"torch", "pytorch_lightning", "albumentations", "matplotlib"}),
+    ],
+)
+def test_heavy_libraries_are_spared(module: str, spared: set[str]) -> None:
+    code = f"import sys, {module}; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment(),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert spared.isdisjoint(done.stdout.split())

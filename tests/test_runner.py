@@ -1,0 +1,72 @@
+"""A user's mistake is one clear line on stderr and exit status 1; a defect keeps its traceback."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline import cli
+from pipeline.stages import __main__ as runner
+from tests.conftest import environment
+from tests.imports import ROOT
+
+
+def run(*command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=cwd,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_misspelt_parameter_stops_a_stage(elsewhere: Path) -> None:
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8").replace("epochs:", "epoch:")
+    (elsewhere / "params.yaml").write_text(text, encoding="utf-8")
+    done = run("pipeline.stages", "fetch", cwd=elsewhere)
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "bluelight: fetch: params.yaml: `train.epochs` is missing; every parameter is set in the file",
+        "bluelight: fetch: params.yaml: unknown key `train.epoch`; did you mean `epochs`?",
+    ]
+    assert [path.name for path in elsewhere.iterdir()] == ["params.yaml"]
+
+
+def test_a_stage_without_its_input_says_what_makes_it(elsewhere: Path) -> None:
+    (elsewhere / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    done = run("pipeline.stages", "report", cwd=elsewhere)
+    assert done.returncode == 1
+    assert "not found; `dvc repro` makes it" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_says_how_to_go_on(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(_: object) -> None:
+        raise KeyboardInterrupt
+
+    (elsewhere / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    monkeypatch.setattr("pipeline.stages.fetch.run", interrupt)
+    assert runner.main("fetch") == 130
+    assert "interrupted; `dvc repro` starts it again" in capsys.readouterr().err
+
+
+def test_check_accepts_the_projects_params() -> None:
+    done = run("pipeline", "check", cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "params.yaml is valid\n"
+
+
+def test_the_command_names_a_mistake(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["bluelight", "check"])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == 1
+    assert capsys.readouterr().err.startswith("bluelight: params.yaml not found;")
+    assert list(elsewhere.iterdir()) == []
