@@ -33,5 +33,6 @@ TEST_PREDICTIONS = TEST_REPORT / "predictions.csv"
 TEST_ROC = TEST_REPORT / "roc.json"
 TEST_MISTAKES = TEST_REPORT / "mistakes.png"
 
+REPORT_OVERVIEW = Path("reports/overview.png")
 REPORT_HTML = Path("reports/index.html")
 REPORT_MARKDOWN = Path("reports/report.md")

@@ -1,4 +1,4 @@
-"""The main job: in a fresh clone `dvc repro` makes everything, and a second one has nothing to do."""
+"""The main job: in a fresh clone `dvc repro` makes everything, and a second has nothing to do."""
 
 import subprocess
 import sys
@@ -76,7 +76,8 @@ def test_everything_promised_is_there(clone: Path) -> None:
         "models/vehicle-classifier/model.safetensors",
         "models/vehicle-classifier/model.json",
         "models/vehicle-classifier/README.md",
-        "logs/train/events.out.tfevents.0",
+        "logs/train/training/events.out.tfevents.0",
+        "logs/train/validation/events.out.tfevents.0",
         "reports/train/augmentation.png",
         "reports/test/metrics.json",
         "reports/index.html",

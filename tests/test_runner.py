@@ -28,9 +28,10 @@ def test_a_misspelt_parameter_stops_a_stage(elsewhere: Path) -> None:
     (elsewhere / "params.yaml").write_text(text, encoding="utf-8")
     done = run("pipeline.stages", "fetch", cwd=elsewhere)
     assert done.returncode == 1
+    place = "bluelight: fetch: params.yaml:"
     assert done.stderr.splitlines() == [
-        "bluelight: fetch: params.yaml: `train.epochs` is missing; every parameter is set in the file",
-        "bluelight: fetch: params.yaml: unknown key `train.epoch`; did you mean `epochs`?",
+        f"{place} `train.epochs` is missing; every parameter is set in the file",
+        f"{place} unknown key `train.epoch`; did you mean `epochs`?",
     ]
     assert [path.name for path in elsewhere.iterdir()] == ["params.yaml"]
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from pytorch_lightning.loggers import TensorBoardLogger
 
 from pipeline.dataset.packed import load_packed
 from pipeline.errors import TrainingError
@@ -49,8 +48,7 @@ class Runs:
             workers=params.train.workers,
         )
         network = build(params.model, data, params.train.seed)
-        logger = TensorBoardLogger(self.logs, name="", version="")
-        return fit(network, data, params.train, params.early_stopping, params.checkpoint, logger)
+        return fit(network, data, params.train, params.early_stopping, params.checkpoint, self.logs)
 
 
 @pytest.fixture

@@ -1,15 +1,18 @@
 """Figures: every plot that the reports show, drawn in one style, as PNG bytes."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-TRAIN, VALIDATION, INK, FAINT = "#1f6feb", "#d1242f", "#24292f", "#8c959f"
+TRAIN, VALIDATION, RIGHT = "#1f6feb", "#d1242f", "#1a7f37"
+INK, FAINT = "#24292f", "#8c959f"
 STYLE: dict[Any, Any] = {
     "font.size": 10,
     "axes.edgecolor": FAINT,
@@ -27,10 +30,10 @@ STYLE: dict[Any, Any] = {
 DPI = 160
 
 
-def png(figure: Figure) -> bytes:
+def png(figure: Figure, dpi: int = DPI) -> bytes:
     """A figure as PNG bytes that depend on nothing but the figure."""
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return buffer.getvalue()
 
 
@@ -44,16 +47,45 @@ def learning_curve(history: Mapping[str, Sequence[float]], what: str, used: int)
     """
     with rc_context(STYLE):
         figure = Figure(figsize=(4.6, 3.4), layout="constrained")
-        axes = figure.subplots()
-        epochs, validation = history["epoch"], history[f"val_{what}"]
-        axes.plot(epochs, history[f"train_{what}"], color=TRAIN, label="training")
-        axes.plot(epochs, validation, color=VALIDATION, label="validation")
-        axes.axvline(used, color=FAINT, linestyle="--", linewidth=1)
-        axes.plot(used, validation[used], "o", color=VALIDATION)
-        axes.set(title=what.capitalize(), xlabel=f"epoch (weights kept: {used})")
-        axes.grid(visible=True, axis="y")
-        axes.legend(frameon=False)
+        _curve(figure.subplots(), history, what, used)
         return png(figure)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the model said of a photo.
+
+    Attributes:
+        photo: uint8 RGB [H, W, 3].
+        text: The predicted class and its probability.
+        right: Whether it is the true class.
+    """
+
+    photo: npt.NDArray[np.uint8]
+    text: str
+    right: bool
+
+
+def overview(answers: Sequence[Answer], history: Mapping[str, Sequence[float]], used: int) -> bytes:
+    """Photos with the model's answers beside the curves of its training.
+
+    Args:
+        answers: Twelve.
+        history: Columns of `history.csv`.
+        used: The epoch whose weights are kept.
+    """
+    with rc_context(STYLE):
+        figure = Figure(figsize=(11, 5), layout="constrained")
+        left, right = figure.subfigures(1, 2, width_ratios=[1.75, 1], squeeze=False)[0]
+        for axes, answer in zip(left.subplots(3, 4).flat, answers, strict=True):
+            colour = RIGHT if answer.right else VALIDATION
+            axes.imshow(answer.photo)
+            axes.set(xticks=[], yticks=[])
+            axes.set_title(answer.text, fontsize=9, color=colour, loc="center")
+            axes.spines[:].set(visible=True, color=colour, linewidth=3)
+        for axes, what in zip(right.subplots(2, 1), ("loss", "accuracy"), strict=True):
+            _curve(axes, history, what, used)
+        return png(figure, dpi=100)
 
 
 def confusion_matrix(counts: npt.NDArray[np.int64], classes: Sequence[str]) -> bytes:
@@ -119,3 +151,14 @@ def gallery(
             axes.imshow(image)
             axes.set_title(caption, fontsize=7.5, fontweight="normal", loc="center")
         return png(figure)
+
+
+def _curve(axes: Axes, history: Mapping[str, Sequence[float]], what: str, used: int) -> None:
+    epochs, validation = history["epoch"], history[f"val_{what}"]
+    axes.plot(epochs, history[f"train_{what}"], color=TRAIN, label="training")
+    axes.plot(epochs, validation, color=VALIDATION, label="validation")
+    axes.axvline(used, color=FAINT, linestyle="--", linewidth=1)
+    axes.plot(used, validation[used], "o", color=VALIDATION)
+    axes.set(title=what.capitalize(), xlabel=f"epoch (weights kept: {used})")
+    axes.grid(visible=True, axis="y")
+    axes.legend(frameon=False)

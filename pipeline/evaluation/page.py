@@ -1,7 +1,7 @@
 """The report: one self-contained page, and the same in short as Markdown."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +17,8 @@ class Content:
         train: Metrics of the training run.
         test: Metrics on the test split.
         audit: The audit of the split.
-        figures: PNG bytes by name: loss, accuracy, confusion, roc, mistakes, augmentation,
-            contact_sheet.
+        figures: PNG bytes by name: overview, loss, accuracy, confusion, roc, mistakes,
+            augmentation, contact_sheet.
     """
 
     model: Mapping[str, Any]
@@ -45,8 +45,18 @@ def render(template: str, content: Content) -> str:
     )
     environment.filters["percent"] = lambda share: f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
     environment.filters["data_uri"] = _data_uri
+    environment.filters["flat"] = _flat
     level = f"{content.test['confidence']:.0%}".replace("%", "\N{NO-BREAK SPACE}%")
     return environment.get_template(template).render(vars(content), level=level)
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The leaves of nested mappings, with dotted keys."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def _data_uri(png: bytes) -> str:

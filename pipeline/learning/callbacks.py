@@ -2,7 +2,8 @@
 
 import math
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytorch_lightning as pl
 from rich.console import Console
@@ -14,13 +15,7 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
-
-CURVES = {
-    "Overfitting: the gap between the curves": {
-        "loss": ["Multiline", ["train_loss", "val_loss"]],
-        "accuracy": ["Multiline", ["train_accuracy", "val_accuracy"]],
-    }
-}
+from torch.utils.tensorboard import SummaryWriter
 
 
 @dataclass(frozen=True)
@@ -38,12 +33,20 @@ class Epoch:
 class History(pl.Callback):
     """Collects the figures of every epoch and sends them to TensorBoard.
 
+    Training and validation are two runs there with the same tags, so that each chart shows both
+    curves, and the gap between them, in two colours.
+
+    Args:
+        logs: Folder of the TensorBoard runs `training` and `validation`.
+
     Attributes:
         epochs: One entry per finished epoch.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, logs: Path) -> None:
         self.epochs: list[Epoch] = []
+        self._training = SummaryWriter(logs / "training")
+        self._validation = SummaryWriter(logs / "validation")
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep the epoch that has just ended."""
@@ -58,20 +61,20 @@ class History(pl.Callback):
             learning_rate=float(trainer.optimizers[0].param_groups[0]["lr"]),
         )
         self.epochs.append(row)
-        write_scalars(trainer, row)
+        self._write(row)
 
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Close the event files."""
+        del trainer, pl_module, stage
+        self._training.close()
+        self._validation.close()
 
-def write_scalars(trainer: pl.Trainer, row: Epoch) -> None:
-    """One point per figure, over epochs; Lightning's own would be over steps."""
-    if not isinstance(trainer.logger, pl.loggers.TensorBoardLogger):
-        return
-    writer = trainer.logger.experiment
-    if row.epoch == 0:
-        writer.add_custom_scalars(CURVES)
-    figures = asdict(row)
-    epoch = figures.pop("epoch")
-    for name, value in figures.items():
-        writer.add_scalar(name, value, epoch)
+    def _write(self, row: Epoch) -> None:
+        self._training.add_scalar("loss", row.train_loss, row.epoch)
+        self._training.add_scalar("accuracy", row.train_accuracy, row.epoch)
+        self._training.add_scalar("learning_rate", row.learning_rate, row.epoch)
+        self._validation.add_scalar("loss", row.val_loss, row.epoch)
+        self._validation.add_scalar("accuracy", row.val_accuracy, row.epoch)
 
 
 class EpochProgress(pl.Callback):

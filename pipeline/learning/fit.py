@@ -9,7 +9,6 @@ from pathlib import Path
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
-from pytorch_lightning.loggers import TensorBoardLogger
 
 from pipeline.learning.callbacks import Epoch, EpochProgress, History
 from pipeline.learning.classifier import Classifier
@@ -50,7 +49,7 @@ def fit(
     train: TrainParams,
     early_stopping: EarlyStoppingParams,
     checkpoint: CheckpointParams,
-    logger: TensorBoardLogger,
+    logs: Path,
 ) -> Fit:
     """Train a network.
 
@@ -60,7 +59,7 @@ def fit(
         train: The optimisation.
         early_stopping: When to stop before the last epoch.
         checkpoint: Whether to go back to the best epoch's weights.
-        logger: Where TensorBoard's events go.
+        logs: Folder for TensorBoard's runs `training` and `validation`.
 
     Returns:
         The run. Without `checkpoint`, the weights are those of the last epoch run.
@@ -71,7 +70,7 @@ def fit(
     _quieten()
     torch.set_num_threads(train.threads)
     classifier = Classifier(network, len(data.train.classes), train)
-    history = History()
+    history = History(logs)
     with tempfile.TemporaryDirectory(prefix="bluelight-") as folder:
         best = _best_checkpoint(checkpoint, Path(folder))
         callbacks = [history, EpochProgress(), *_early_stopping(early_stopping), *best]
@@ -79,18 +78,16 @@ def fit(
             accelerator=train.accelerator,
             devices=1,
             max_epochs=train.epochs,
-            logger=logger,
+            logger=False,  # `History` logs, by epoch
             callbacks=callbacks,
             deterministic=True,
             enable_checkpointing=checkpoint.enabled,
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
-            log_every_n_steps=0,  # `History` logs, by epoch
         )
         trainer.fit(classifier, datamodule=data)
         used = _restore(classifier, best) if best else len(history.epochs) - 1
-    logger.finalize("success")
     return Fit(network.cpu().eval(), history.epochs, used)
 
 

@@ -9,11 +9,22 @@ from rich.console import Console
 
 from pipeline import paths
 from pipeline.artifact import DESCRIPTION
-from pipeline.evaluation.figures import confusion_matrix, learning_curve, roc_curve
+from pipeline.dataset.images import decode, resize
+from pipeline.evaluation.figures import (
+    Answer,
+    confusion_matrix,
+    learning_curve,
+    overview,
+    roc_curve,
+)
 from pipeline.evaluation.page import Content, render
 from pipeline.evaluation.summary import summary
-from pipeline.files import atomic_write_text, read_json
+from pipeline.files import atomic_file, atomic_write_text, read_json
 from pipeline.params import Params
+from pipeline.randomness import Purpose, generator
+
+SHOWN = 12  # photos in the overview
+PHOTO = 160  # pixels a side there
 
 Columns = dict[str, list[str]]
 
@@ -22,6 +33,8 @@ def run(params: Params) -> None:
     """Write the report and print the summary."""
     del params
     content = _gather()
+    with atomic_file(paths.REPORT_OVERVIEW) as partial:
+        partial.write_bytes(content.figures["overview"])
     atomic_write_text(paths.REPORT_HTML, render("report.html.j2", content))
     atomic_write_text(paths.REPORT_MARKDOWN, render("report.md.j2", content))
     Console().print(summary(content.test))
@@ -34,8 +47,10 @@ def _gather() -> Content:
         name: [float(x) for x in cells] for name, cells in _read(paths.TRAIN_HISTORY).items()
     }
     roc = read_json(paths.TEST_ROC)
-    counts = _count(_read(paths.TEST_PREDICTIONS), model["classes"])
+    predictions = _read(paths.TEST_PREDICTIONS)
+    counts = _count(predictions, model["classes"])
     figures = {
+        "overview": overview(_answers(predictions), history, train["used_epoch"]),
         "loss": learning_curve(history, "loss", train["used_epoch"]),
         "accuracy": learning_curve(history, "accuracy", train["used_epoch"]),
         "confusion": confusion_matrix(counts, model["classes"]),
@@ -54,6 +69,20 @@ def _read(path: Path) -> Columns:
     with path.open(encoding="utf-8", newline="") as file:
         header, *rows = csv.reader(file)
     return dict(zip(header, map(list, zip(*rows, strict=True)), strict=True))
+
+
+def _answers(predictions: Columns) -> list[Answer]:
+    """Test photos drawn at random, with what the model said of them."""
+    chosen = generator(0, Purpose.PREVIEW).permutation(len(predictions["image"]))[:SHOWN]
+    return [_answer(predictions, row) for row in chosen]
+
+
+def _answer(predictions: Columns, row: int) -> Answer:
+    name, predicted = predictions["image"][row], predictions["predicted"][row]
+    certainty = float(predictions[f"probability_{predicted}"][row])
+    photo = resize(decode((paths.RAW_IMAGES / name).read_bytes(), name), PHOTO)
+    right = predicted == predictions["label"][row]
+    return Answer(photo, f"{predicted} {certainty:.0%}", right)
 
 
 def _count(predictions: Columns, classes: list[str]) -> npt.NDArray[np.int64]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import numpy.typing as npt
-from pytorch_lightning.loggers import TensorBoardLogger
+from torch.utils.tensorboard import SummaryWriter
 
 from pipeline import paths
 from pipeline.artifact import Description, write_artifact
@@ -37,22 +37,22 @@ def run(params: Params) -> None:
     )
     network = build(params.model, data, params.train.seed)
     preview = augmentation_preview(data, params.train.seed)
-    logger = _logger(preview)
-    result = fit(network, data, params.train, params.early_stopping, params.checkpoint, logger)
-    make_reproducible(paths.TRAIN_LOGS)
+    shutil.rmtree(paths.TRAIN_LOGS, ignore_errors=True)
+    _log_preview(preview)
+    result = fit(
+        network, data, params.train, params.early_stopping, params.checkpoint, paths.TRAIN_LOGS
+    )
+    for folder in sorted(paths.TRAIN_LOGS.iterdir()):
+        make_reproducible(folder)
     metrics = _metrics(result)
     _write_reports(result, metrics, preview)
     write_artifact(paths.MODEL, _weights(result), _describe(params, data, result))
     _summarise(params, result)
 
 
-def _logger(preview: npt.NDArray[np.uint8]) -> TensorBoardLogger:
-    shutil.rmtree(paths.TRAIN_LOGS, ignore_errors=True)
-    logger = TensorBoardLogger(
-        paths.TRAIN_LOGS.parent, name=paths.TRAIN_LOGS.name, version="", default_hp_metric=False
-    )
-    logger.experiment.add_image("augmentation", preview, 0, dataformats="HWC")
-    return logger
+def _log_preview(preview: npt.NDArray[np.uint8]) -> None:
+    with SummaryWriter(paths.TRAIN_LOGS / "training") as writer:
+        writer.add_image("augmentation", preview, 0, dataformats="HWC")
 
 
 def _metrics(result: Fit) -> dict[str, float]:
