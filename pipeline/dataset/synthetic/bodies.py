@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pipeline.dataset.synthetic.geometry import Hull, Point
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Body:
-    """A kind of vehicle.
+    """A kind of vehicle; equal to itself only.
 
     Attributes:
         hulls: Its bodies of sheet metal.

@@ -4,9 +4,10 @@ import cv2
 import numpy as np
 
 from pipeline.dataset.synthetic.canvas import Picture, add_light
+from pipeline.dataset.synthetic.chance import weighted
 from pipeline.dataset.synthetic.geometry import Floats, View, look_at
-from pipeline.dataset.synthetic.kits import Glow
-from pipeline.dataset.synthetic.scenery import Setting
+from pipeline.dataset.synthetic.kits import PICKS, Glow
+from pipeline.dataset.synthetic.scenes import Setting
 from pipeline.dataset.synthetic.textures import Assets
 
 # (weight, middle and spread in degrees) of the direction a vehicle is seen from; 0 is from ahead
@@ -17,7 +18,9 @@ DIRECTIONS: tuple[tuple[float, float, float], ...] = (
     (0.07, 5, 6),
     (0.04, 175, 6),
 )
+WEIGHTS = tuple(entry[0] for entry in DIRECTIONS)
 QUALITIES = (45, 96)
+GREY = np.array([[0.299, 0.587, 0.114]])  # ITU-R BT.601: the lightness of red, green and blue
 
 
 def choose_view(rng: np.random.Generator, low: Floats, high: Floats, size: int) -> View:
@@ -29,9 +32,8 @@ def choose_view(rng: np.random.Generator, low: Floats, high: Floats, size: int) 
         high: Highest corner, metres.
         size: Pixels a side.
     """
-    weights = [entry[0] for entry in DIRECTIONS]
-    _, middle, spread = DIRECTIONS[int(rng.choice(len(DIRECTIONS), p=weights))]
-    yaw = np.deg2rad(rng.normal(middle, spread)) * rng.choice((-1, 1))
+    _, middle, spread = weighted(rng, DIRECTIONS, WEIGHTS)
+    yaw = np.deg2rad(rng.normal(middle, spread)) * (2 * int(rng.integers(2)) - 1)
     distance = np.hypot(*(high - low)[:2]) * rng.uniform(1.1, 2.6) + 1.5
     lift = rng.uniform(1.1, 2.1) if rng.random() < 0.9 else rng.uniform(2.4, 6.0)
     position = np.array([distance * np.cos(yaw), distance * np.sin(yaw), lift])
@@ -39,17 +41,15 @@ def choose_view(rng: np.random.Generator, low: Floats, high: Floats, size: int) 
     axes = look_at(position, target, float(np.deg2rad(rng.normal(0, 1.8))))
     coverage = size * float(np.clip(rng.normal(1.02, 0.06), 0.75, 1.25))
     unit = View(position, axes, 1.0, (0.0, 0.0)).project(_corners(low, high))
-    extent = unit.max(axis=0) - unit.min(axis=0)
-    focal = coverage / max(extent[0], extent[1] * 1.05)
-    middle_of = (unit.max(axis=0) + unit.min(axis=0)) / 2 * focal
-    aim = size * (0.5 + rng.normal(0, 0.03, 2)) - middle_of
+    first, last = unit.min(axis=0), unit.max(axis=0)
+    wide, tall = (last - first).tolist()
+    focal = coverage / max(wide, tall * 1.05)
+    aim = size * (0.5 + rng.normal(0, 0.03, 2)) - (last + first) / 2 * focal
     return View(position, axes, float(focal), (float(aim[0]), float(aim[1])))
 
 
 def _corners(low: Floats, high: Floats) -> Floats:
-    ends = np.array([low, high])
-    picks = np.indices((2, 2, 2)).reshape(3, -1).T
-    return ends[picks, np.arange(3)]
+    return np.array([low, high])[PICKS, np.arange(3)]
 
 
 def expose(
@@ -62,14 +62,10 @@ def expose(
 ) -> Picture:
     """Weather, light and lens: the picture as the sensor sees it, uint8 [S, S, 3]."""
     scene = setting.scene
-    if scene.weather == "fog":
-        share = float(rng.uniform(0.15, 0.4))
-        picture = _convert(
-            cv2.addWeighted(picture, 1 - share, np.full_like(picture, 214), share, 0)
-        )
+    fog = float(rng.uniform(0.15, 0.4)) if scene.weather == "fog" else 0.0
     gain = float(rng.uniform(*scene.exposure)) * np.array(scene.tint) * rng.normal(1, 0.02, 3)
-    picture = _convert(cv2.LUT(picture, _curve(gain, float(rng.uniform(0.88, 1.12)))))
-    picture = _saturate(picture, float(rng.uniform(0.85, 1.3)))
+    curve, colours = _curve(fog, float(rng.uniform(0.88, 1.12))), float(rng.uniform(0.85, 1.3))
+    picture = _convert(cv2.transform(cv2.LUT(picture, curve), _saturation(colours) * gain))
     for glow in glows:
         centre = view.project(glow.place[None])[0]
         radius = view.pixels_per_metre(glow.place) * glow.reach
@@ -85,29 +81,31 @@ def _convert(picture: object) -> Picture:
     return np.asarray(picture, dtype=np.uint8)
 
 
-def _curve(gain: Floats, gamma: float) -> Picture:
-    levels = (np.arange(256) / 255) ** gamma
-    table = np.clip(levels[:, None] * gain * 255, 0, 255)
-    return np.asarray(table[None], dtype=np.uint8)
+def _curve(fog: float, gamma: float) -> Picture:
+    """What becomes of each level behind so much fog, 0 to 1, and on such a film."""
+    levels = np.arange(256) / 255 * (1 - fog) + 214 / 255 * fog
+    return np.asarray(levels**gamma * 255, dtype=np.uint8)
 
 
-def _saturate(picture: Picture, amount: float) -> Picture:
-    grey = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    return _convert(cv2.addWeighted(picture, amount, grey, 1 - amount, 0))
+def _saturation(amount: float) -> Floats:
+    """The matrix [3, 3] that moves RGB away from grey (amount > 1) or towards it."""
+    return np.eye(3) * amount + GREY * (1 - amount)
 
 
 def _precipitate(picture: Picture, weather: str, rng: np.random.Generator) -> None:
     size = len(picture)
-    places = rng.uniform(0, size, (70, 2))
-    lean = rng.uniform(-0.4, 0.4)
-    for x, y in places:
+    places = rng.uniform(0, size, (70, 2)).tolist()
+    lean = float(rng.uniform(-0.4, 0.4))
+    sizes = (size * rng.uniform(0, 1, 70)).tolist()
+    for (x, y), extent in zip(places, sizes, strict=True):
+        start = (int(x), int(y))
         if weather == "snow":
-            radius = max(round(size * float(rng.uniform(0.002, 0.008))), 1)
-            cv2.circle(picture, (int(x), int(y)), radius, (240, 242, 246), -1, cv2.LINE_AA)
+            radius = max(round(0.002 * size + 0.006 * extent), 1)
+            cv2.circle(picture, start, radius, (240, 242, 246), -1, cv2.LINE_AA)
         else:
-            long = size * float(rng.uniform(0.02, 0.06))
+            long = 0.02 * size + 0.04 * extent
             end = (int(x + lean * long), int(y + long))
-            cv2.line(picture, (int(x), int(y)), end, (176, 184, 192), 1, cv2.LINE_AA)
+            cv2.line(picture, start, end, (176, 184, 192), 1, cv2.LINE_AA)
 
 
 def _blur(picture: Picture, rng: np.random.Generator) -> Picture:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import compress, repeat
 
 import cv2
 import numpy as np
@@ -19,7 +20,41 @@ FAR_OUT = 6.0  # picture sides; a polygon further out than this is cut there
 
 
 @dataclass
-class Panel:
+class Drawing:
+    """Polygons and their colours, in the order they are painted.
+
+    Attributes:
+        places: x and y of all corners of all polygons, one after the other.
+        sizes: How many corners each polygon has.
+        colours: The colour of each polygon.
+    """
+
+    places: list[float] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    colours: list[Colour] = field(default_factory=list)
+
+    def fill(self, outline: Sequence[Point] | Floats, colour: Colour) -> None:
+        """Paint a polygon."""
+        corners = np.asarray(outline, dtype=np.float64)
+        self.places.extend((corners if _area(corners) >= 0 else corners[::-1]).ravel().tolist())
+        self.sizes.append(len(corners))
+        self.colours.append(colour)
+
+    def rectangle(self, x: Point, y: Point, colour: Colour) -> None:
+        """Paint the rectangle of the two ranges, each from low to high."""
+        self.places += (x[0], y[0], x[1], y[0], x[1], y[1], x[0], y[1])
+        self.sizes.append(4)
+        self.colours.append(colour)
+
+    def add(self, other: "Drawing") -> None:
+        """Paint all of another drawing."""
+        self.places += other.places
+        self.sizes += other.sizes
+        self.colours += other.colours
+
+
+@dataclass
+class Panel(Drawing):
     """A surface that is painted in its own two coordinates and lies somewhere in space.
 
     Attributes:
@@ -27,26 +62,13 @@ class Panel:
         light: Its brightness at the centres [N, 2] of its polygons, float [N].
         facing: The sign of the signed area that its polygons have in the picture when seen from
             outside; 0 where the panel is known to be seen.
+        words: Stencils, their corners and colours, painted over the polygons.
     """
 
-    to_space: Mapping
-    light: Mapping
-    facing: int = 0
-    outlines: list[Floats] = field(default_factory=list)
-    colours: list[Colour] = field(default_factory=list)
+    to_space: Mapping = field(kw_only=True)
+    light: Mapping = field(kw_only=True)
+    facing: int = field(default=0, kw_only=True)
     words: list[tuple[Picture, Floats, Colour]] = field(default_factory=list)
-
-    def fill(self, outline: Sequence[Point] | Floats, colour: Colour) -> None:
-        """Paint a polygon."""
-        places = np.asarray(outline, dtype=np.float64)
-        self.outlines.append(places if _area(places) >= 0 else places[::-1])
-        self.colours.append(colour)
-
-    def rectangle(self, x: Point, y: Point, colour: Colour) -> None:
-        """Paint the rectangle of the two ranges, each from low to high."""
-        corners = [(x[0], y[0]), (x[1], y[0]), (x[1], y[1]), (x[0], y[1])]
-        self.outlines.append(np.array(corners))
-        self.colours.append(colour)
 
     def letter(self, stencil: Picture, corners: Sequence[Point], colour: Colour) -> None:
         """Spray a stencil; the corners are its top left, top right, bottom right, bottom left."""
@@ -54,7 +76,7 @@ class Panel:
 
     def draw(self, picture: Picture, view: View) -> None:
         """Put everything painted so far into the picture."""
-        if self.outlines:
+        if self.sizes:
             self._draw_outlines(picture, view)
         for stencil, corners, colour in self.words:
             pixels = view.project(self.to_space(corners))
@@ -62,25 +84,27 @@ class Panel:
                 spray(picture, stencil, pixels, colour)
 
     def _draw_outlines(self, picture: Picture, view: View) -> None:
-        sizes = [len(outline) for outline in self.outlines]
-        starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-        places = np.concatenate(self.outlines)
-        centres = np.add.reduceat(places, starts) / np.array(sizes)[:, None]
+        places = np.array(self.places).reshape(-1, 2)
+        sizes = np.array(self.sizes)
+        stops = np.cumsum(sizes)
+        starts = stops - sizes
+        centres = np.add.reduceat(places, starts) / sizes[:, None]
         pixels = view.project(self.to_space(places))
-        paint = np.minimum(np.array(self.colours) * self.light(centres)[:, None], 255).tolist()
-        seen = self._seen(pixels, starts, sizes)
+        paint = np.minimum(np.array(self.colours) * self.light(centres)[:, None], 255)
         fixed = to_fixed(pixels, picture.shape[0])
-        for start, size, colour, visible in zip(starts, sizes, paint, seen, strict=True):
-            if visible:
-                cv2.fillPoly(picture, [fixed[start : start + size]], colour, cv2.LINE_AA, SUBPIXEL)
+        seen = self._seen(pixels, starts, stops) if self.facing else repeat(1)
+        rows = zip(starts.tolist(), stops.tolist(), paint.tolist(), strict=True)
+        for start, stop, colour in compress(rows, seen):
+            cv2.fillPoly(picture, [fixed[start:stop]], colour, cv2.LINE_AA, SUBPIXEL)
 
-    def _seen(self, pixels: Floats, starts: NDArray[np.int_], sizes: list[int]) -> list[bool]:
-        if self.facing == 0:
-            return [True] * len(sizes)
+    def _seen(
+        self, pixels: Floats, starts: NDArray[np.int_], stops: NDArray[np.int_]
+    ) -> list[bool]:
         after = np.arange(1, len(pixels) + 1)
-        after[starts + sizes - 1] = starts
-        cross = pixels[:, 0] * pixels[after, 1] - pixels[after, 0] * pixels[:, 1]
-        return list(np.add.reduceat(cross, starts) * self.facing > 0)
+        after[stops - 1] = starts
+        x, y = pixels[:, 0], pixels[:, 1]
+        cross = x * y[after] - x[after] * y
+        return list((np.add.reduceat(cross, starts) * self.facing > 0).tolist())
 
 
 def flat(points: Floats) -> Floats:
@@ -91,12 +115,19 @@ def flat(points: Floats) -> Floats:
 def to_fixed(pixels: Floats, size: int) -> NDArray[np.int32]:
     """Pixels as OpenCV's fixed-point numbers, kept within what it can draw."""
     limit = FAR_OUT * size
-    return (pixels.clip(-limit, limit) * (1 << SUBPIXEL) + 0.5).astype(np.int32)
+    kept = np.minimum(np.maximum(pixels, -limit), limit)  # np.clip's wrapper costs three times this
+    kept *= 1 << SUBPIXEL
+    kept += 0.5
+    return kept.astype(np.int32)
 
 
 def polygon(picture: Picture, pixels: Floats, colour: Colour) -> None:
     """Fill a polygon [N, 2] of the picture, its edge smoothed."""
-    points = to_fixed(pixels, picture.shape[0])
+    fill_fixed(picture, to_fixed(pixels, picture.shape[0]), colour)
+
+
+def fill_fixed(picture: Picture, points: NDArray[np.int32], colour: Sequence[float]) -> None:
+    """Fill a polygon given in fixed-point numbers [N, 2]."""
     cv2.fillPoly(picture, [points], colour, cv2.LINE_AA, SUBPIXEL)
 
 
@@ -116,33 +147,54 @@ def paste(picture: Picture, texture: Picture, corners: Floats) -> None:
     if box is None:
         return
     left, top, right, bottom = box
-    part = picture[top:bottom, left:right]
-    shifted = corners - (left, top)
-    laid = warp(texture, shifted, (right - left, bottom - top), cv2.BORDER_REPLICATE)
-    mask = np.zeros(part.shape[:2], np.uint8)
-    points = to_fixed(shifted, picture.shape[0])
-    cv2.fillPoly(mask, [points], (255.0,), cv2.LINE_8, SUBPIXEL)
-    cv2.copyTo(laid, mask, part)
+    cv2.warpPerspective(
+        texture,
+        _stretch(texture, corners - (left, top)),
+        (right - left, bottom - top),
+        dst=picture[top:bottom, left:right],
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_TRANSPARENT,
+    )
 
 
-def warp(
-    texture: Picture, corners: Floats, size: tuple[int, int], border: int = cv2.BORDER_CONSTANT
-) -> Picture:
-    """The texture stretched to the corners [4, 2], in a picture of size (width, height)."""
+def _stretch(texture: Picture, corners: Floats) -> Floats:
+    """The homography [3, 3] that stretches a texture to the corners [4, 2]."""
     height, width = texture.shape[:2]
     source = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
-    matrix = cv2.getPerspectiveTransform(source, corners.astype(np.float32))
+    return np.asarray(cv2.getPerspectiveTransform(source, corners.astype(np.float32)))
+
+
+def warp(texture: Picture, corners: Floats, size: tuple[int, int]) -> Picture:
+    """The texture stretched to the corners [4, 2], in a picture of size (width, height)."""
     return np.asarray(
-        cv2.warpPerspective(texture, matrix, size, flags=cv2.INTER_LINEAR, borderMode=border),
+        cv2.warpPerspective(texture, _stretch(texture, corners), size, flags=cv2.INTER_LINEAR),
         dtype=np.uint8,
     )
 
 
-def blend(part: Picture, mask: Picture, paint: Colour | Picture) -> None:
-    """Mix paint into a part of a picture, in place, by a mask, uint8 [H, W]."""
-    share = mask[..., None].astype(np.uint16)
-    mixed = part * (255 - share) + np.asarray(paint, np.uint16) * share
-    part[:] = (mixed + 127) // 255
+def blend(part: Picture, mask: Picture, colour: Colour) -> None:
+    """Mix a colour into a part of a picture, in place, by a mask, uint8 [H, W]."""
+    share = cv2.cvtColor(mask, cv2.COLOR_GRAY2RGB)
+    paint = tinted(mask, [(channel / 255, 0.0) for channel in colour])
+    cv2.add(cv2.multiply(part, cv2.bitwise_not(share), scale=1 / 255), paint, dst=part)
+
+
+def tinted(levels: Picture, channels: Sequence[Point]) -> Picture:
+    """A grey picture [H, W] in colour [H, W, 3].
+
+    Args:
+        levels: uint8 [H, W].
+        channels: For red, green and blue: what a level is multiplied by, and what is then added.
+    """
+    planes = [cv2.convertScaleAbs(levels, alpha=scale, beta=shift) for scale, shift in channels]
+    return np.asarray(cv2.merge(planes), np.uint8)
+
+
+def lay(part: Picture, sprite: Picture) -> None:
+    """Lay a cut-out, premultiplied RGBA uint8 [H, W, 4], over a part of a picture, in place."""
+    left = cv2.cvtColor(cv2.bitwise_not(sprite[..., 3]), cv2.COLOR_GRAY2RGB)
+    colour = cv2.cvtColor(sprite, cv2.COLOR_RGBA2RGB)
+    cv2.add(cv2.multiply(part, left, scale=1 / 255), colour, dst=part)
 
 
 def add_light(picture: Picture, centre: Point, radius: float, colour: Colour) -> None:

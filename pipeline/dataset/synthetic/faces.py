@@ -28,13 +28,13 @@ def _paint_nose(panel: Panel, hull: Hull, rng: np.random.Generator) -> None:
     def at(share: float) -> float:
         return hull.front[0] + share * (hull.front[1] - hull.front[0])
 
-    wide, tall = rng.uniform(0.35, 0.6), rng.uniform(0.3, 0.55)
+    wide, tall = float(rng.uniform(0.35, 0.6)), float(rng.uniform(0.3, 0.55))
     panel.rectangle((at(0.58), at(1.0)), (-1, 1), (58, 59, 62))
     panel.rectangle((at(0.14), at(tall)), (-wide, wide), (30, 31, 33))
-    for share in np.linspace(0.18, tall - 0.04, 3):
+    for share in (0.18, (0.14 + tall) / 2, tall - 0.04):
         panel.rectangle((at(share), at(share + 0.025)), (-wide, wide), CHROME)
-    inner = wide + rng.uniform(0.04, 0.1)
-    drop = rng.uniform(0.32, 0.44)
+    inner = wide + float(rng.uniform(0.04, 0.1))
+    drop = float(rng.uniform(0.32, 0.44))
     for side in (-1, 1):
         lamp = [
             (at(0.1), side * inner),

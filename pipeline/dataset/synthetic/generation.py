@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from pipeline.randomness import Purpose, generator
 if TYPE_CHECKING:
     from pipeline.params import SyntheticParams
 
-BATCH = 24  # originals handed to a worker at a time: about 0.2 s of work
+BATCH = 24  # originals handed to a worker at a time: about 0.1 s of work
 HEADER = ("image_names", "emergency_or_not")
 
 
@@ -39,7 +40,9 @@ def generate(
         destination: A folder, made if missing, for `labels.csv` (columns `image_names` and
             `emergency_or_not`) and `images/`; files of the same names are overwritten.
         processes: How many work at it; all usable CPUs by default; 1 starts no other process.
-        progress: Called in this process with the number of images finished so far.
+        progress: Called in this process after each batch of images with the number of images
+            finished so far, copies among them: not the batch's size, but the total, which rises
+            to `params.images`.
 
     Raises:
         ParamsError: The copies asked for cannot be planted.
@@ -70,8 +73,9 @@ def _run(
 ) -> Iterator[int]:
     """Write all batches; yields the number of files of each as it is finished."""
     if workers <= 1:
-        for batch in batches:
-            yield write_batch(batch, seed, size, images)
+        with _one_thread():
+            for batch in batches:
+                yield write_batch(batch, seed, size, images)
         return
     # spawn, as a fork of a process with threads may hang
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker)
@@ -81,6 +85,17 @@ def _run(
             yield job.result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Keep OpenCV from sharing small pictures among threads: it costs more than it saves."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
 
 
 def _start_worker() -> None:
@@ -96,8 +111,9 @@ def write_batch(tasks: Sequence[Task], seed: int, size: int, images: Path) -> in
         photo = photograph(seed, task.index, task.label, size)
         for name in task.names:
             (images / name).write_bytes(photo)
-        rng = generator(seed, Purpose.SYNTHETIC, 3, task.index)
-        for name in task.variants:
-            (images / name).write_bytes(near_copy(photo, rng))
+        if task.variants:
+            rng = generator(seed, Purpose.SYNTHETIC, 3, task.index)
+            for name in task.variants:
+                (images / name).write_bytes(near_copy(photo, rng))
         written += len(task.names) + len(task.variants)
     return written

@@ -5,7 +5,7 @@ ground below the vehicle's middle. Pictures are in pixels, x to the right and y 
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +35,7 @@ class View:
     def project(self, points: Floats) -> Floats:
         """Points of space [N, 3] as pixels [N, 2]."""
         matrix, offset = self._lens
-        seen = points @ matrix
+        seen: Floats = points @ matrix
         seen += offset
         return np.asarray(seen[:, :2] / np.maximum(seen[:, 2:], NEAREST))
 
@@ -92,9 +92,9 @@ def look_at(position: Floats, target: Floats, roll: float) -> Floats:
     return np.vstack([turn @ np.vstack([right, down]), forward])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Hull:
-    """A body of sheet metal: a side contour, drawn out to a width.
+    """A body of sheet metal: a side contour, drawn out to a width; equal to itself only.
 
     Positions along the contour are given by `t`: t = 3.5 is midway between its points 3 and 4.
 
@@ -165,44 +165,54 @@ class Hull:
 
     def half_width(self, x: Floats, z: Floats) -> Floats:
         """Half the width at places (x, z) of the side, metres."""
-        rise = np.clip((z - self.belt) / max(self.height - self.belt, 0.1), 0, 1)
+        rise = _share((z - self.belt) / max(self.height - self.belt, 0.1))
         half = self.width / 2 * (1 - self.lean * rise)
         if not self.corner:
-            return half
+            return np.asarray(half)
         middle, reach = sum(self.span) / 2, (self.span[1] - self.span[0]) / 2
-        edge = np.clip((np.abs(x - middle) - reach + self.corner) / self.corner, 0, 1)
-        return np.asarray(half * (1 - 0.16 * edge**2))
+        edge = _share((np.abs(x - middle) - (reach - self.corner)) / self.corner)
+        return np.asarray(half * (1 - 0.16 * edge * edge))
 
     def side(self, places: Floats, sign: float) -> Floats:
         """Places (x, z) [N, 2] on the left (sign 1) or right (-1) side, as points of space."""
         x, z = places[:, 0], places[:, 1]
-        return np.column_stack([x, sign * self.half_width(x, z), z])
+        return _columns(x, sign * self.half_width(x, z), z)
 
     def over(self, places: Floats) -> Floats:
         """Places (t, f) [N, 2] along the contour and across it (f from -1 to 1, left), in space."""
         steps, curve = self.curve
         x = np.interp(places[:, 0], steps, curve[:, 0])
         z = np.interp(places[:, 0], steps, curve[:, 1])
-        return np.column_stack([x, places[:, 1] * self.half_width(x, z), z])
+        return _columns(x, places[:, 1] * self.half_width(x, z), z)
 
     def extent(self, z: float) -> Point:
         """Where the side begins and ends at height z, metres, to a centimetre of height."""
-        return self._extents[min(max(int(z * 100), 0), len(self._extents) - 1)]
+        return _extent(self, min(max(int(z * 100), 0), int(self.height * 100)) / 100)
 
-    @cached_property
-    def _extents(self) -> list[Point]:
-        return [self._extent(z / 100) for z in range(int(self.height * 100) + 1)]
 
-    def _extent(self, z: float) -> Point:
-        points = self.curve[1]
-        start, end = points[:-1], points[1:]
-        low, high = np.minimum(start[:, 1], end[:, 1]), np.maximum(start[:, 1], end[:, 1])
-        crossed = (low <= z) & (z <= high) & (high > low)
-        if not crossed.any():
-            return self.span
-        part = (z - start[crossed, 1]) / (end[crossed, 1] - start[crossed, 1])
-        x = start[crossed, 0] + part * (end[crossed, 0] - start[crossed, 0])
-        return float(x.min()), float(x.max())
+def _share(values: Floats) -> Floats:
+    """Values cut to 0 to 1."""
+    return np.minimum(np.maximum(values, 0.0), 1.0)
+
+
+def _columns(x: Floats, y: Floats, z: Floats) -> Floats:
+    """Three coordinates [N] as points of space [N, 3]."""
+    points = np.empty((len(x), 3))
+    points[:, 0], points[:, 1], points[:, 2] = x, y, z
+    return points
+
+
+@cache
+def _extent(hull: Hull, z: float) -> Point:
+    points = hull.curve[1]
+    start, end = points[:-1], points[1:]
+    low, high = np.minimum(start[:, 1], end[:, 1]), np.maximum(start[:, 1], end[:, 1])
+    crossed = (low <= z) & (z <= high) & (high > low)
+    if not crossed.any():
+        return hull.span
+    part = (z - start[crossed, 1]) / (end[crossed, 1] - start[crossed, 1])
+    x = start[crossed, 0] + part * (end[crossed, 0] - start[crossed, 0])
+    return float(x.min()), float(x.max())
 
 
 def _rounded(corner: Floats, radius: float) -> tuple[Floats, Floats]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.dataset.synthetic.bodies import Body
-from pipeline.dataset.synthetic.canvas import Picture, polygon
+from pipeline.dataset.synthetic.canvas import Picture, fill_fixed, to_fixed
 from pipeline.dataset.synthetic.colours import (
     AMBER,
     LAMP_BLUE,
@@ -99,26 +99,24 @@ def draw_box(
 ) -> None:
     """Paint the faces that are seen of a box given by two opposite corners [3]."""
     ends = np.array([low, high])
-    seen = [
-        face
-        for face, (axis, end) in enumerate(FACES)
-        if (2 * end - 1) * (view.position[axis] - ends[end, axis]) > 0
-    ]
-    corners = ends[CORNERS[seen].reshape(-1, 3), np.arange(3)]
-    pixels = view.project(corners).reshape(-1, 4, 2)
-    for outline, brightness in zip(pixels, light(NORMALS[seen]), strict=True):
-        polygon(picture, outline, shaded(colour, float(brightness)))
+    pixels = to_fixed(view.project(ends[PICKS, np.arange(3)]), picture.shape[0])
+    beyond = ((view.position - ends) * ((-1.0,), (1.0,)) > 0).tolist()
+    brightness = light(NORMALS).tolist()
+    for face, (axis, end) in enumerate(FACES):
+        if beyond[end][axis]:
+            fill_fixed(picture, pixels[CORNERS[face]], shaded(colour, brightness[face]))
 
 
-def _corners_of(axis: int, end: int) -> list[list[int]]:
-    """Which end of each axis the four corners of a face of a box are at."""
+def _corners_of(axis: int, end: int) -> list[int]:
+    """The four corners of a face of a box, as rows of `PICKS`."""
     others = [other for other in range(3) if other != axis]
     corners = [[end] * 3 for _ in range(4)]
     for corner, ends in zip(corners, ((0, 0), (1, 0), (1, 1), (0, 1)), strict=True):
         corner[others[0]], corner[others[1]] = ends
-    return corners
+    return [4 * x + 2 * y + z for x, y, z in corners]
 
 
+PICKS = np.indices((2, 2, 2)).reshape(3, -1).T  # which end of each axis a box's corner is at
 FACES = tuple((axis, end) for axis in range(3) for end in (0, 1))
 CORNERS = np.array([_corners_of(axis, end) for axis, end in FACES])
 NORMALS = np.array([(2 * end - 1) * np.eye(3)[axis] for axis, end in FACES])

@@ -5,11 +5,12 @@ the vehicle are shares of its length there, 0 at the rear and 1 at the front.
 """
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol
 
 import numpy as np
 
-from pipeline.dataset.synthetic.canvas import Panel, stencil
+from pipeline.dataset.synthetic.canvas import Drawing, Panel, stencil
 from pipeline.dataset.synthetic.colours import Colour
 from pipeline.dataset.synthetic.geometry import Hull, Point
 
@@ -19,6 +20,23 @@ class Mark(Protocol):
 
     def paint(self, panel: Panel, hull: Hull, sign: float, rng: np.random.Generator) -> None:
         """Paint it on the left (sign 1) or right (-1) side."""
+
+
+class Fixed:
+    """A mark that is the same on every hull of a kind, and on both sides."""
+
+    def drawing(self, hull: Hull) -> Drawing:
+        """Its polygons."""
+        raise NotImplementedError
+
+    def paint(self, panel: Panel, hull: Hull, sign: float, rng: np.random.Generator) -> None:  # noqa: ARG002
+        """Paint it, from memory where it was painted before."""
+        panel.add(_remembered(self, hull))
+
+
+@cache
+def _remembered(mark: Fixed, hull: Hull) -> Drawing:
+    return mark.drawing(hull)
 
 
 def height(hull: Hull, share: float) -> float:
@@ -35,7 +53,7 @@ def place(hull: Hull, along: float, share: float) -> Point:
 
 
 @dataclass(frozen=True)
-class Band:
+class Band(Fixed):
     """A level stripe along the side."""
 
     low: float
@@ -44,9 +62,10 @@ class Band:
     start: float = 0.0
     stop: float = 1.0
 
-    def paint(self, panel: Panel, hull: Hull, sign: float, rng: np.random.Generator) -> None:  # noqa: ARG002
-        """Paint it from end to end."""
-        panel.fill(
+    def drawing(self, hull: Hull) -> Drawing:
+        """One polygon from end to end."""
+        drawing = Drawing()
+        drawing.fill(
             [
                 place(hull, self.start, self.low),
                 place(hull, self.stop, self.low),
@@ -57,10 +76,11 @@ class Band:
             ],
             self.colour,
         )
+        return drawing
 
 
 @dataclass(frozen=True)
-class Chequer:
+class Chequer(Fixed):
     """Rows of alternating fields: Battenberg with one or two rows, a taxi's with small ones."""
 
     low: float
@@ -70,9 +90,9 @@ class Chequer:
     second: Colour
     aspect: float = 1.3
 
-    def paint(self, panel: Panel, hull: Hull, sign: float, rng: np.random.Generator) -> None:
-        """Paint a band of the first colour and every other field in the second."""
-        Band(self.low, self.high, self.first).paint(panel, hull, sign, rng)
+    def drawing(self, hull: Hull) -> Drawing:
+        """A band of the first colour and every other field in the second."""
+        drawing = Band(self.low, self.high, self.first).drawing(hull)
         step = (self.high - self.low) / self.rows
         start, stop = hull.span
         long = step * (hull.zone[1] - hull.zone[0]) * self.aspect
@@ -81,31 +101,36 @@ class Chequer:
             low = self.low + row * step
             for cell in range(row % 2, count, 2):
                 ends = cell / count, (cell + 1) / count
-                Band(low, low + step, self.second, *ends).paint(panel, hull, sign, rng)
+                drawing.add(Band(low, low + step, self.second, *ends).drawing(hull))
+        return drawing
 
 
 @dataclass(frozen=True)
-class Shape:
+class Shape(Fixed):
     """A polygon of places (along, height)."""
 
     outline: tuple[Point, ...]
     colour: Colour
 
-    def paint(self, panel: Panel, hull: Hull, sign: float, rng: np.random.Generator) -> None:  # noqa: ARG002
-        """Paint it."""
-        panel.fill([place(hull, *point) for point in self.outline], self.colour)
+    def drawing(self, hull: Hull) -> Drawing:
+        """The polygon."""
+        drawing = Drawing()
+        drawing.fill([place(hull, *point) for point in self.outline], self.colour)
+        return drawing
 
 
 @dataclass(frozen=True)
-class Doors:
+class Doors(Fixed):
     """The doors in a colour of their own."""
 
     colour: Colour
 
-    def paint(self, panel: Panel, hull: Hull, sign: float, rng: np.random.Generator) -> None:  # noqa: ARG002
-        """Paint between the first and the last seam."""
+    def drawing(self, hull: Hull) -> Drawing:
+        """All between the first and the last seam."""
+        drawing = Drawing()
         if len(hull.seams) > 1:
-            panel.rectangle((hull.seams[-1], hull.seams[0]), hull.zone, self.colour)
+            drawing.rectangle((hull.seams[-1], hull.seams[0]), hull.zone, self.colour)
+        return drawing
 
 
 @dataclass(frozen=True)
@@ -130,7 +155,7 @@ class Word:
 
 
 @dataclass(frozen=True)
-class Emblem:
+class Emblem(Fixed):
     """A sign made of polygons about a place; `EMBLEMS` holds them, within -1 to 1."""
 
     kind: str
@@ -139,12 +164,14 @@ class Emblem:
     size: float
     colour: Colour
 
-    def paint(self, panel: Panel, hull: Hull, sign: float, rng: np.random.Generator) -> None:  # noqa: ARG002
-        """Paint its polygons."""
+    def drawing(self, hull: Hull) -> Drawing:
+        """Its polygons."""
+        drawing = Drawing()
         centre = np.array(place(hull, self.along, self.share))
         radius = self.size * (hull.zone[1] - hull.zone[0]) / 2
         for outline in EMBLEMS[self.kind]:
-            panel.fill(centre + radius * np.array(outline), self.colour)
+            drawing.fill(centre + radius * np.array(outline), self.colour)
+        return drawing
 
 
 def _length(hull: Hull) -> float:

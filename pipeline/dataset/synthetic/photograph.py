@@ -1,6 +1,5 @@
 """One photograph: a vehicle in a place, seen by a camera. A pure function of seed and index."""
 
-import cv2
 import numpy as np
 
 from pipeline.dataset.synthetic.camera import QUALITIES, choose_view, encode, expose
@@ -8,21 +7,11 @@ from pipeline.dataset.synthetic.canvas import Picture
 from pipeline.dataset.synthetic.foreground import paint_foreground, paint_people
 from pipeline.dataset.synthetic.geometry import Floats, View
 from pipeline.dataset.synthetic.liveries import LIVERIES
-from pipeline.dataset.synthetic.scenery import (
-    Setting,
-    choose_setting,
-    paint_scene,
-    point_behind,
-)
+from pipeline.dataset.synthetic.scenery import paint_scene, point_behind
+from pipeline.dataset.synthetic.scenes import Setting, choose_setting
+from pipeline.dataset.synthetic.shadows import shade, shadow
 from pipeline.dataset.synthetic.textures import assets
-from pipeline.dataset.synthetic.vehicles import (
-    Light,
-    bounds,
-    draw_vehicle,
-    dress,
-    paint_vehicle,
-    shadow,
-)
+from pipeline.dataset.synthetic.vehicles import Light, bounds, draw_vehicle, dress, paint_vehicle
 from pipeline.randomness import Purpose, generator
 
 BYSTANDERS = ("sedan", "hatchback", "estate", "suv", "pickup", "van", "coupe", "minibus")
@@ -51,7 +40,7 @@ def photograph(seed: int, index: int, label: int, size: int) -> bytes:
     picture = np.zeros((size, size, 3), np.uint8)
     paint_scene(picture, view, setting, stock, rng)
     _paint_bystanders(picture, view, setting, light, high, rng)
-    _shade(picture, shadow(size, view, vehicle, light), 0.72)
+    shade(picture, shadow(size, view, vehicle, light), 0.72)
     glows = paint_vehicle(picture, view, vehicle, light, rng)
     paint_foreground(picture, view, high[:2], stock, rng)
     photo = expose(picture, view, setting, glows, stock, rng)
@@ -100,11 +89,5 @@ def _park(
     vehicle = dress(rng, name, LIVERIES["plain"])
     turned = heading + int(rng.integers(4)) * np.pi / 2
     seen = view.placed(place, turned, np.ones(3))
-    _shade(picture, shadow(len(picture), seen, vehicle, light), 0.6)
+    shade(picture, shadow(len(picture), seen, vehicle, light), 0.6)
     paint_vehicle(picture, seen, vehicle, light, rng)
-
-
-def _shade(picture: Picture, mask: Picture, depth: float) -> None:
-    """Darken a picture in place where a mask is light."""
-    left = cv2.cvtColor(cv2.bitwise_not(cv2.convertScaleAbs(mask, alpha=depth)), cv2.COLOR_GRAY2RGB)
-    cv2.multiply(picture, left, dst=picture, scale=1 / 255)

@@ -1,188 +1,35 @@
-"""Scenes: sky, ground, what stands behind the vehicle and what stands before it.
-
-A scene knows nothing of labels: both fleets are photographed in the same places.
-"""
-
-from dataclasses import dataclass, field
+"""Painting a place: sky, ground and its markings, and what stands behind the vehicle."""
 
 import cv2
 import numpy as np
 
-from pipeline.dataset.synthetic.canvas import Picture, blend, paste, polygon
+from pipeline.dataset.synthetic.canvas import (
+    Picture,
+    fill_fixed,
+    lay,
+    paste,
+    polygon,
+    tinted,
+    to_fixed,
+)
 from pipeline.dataset.synthetic.colours import Colour
 from pipeline.dataset.synthetic.geometry import Floats, Point, View
-from pipeline.dataset.synthetic.textures import TILE, Assets, Sprite
+from pipeline.dataset.synthetic.scenes import Setting
+from pipeline.dataset.synthetic.textures import TILE, TILES, Assets, Ground, Sprite
 
 TEXTURE_METRES = 7.0  # a ground tile's side
-DAY = ("clear", "cloudy", "cloudy", "overcast", "white", "storm")
-
-
-@dataclass(frozen=True)
-class Scene:
-    """A kind of place.
-
-    Attributes:
-        weight: How often it is met.
-        grounds: What the vehicle may stand on; names of `textures.GROUNDS`.
-        backdrop: What is behind: "streets", "sheds" or "interiors" of `Assets`, or "open" land.
-        skies: Names of `textures.SKIES`.
-        markings: "lane", "bays" or "none".
-        trees: Mean number of trees behind.
-        parked: Mean number of other vehicles behind.
-        exposure: Brightness of the whole picture, a range.
-        tint: White balance: what white becomes, as shares.
-        weather: "", "fog", "rain" or "snow".
-        direct: The sun's share of the light, a range.
-        pavement: Whether a kerb and a pavement run along the backdrop.
-    """
-
-    weight: float
-    grounds: tuple[str, ...]
-    backdrop: str
-    skies: tuple[str, ...] = DAY
-    markings: str = "none"
-    trees: float = 0.0
-    parked: float = 0.0
-    exposure: Point = (0.9, 1.2)
-    tint: Colour = (1.0, 1.0, 1.0)
-    weather: str = ""
-    direct: Point = (0.1, 0.5)
-    pavement: bool = False
-
-
-SCENES: tuple[Scene, ...] = (
-    Scene(
-        16,
-        ("asphalt", "worn asphalt"),
-        "streets",
-        markings="lane",
-        trees=0.5,
-        parked=0.18,
-        pavement=True,
-    ),
-    Scene(8, ("concrete", "worn asphalt", "gravel"), "streets", trees=0.7, parked=0.18),
-    Scene(
-        14, ("asphalt", "worn asphalt", "concrete"), "open", markings="bays", trees=4, parked=0.6
-    ),
-    Scene(
-        10, ("asphalt", "concrete", "worn asphalt"), "sheds", markings="bays", trees=0.4, parked=0.3
-    ),
-    Scene(8, ("asphalt", "worn asphalt"), "open", markings="lane", trees=4.5, parked=0.12),
-    Scene(10, ("grass", "gravel", "dry grass"), "open", trees=5, parked=0.18),
-    Scene(
-        7,
-        ("workshop", "concrete"),
-        "interiors",
-        parked=0.18,
-        tint=(1.05, 1.0, 0.9),
-        direct=(0.0, 0.15),
-        exposure=(0.7, 1.05),
-    ),
-    Scene(
-        6,
-        ("asphalt", "wet asphalt"),
-        "streets",
-        ("night",),
-        "lane",
-        trees=0.3,
-        parked=0.18,
-        exposure=(0.5, 0.7),
-        tint=(1.08, 0.98, 0.92),
-        direct=(0.0, 0.2),
-        pavement=True,
-    ),
-    Scene(
-        5,
-        ("asphalt", "dry grass", "gravel"),
-        "open",
-        ("sunset",),
-        "lane",
-        trees=4,
-        parked=0.12,
-        exposure=(0.6, 0.9),
-        tint=(1.14, 0.98, 0.84),
-        direct=(0.2, 0.6),
-    ),
-    Scene(
-        5,
-        ("snow",),
-        "open",
-        ("overcast", "white"),
-        trees=5,
-        parked=0.18,
-        weather="snow",
-        direct=(0.0, 0.15),
-    ),
-    Scene(
-        5,
-        ("wet asphalt",),
-        "streets",
-        ("storm", "overcast"),
-        "lane",
-        trees=1,
-        parked=0.24,
-        weather="rain",
-        exposure=(0.62, 0.9),
-        tint=(0.94, 0.99, 1.06),
-        direct=(0.0, 0.1),
-        pavement=True,
-    ),
-    Scene(
-        4,
-        ("asphalt", "grass"),
-        "open",
-        ("white", "overcast"),
-        "lane",
-        trees=4,
-        parked=0.12,
-        weather="fog",
-        direct=(0.0, 0.1),
-    ),
-)
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One place, all its choices made.
-
-    Attributes:
-        scene: The kind of place.
-        ground: The name of the ground.
-        sky: The name of the sky.
-        heading: The direction of the road and the backdrop in the vehicle's frame, radians.
-        distance: From the vehicle to the backdrop, metres.
-        axes: The directions to the camera's side of the backdrop and along it, float64 [2, 2].
-    """
-
-    scene: Scene
-    ground: str
-    sky: str
-    heading: float
-    distance: float
-    axes: Floats = field(repr=False)
-
-
-def choose_setting(rng: np.random.Generator, yaw: float) -> Setting:
-    """A place for a picture taken from the direction `yaw`, radians."""
-    weights = np.array([scene.weight for scene in SCENES])
-    scene = SCENES[int(rng.choice(len(SCENES), p=weights / weights.sum()))]
-    quarter = np.round(yaw / (np.pi / 2)) * (np.pi / 2)  # the backdrop faces the camera, about
-    facing = yaw + (quarter - yaw) * rng.uniform(0.2, 0.75)
-    axes = np.array([[np.cos(facing), np.sin(facing)], [-np.sin(facing), np.cos(facing)]])
-    return Setting(
-        scene=scene,
-        ground=scene.grounds[int(rng.integers(len(scene.grounds)))],
-        sky=scene.skies[int(rng.integers(len(scene.skies)))],
-        heading=float(quarter),
-        distance=float(rng.uniform(4.0, 13.0)),
-        axes=axes,
-    )
 
 
 def point_behind(setting: Setting, away: float, along: float, z: float = 0.0) -> Floats:
     """A point so far behind the vehicle's middle and so far along the backdrop, in space [3]."""
-    x, y = np.array([-away, along]) @ setting.axes
-    return np.array([x, y, z])
+    return np.array(_behind(setting, away, along, z))
+
+
+def _behind(
+    setting: Setting, away: float, along: float, z: float = 0.0
+) -> tuple[float, float, float]:
+    (x, y), (across_x, across_y) = setting.axes
+    return along * across_x - away * x, along * across_y - away * y, z
 
 
 def paint_scene(
@@ -208,29 +55,33 @@ def _paint_sky(
     sky = skies[int(rng.integers(len(skies)))]
     left = int(rng.integers(0, 128))
     depth = min(horizon + len(picture) // 16, len(picture))
-    part = cv2.resize(sky[:, left : left + 128], (len(picture), depth))
-    picture[:depth] = part[:, ::-1] if rng.random() < 0.5 else part
+    part = sky[:, left : left + 128]
+    if rng.random() < 0.5:
+        part = np.asarray(cv2.flip(part, 1), np.uint8)
+    cv2.resize(part, (len(picture), depth), dst=picture[:depth])
 
 
-def _paint_ground(picture: Picture, view: View, texture: Picture, horizon: int) -> None:
+def _paint_ground(picture: Picture, view: View, ground: Ground, horizon: int) -> None:
     """Lay the tiles at half the resolution, which costs a quarter and hides their grain."""
     size = len(picture)
     top = horizon + 1
-    scale = np.diag([TEXTURE_METRES / TILE, TEXTURE_METRES / TILE, 1.0])
+    side = TEXTURE_METRES / TILE
+    middle = -TEXTURE_METRES * TILES / 2  # the vehicle stands in the middle of the tiles
+    scale = np.array([[side, 0, middle], [0, side, middle], [0, 0, 1.0]])
     half = np.array([[0.5, 0, 0], [0, 0.5, -top / 2], [0, 0, 1.0]])
     half_size = ((size + 1) // 2, (size - top + 1) // 2)
-    ground = cv2.warpPerspective(
-        texture,
+    levels = cv2.warpPerspective(
+        ground.levels,
         half @ view.ground @ scale,
         half_size,
         flags=cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_WRAP,
     )
-    far = min(max(size // 20, 2), len(ground))
-    haze = np.array(cv2.mean(texture)[:3])
-    share = np.linspace(0.1, 1, far)[:, None, None]
-    ground[:far] = (ground[:far] * share + haze * (1 - share)).astype(np.uint8)
-    picture[top:] = cv2.resize(ground, (size, size - top))
+    far = min(max(size // 20, 2), len(levels))
+    share = np.linspace(0.1, 1, far)[:, None]
+    levels[:far] = levels[:far] * share + 128 * (1 - share)  # the farther, the more even
+    grown = cv2.resize(levels, (size, size - top), interpolation=cv2.INTER_LINEAR)
+    picture[top:] = tinted(np.asarray(grown, np.uint8), ground.paint)
 
 
 def _paint_land(picture: Picture, view: View, horizon: int, rng: np.random.Generator) -> None:
@@ -266,19 +117,18 @@ def _paint_trees(
 
 def stand(picture: Picture, view: View, foot: Floats, sprite: Sprite, tall: float) -> None:
     """Set a cut-out of a height in metres upright on a point of the ground [3]."""
-    scale = view.pixels_per_metre(foot) * tall / len(sprite.mask)
-    width, high = (round(side * scale) for side in sprite.mask.shape[::-1])
+    scale = view.pixels_per_metre(foot) * tall / len(sprite[0])
+    high, width = (round(side * scale) for side in sprite[0].shape[:2])
     column, row = view.project(foot[None])[0]
     left, top = round(column - width / 2), round(row - high)
     size = len(picture)
     right, bottom = min(left + width, size), min(top + high, size)
     if width < 2 or high < 2 or right <= max(left, 0) or bottom <= max(top, 0) or high > 4 * size:
         return
-    cut = np.s_[max(-top, 0) : bottom - top, max(-left, 0) : right - left]
-    colour = cv2.resize(sprite.colour, (width, high), interpolation=cv2.INTER_AREA)[cut]
-    mask = cv2.resize(sprite.mask, (width, high), interpolation=cv2.INTER_AREA)[cut]
-    part = picture[max(top, 0) : bottom, max(left, 0) : right]
-    blend(part, np.asarray(mask, np.uint8), np.asarray(colour, np.uint8))
+    finest = next((cut_out for cut_out in sprite[::-1] if len(cut_out) >= high), sprite[0])
+    cut_out = cv2.resize(finest, (width, high), interpolation=cv2.INTER_LINEAR)
+    shown = cut_out[max(-top, 0) : bottom - top, max(-left, 0) : right - left]
+    lay(picture[max(top, 0) : bottom, max(left, 0) : right], np.asarray(shown, np.uint8))
 
 
 def _paint_wall(
@@ -286,51 +136,63 @@ def _paint_wall(
 ) -> None:
     fronts: tuple[Picture, ...] = getattr(stock, setting.scene.backdrop)
     texture = fronts[int(rng.integers(len(fronts)))]
-    tall, half = rng.uniform(5.5, 11), 15.0
-    shift = rng.uniform(-6, 6)
-    corners = [
-        point_behind(setting, setting.distance, side * half + shift, z)
-        for side, z in ((1, tall), (-1, tall), (-1, 0), (1, 0))
-    ]
-    if min(view.depth(corner) for corner in corners) < 1.0:
+    tall, half = float(rng.uniform(5.5, 11)), 15.0
+    shift = float(rng.uniform(-6, 6))
+    corners = np.array(
+        [
+            _behind(setting, setting.distance, side * half + shift, z)
+            for side, z in ((1, tall), (-1, tall), (-1, 0), (1, 0))
+        ]
+    )
+    if ((corners - view.position) @ view.axes[2]).min() < 1.0:
         return
-    pixels = view.project(np.array(corners))
+    pixels = view.project(corners)
     if pixels[0, 0] > pixels[1, 0]:
         pixels = pixels[[1, 0, 3, 2]]
     paste(picture, texture, pixels)
 
 
-def _strip(
-    picture: Picture, view: View, setting: Setting, away: Point, along: Point, colour: Colour
-) -> None:
-    """A rectangle on the ground."""
-    corners = [
-        point_behind(setting, away[i], along[j]) for i, j in ((0, 0), (0, 1), (1, 1), (1, 0))
-    ]
-    space = np.array(corners)
-    if ((space - view.position) @ view.axes[2]).min() > 0.8:
-        polygon(picture, view.project(space), colour)
+Strip = tuple[Point, Point, Colour]  # how far behind the vehicle, where along the backdrop
+
+
+def _strips(picture: Picture, view: View, setting: Setting, strips: list[Strip]) -> None:
+    """Rectangles on the ground; those that reach behind the camera are left out."""
+    space = np.array(
+        [
+            _behind(setting, away[i], along[j])
+            for away, along, _ in strips
+            for i, j in ((0, 0), (0, 1), (1, 1), (1, 0))
+        ]
+    )
+    nearest = ((space - view.position) @ view.axes[2]).reshape(-1, 4).min(axis=1).tolist()
+    pixels = to_fixed(view.project(space), picture.shape[0]).reshape(-1, 4, 2)
+    for outline, depth, (_, _, colour) in zip(pixels, nearest, strips, strict=True):
+        if depth > 0.8:
+            fill_fixed(picture, outline, colour)
 
 
 def _paint_pavement(picture: Picture, view: View, setting: Setting) -> None:
     far = setting.distance
     near = max(far - 2.6, 2.2)
     if near < far:
-        _strip(picture, view, setting, (near, far), (-14, 14), (162, 158, 152))
-        _strip(picture, view, setting, (near - 0.16, near), (-14, 14), (118, 116, 112))
+        slabs = ((near, far), (-14.0, 14.0), (162, 158, 152))
+        kerb = ((near - 0.16, near), (-14.0, 14.0), (118, 116, 112))
+        _strips(picture, view, setting, [slabs, kerb])
 
 
 def _paint_markings(
     picture: Picture, view: View, setting: Setting, rng: np.random.Generator
 ) -> None:
     paint = (224, 222, 214) if rng.random() < 0.75 else (224, 184, 70)
+    strips: list[Strip] = []
     if setting.scene.markings == "lane":
-        away = rng.uniform(-3.2, -1.6)
-        for start in np.arange(-9, 9, 3.0):
-            _strip(picture, view, setting, (away, away + 0.14), (start, start + 1.7), paint)
+        away = float(rng.uniform(-3.2, -1.6))
+        strips = [((away, away + 0.14), (x, x + 1.7), paint) for x in range(-9, 9, 3)]
         if rng.random() < 0.5:
-            _strip(picture, view, setting, (1.9, 2.05), (-12, 12), paint)
+            strips.append(((1.9, 2.05), (-12, 12), paint))
     elif setting.scene.markings == "bays":
-        offset = rng.uniform(-1.3, 1.3)
-        for along in np.arange(-7.8, 8, 2.6) + offset:
-            _strip(picture, view, setting, (-2.5, 3.0), (along, along + 0.12), paint)
+        offset = float(rng.uniform(-1.3, 1.3)) - 7.8
+        starts = [offset + 2.6 * i for i in range(7)]
+        strips = [((-2.5, 3.0), (x, x + 0.12), paint) for x in starts]
+    if strips:
+        _strips(picture, view, setting, strips)

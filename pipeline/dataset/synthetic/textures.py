@@ -9,9 +9,12 @@ from numpy.typing import NDArray
 
 from pipeline.dataset.synthetic.canvas import Picture
 from pipeline.dataset.synthetic.colours import Colour, mixed, shaded
+from pipeline.dataset.synthetic.geometry import Point
 from pipeline.randomness import Purpose, generator
 
+SHRUNK = (0.5, 0.25, 0.125)  # the smaller sizes of a sprite that are kept
 TILE = 256  # pixels a side of a ground texture
+TILES = 4
 GROUNDS: dict[str, tuple[Colour, float]] = {  # mean colour and contrast
     "asphalt": (((112, 112, 114)), 15),
     "worn asphalt": ((142, 139, 134), 20),
@@ -67,19 +70,28 @@ LEAVES: tuple[Colour, ...] = (
 )
 
 
-@dataclass(frozen=True)
-class Sprite:
-    """A cut-out: colours, uint8 [H, W, 3], and how opaque it is, uint8 [H, W]."""
+Sprite = tuple[Picture, ...]  # premultiplied RGBA, uint8 [H, W, 4]; each half the one before
 
-    colour: Picture
-    mask: Picture
+
+@dataclass(frozen=True)
+class Ground:
+    """A piece of ground.
+
+    Attributes:
+        levels: How light it is at each place, 128 on average: the tile, `TILES` times each way,
+            as looking a pixel up beyond the edge is slow; uint8 [TILES * TILE, TILES * TILE].
+        paint: The colour of a level, as `canvas.tinted` takes it.
+    """
+
+    levels: Picture
+    paint: tuple[Point, ...]
 
 
 @dataclass(frozen=True)
 class Assets:
     """All that is painted once; every random draw comes from the seed."""
 
-    grounds: dict[str, Picture]
+    grounds: dict[str, Ground]
     skies: dict[str, tuple[Picture, ...]]
     streets: tuple[Picture, ...]
     sheds: tuple[Picture, ...]
@@ -100,9 +112,14 @@ def assets(seed: int, size: int) -> Assets:
         sheds=tuple(_shed(rng) for _ in range(6)),
         interiors=tuple(_interior(rng) for _ in range(4)),
         trees=tuple(_tree(rng) for _ in range(12)),
-        noise=np.asarray(np.clip(rng.normal(128, 40, (512, 512, 3)), 0, 255), np.uint8),
+        noise=_noise(rng, (384, 384, 3), 128, 40),
         vignette=_vignette(size),
     )
+
+
+def _noise(rng: np.random.Generator, shape: tuple[int, ...], mean: float, spread: float) -> Picture:
+    grain = rng.standard_normal(shape, dtype=np.float32) * spread + mean
+    return np.asarray(np.clip(grain, 0, 255), np.uint8)
 
 
 def _cloud(rng: np.random.Generator, height: int, width: int, coarsest: int) -> NDArray[np.float32]:
@@ -117,30 +134,35 @@ def _cloud(rng: np.random.Generator, height: int, width: int, coarsest: int) -> 
     return np.asarray(total / total.std(), np.float32)
 
 
-def _ground(rng: np.random.Generator, colour: Colour, contrast: float) -> Picture:
+def _ground(rng: np.random.Generator, colour: Colour, contrast: float) -> Ground:
     quarter = _cloud(rng, TILE // 2, TILE // 2, 4)
     half = np.hstack([quarter, quarter[:, ::-1]])  # mirrored, so that the tiles meet
     patches = np.vstack([half, half[::-1]])
     grain = rng.standard_normal((TILE, TILE), dtype=np.float32)
-    level = (0.35 * patches + 0.6 * grain)[..., None] * contrast
-    return np.asarray(np.clip(np.array(colour) + level, 0, 255), np.uint8)
+    levels = np.clip((0.35 * patches + 0.6 * grain) * 40 + 128, 0, 255)
+    scale = contrast / 40
+    paint = tuple((scale, channel - 128 * scale) for channel in colour)
+    return Ground(np.tile(levels.astype(np.uint8), (TILES, TILES)), paint)
 
 
 def _sky(rng: np.random.Generator, zenith: Colour, horizon: Colour, cloud: float) -> Picture:
-    rise = np.linspace(0, 1, 128)[:, None, None] ** 1.3
-    sky = np.array(zenith) * (1 - rise) + np.array(horizon) * rise
-    cover = np.clip(_cloud(rng, 128, 256, 4) * 0.5 - 0.25 + cloud * 0.4, 0, 1)[..., None] * cloud
-    lit = np.array(mixed(horizon, (250, 250, 250), 0.35))
-    return np.asarray(np.clip(sky * (1 - cover) + lit * cover, 0, 255), np.uint8)
+    rise = np.linspace(0, 1, 128)[:, None] ** 1.3
+    column = np.array(zenith) * (1 - rise) + np.array(horizon) * rise
+    sky = np.repeat(column.astype(np.float32)[:, None], 256, axis=1)
+    cover = np.clip(_cloud(rng, 128, 256, 4) * 0.5 - 0.25 + cloud * 0.4, 0, 1) * cloud
+    lit = np.array(mixed(horizon, (250, 250, 250), 0.35), np.float32)
+    sky += cv2.merge([cover, cover, cover]) * (lit - sky)
+    return np.asarray(sky, np.uint8)  # a mean of colours, so within 0 to 255
 
 
 def _brick(rng: np.random.Generator, wall: Picture) -> None:
     """Courses and stains, in place."""
     height, width = wall.shape[:2]
-    wall[::4] = (wall[::4] * 0.9).astype(np.uint8)
-    grain = rng.normal(0, 6, (height, width)).astype(np.float32)
-    grain += cv2.resize(rng.normal(0, 5, (6, 6)), (width, height)).astype(np.float32)
-    wall[:] = cv2.add(wall, cv2.merge([grain] * 3), dtype=cv2.CV_8U)
+    wall[::4] = cv2.convertScaleAbs(wall[::4], alpha=0.9)
+    stains = cv2.resize(rng.standard_normal((6, 6), dtype=np.float32) * 5, (width, height))
+    grain = rng.standard_normal((height, width), dtype=np.float32)
+    levels = cv2.scaleAdd(grain, 6.0, stains)
+    cv2.add(wall, cv2.merge([levels, levels, levels]), dst=wall, dtype=cv2.CV_8U)
 
 
 def _pick(rng: np.random.Generator, colours: tuple[Colour, ...]) -> Colour:
@@ -210,7 +232,7 @@ def _shed(rng: np.random.Generator) -> Picture:
     wall = _pick(rng, WALLS)
     front = np.full((216, 576, 3), wall, np.uint8)
     _brick(rng, front)
-    front[:, ::7] = (front[:, ::7] * 0.93).astype(np.uint8)
+    front[:, ::7] = cv2.convertScaleAbs(front[:, ::7], alpha=0.93)
     _box(front, 0, 0, 576, 16, shaded(wall, 0.6))
     door = _pick(
         rng, ((230, 230, 226), (160, 34, 32), (120, 130, 140), (60, 84, 120), (40, 42, 46))
@@ -244,20 +266,20 @@ def _interior(rng: np.random.Generator) -> Picture:
 
 
 def _tree(rng: np.random.Generator) -> Sprite:
-    """A tree of many leaves, uint8 [160, 128]."""
-    colour = np.zeros((160, 128, 3), np.uint8)
-    mask = np.zeros((160, 128), np.uint8)
+    """A tree of many leaves, 160 pixels high and 128 wide, and the same smaller and smaller."""
+    tree = np.zeros((160, 128, 4), np.uint8)
     leaf = _pick(rng, LEAVES)
-    for picture, ink in ((colour, (70, 58, 46)), (mask, (255.0,))):
-        cv2.rectangle(picture, (60, 90), (68, 160), ink, -1)
+    cv2.rectangle(tree, (60, 90), (68, 160), (70, 58, 46, 255), -1)
     spread, thickness = rng.uniform(18, 27), rng.uniform(16, 28)
     places = np.clip(rng.normal((64, 66), (spread, thickness), (420, 2)), 6, (122, 132))
-    for x, y in places[np.argsort(-places[:, 1])]:
-        light = 0.55 + 0.5 * (132 - y) / 126 + rng.uniform(-0.14, 0.2)
-        spot, radius = (int(x), int(y)), int(rng.integers(2, 8))
-        cv2.circle(colour, spot, radius, shaded(leaf, float(light)), -1, cv2.LINE_AA)
-        cv2.circle(mask, spot, radius, (255.0,), -1, cv2.LINE_AA)
-    return Sprite(colour, mask)
+    places = places[np.argsort(-places[:, 1])]
+    lights = 0.55 + 0.5 * (132 - places[:, 1]) / 126 + rng.uniform(-0.14, 0.2, 420)
+    radii = rng.integers(2, 8, 420)
+    leaves = zip(places.astype(int).tolist(), radii.tolist(), lights.tolist(), strict=True)
+    for place, radius, light in leaves:
+        cv2.circle(tree, place, radius, (*shaded(leaf, light), 255), -1, cv2.LINE_AA)
+    halves = (cv2.resize(tree, None, fx=f, fy=f, interpolation=cv2.INTER_AREA) for f in SHRUNK)
+    return tree, *(np.asarray(half, np.uint8) for half in halves)
 
 
 def _vignette(size: int) -> Picture:

@@ -1,19 +1,20 @@
 """Vehicles: drawn at random from the fleets, and painted into a picture part by part."""
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from itertools import pairwise
 
-import cv2
 import numpy as np
 
 from pipeline.dataset.synthetic import bodies, large_bodies
 from pipeline.dataset.synthetic.bodies import Body
-from pipeline.dataset.synthetic.canvas import Panel, Picture, to_fixed
+from pipeline.dataset.synthetic.canvas import Drawing, Panel, Picture
+from pipeline.dataset.synthetic.chance import weighted
 from pipeline.dataset.synthetic.colours import (
     GLASS,
     PLASTIC,
     SILVER,
+    WHITE,
     Colour,
     mixed,
     shaded,
@@ -70,16 +71,14 @@ class Light:
 
     def on(self, normals: Floats) -> Floats:
         """The brightness of surfaces with these normals [N, 3], float [N]."""
-        sky = 0.16 * normals[:, 2]
-        facing = np.clip(normals @ self.sun, 0, None)
-        return np.asarray(self.ambient + sky + self.direct * facing)
+        facing = np.maximum(normals @ self.sun, 0.0)
+        return np.asarray(self.ambient + 0.16 * normals[:, 2] + self.direct * facing)
 
 
 def draw_vehicle(rng: np.random.Generator, label: int) -> Vehicle:
     """A vehicle of the fleet of a label, 1 for emergency."""
     fleet = FLEETS[label]
-    weights = np.array([entry[2] for entry in fleet])
-    name, livery_name, _ = fleet[int(rng.choice(len(fleet), p=weights / weights.sum()))]
+    name, livery_name, _ = weighted(rng, fleet, [entry[2] for entry in fleet])
     return dress(rng, name, LIVERIES[livery_name])
 
 
@@ -172,7 +171,7 @@ def _draw_over(
     rng: np.random.Generator,
 ) -> None:
     """Paint the strips from the rear over the roof to the front, and what is on them."""
-    panel = Panel(hull.over, partial(_light_over, hull, light), facing=-1)
+    panel = Panel(to_space=hull.over, light=partial(_light_over, hull, light), facing=-1)
     steps, _ = hull.curve
     middles, normals = hull.strips
     sight = middles - view.position
@@ -181,9 +180,7 @@ def _draw_over(
     for i in seen[np.argsort(-(sight @ view.axes[2])[seen])].tolist():
         ends = float(steps[i]), float(steps[i + 1])
         panel.rectangle(ends, (-1, 1), _strip_colour(vehicle, hull, sum(ends) / 2, colour))
-    _paint_glass(panel, hull)
-    if hull.bed:
-        panel.rectangle(hull.bed, (-0.86, 0.86), (40, 40, 42))
+    panel.add(_glass(hull))
     paint_front(panel, hull, vehicle.livery, rng)
     paint_rear(panel, hull, vehicle.livery, rng)
     panel.draw(picture, view)
@@ -192,7 +189,7 @@ def _draw_over(
 def _light_over(hull: Hull, light: Light, centres: Floats) -> Floats:
     steps, normals = hull.curve[0], hull.strips[1]
     piece = np.searchsorted(steps, centres[:, 0]) - 1
-    return light.on(normals[piece.clip(0, len(normals) - 1)])
+    return light.on(normals)[np.minimum(np.maximum(piece, 0), len(normals) - 1)]
 
 
 def _strip_colour(vehicle: Vehicle, hull: Hull, t: float, colour: Colour) -> Colour:
@@ -208,16 +205,19 @@ def _strip_colour(vehicle: Vehicle, hull: Hull, t: float, colour: Colour) -> Col
     return colour
 
 
-def _paint_glass(panel: Panel, hull: Hull) -> None:
+@cache
+def _glass(hull: Hull) -> Drawing:
+    """Windscreens, and the floor of an open loading area."""
+    drawing = Drawing()
     for low, high in hull.glass:
-        panel.rectangle((low, high), (-0.93, 0.93), (22, 24, 27))
-        inset = 0.06 * (high - low)
-        panel.rectangle((low + inset, high - inset), (-0.89, 0.89), GLASS)
+        drawing.rectangle((low, high), (-0.93, 0.93), (22, 24, 27))
+        start, stop = low + 0.06 * (high - low), high - 0.06 * (high - low)
+        drawing.rectangle((start, stop), (-0.89, 0.89), GLASS)
         sheen = mixed(GLASS, (190, 205, 220), 0.38)
-        panel.fill(
-            [(low + inset, -0.5), (high - inset, -0.85), (high - inset, -0.1), (low + inset, 0.2)],
-            sheen,
-        )
+        drawing.fill([(start, -0.5), (stop, -0.85), (stop, -0.1), (start, 0.2)], sheen)
+    if hull.bed:
+        drawing.rectangle(hull.bed, (-0.86, 0.86), (40, 40, 42))
+    return drawing
 
 
 def _draw_side(
@@ -231,21 +231,29 @@ def _draw_side(
     """Paint the side that is seen."""
     sign = 1.0 if view.position[1] >= 0 else -1.0
     even = float(light.on(np.array([[0.0, sign, 0.05]]))[0])
-    panel = Panel(partial(hull.side, sign=sign), partial(_light_side, hull, even))
+    panel = Panel(to_space=partial(hull.side, sign=sign), light=partial(_light_side, hull, even))
     panel.fill(hull.curve[1], _colour_of(vehicle, hull))
     if hull.paint != "dark":
         _paint_sheet(panel, vehicle, hull, sign, rng)
-    if vehicle.name == "fire engine":
-        _paint_lockers(panel, hull)
-    _paint_windows(panel, hull)
-    _paint_details(panel, vehicle, hull)
+    panel.add(_fittings(vehicle.body, hull, lockers=vehicle.name == "fire engine"))
     panel.draw(picture, view)
+
+
+@cache
+def _fittings(body: Body, hull: Hull, *, lockers: bool) -> Drawing:
+    """What every vehicle of a kind has on its sides."""
+    drawing = Drawing()
+    if lockers:
+        _paint_lockers(drawing, hull)
+    _paint_windows(drawing, hull)
+    _paint_details(drawing, body, hull)
+    return drawing
 
 
 def _light_side(hull: Hull, even: float, centres: Floats) -> Floats:
     """Darker towards the sill, which faces the road, and brightest at the shoulder."""
     low, high = hull.zone
-    rise = np.clip((centres[:, 1] - low) / (high - low), -0.2, 1.0)
+    rise = np.minimum(np.maximum((centres[:, 1] - low) / (high - low), -0.2), 1.0)
     return even * (0.80 + 0.26 * rise)
 
 
@@ -260,8 +268,10 @@ def _paint_sheet(
             steps, curve = hull.curve
             kept = curve[(steps <= last + 0.1) & (curve[:, 1] > hull.belt - 0.02)]
             panel.fill(kept, vehicle.livery.roof)
-    for low in (0.0, 0.2, 0.4, 0.6, 0.8):
-        Band(low, low + 0.2, colour).paint(panel, hull, sign, rng)
+    sheet = _sheet(hull)
+    panel.places += sheet.places
+    panel.sizes += sheet.sizes
+    panel.colours += [colour] * len(sheet.sizes)
     for mark in vehicle.livery.marks:
         mark.paint(panel, hull, sign, rng)
     for mark in vehicle.livery.optional:
@@ -269,7 +279,16 @@ def _paint_sheet(
             mark.paint(panel, hull, sign, rng)
 
 
-def _paint_lockers(panel: Panel, hull: Hull) -> None:
+@cache
+def _sheet(hull: Hull) -> Drawing:
+    """The side in level stripes, each of its own brightness."""
+    drawing = Drawing()
+    for low in (0.0, 0.2, 0.4, 0.6, 0.8):
+        drawing.add(Band(low, low + 0.2, WHITE).drawing(hull))
+    return drawing
+
+
+def _paint_lockers(panel: Drawing, hull: Hull) -> None:
     """Roller shutters between the seams of a fire engine's body."""
     if hull.glass:
         return
@@ -281,7 +300,7 @@ def _paint_lockers(panel: Panel, hull: Hull) -> None:
             panel.rectangle((start + 0.06, stop - 0.06), (z - 0.02, z), shaded(SILVER, 0.7))
 
 
-def _paint_windows(panel: Panel, hull: Hull) -> None:
+def _paint_windows(panel: Drawing, hull: Hull) -> None:
     for window in hull.windows:
         outline = np.array(window)
         middle = outline.mean(axis=0)
@@ -293,7 +312,7 @@ def _paint_windows(panel: Panel, hull: Hull) -> None:
         panel.fill(upper, mixed(GLASS, (176, 192, 206), 0.34))
 
 
-def _paint_details(panel: Panel, vehicle: Vehicle, hull: Hull) -> None:
+def _paint_details(panel: Drawing, body: Body, hull: Hull) -> None:
     """Seams, handles, sill, arches and the lamps that reach round the corners."""
     low, high = hull.zone
     for seam in hull.seams:
@@ -304,8 +323,8 @@ def _paint_details(panel: Panel, vehicle: Vehicle, hull: Hull) -> None:
     if hull.paint == "body" and hull.windows:
         panel.rectangle((hull.span[0] + 0.3, hull.span[1] - 0.3), (low - 0.09, low + 0.02), PLASTIC)
     start, stop = hull.span
-    for x, radius in vehicle.body.wheels:
-        if start < x < stop and not vehicle.body.handlebar:
+    for x, radius in body.wheels:
+        if start < x < stop and not body.handlebar:
             panel.fill(CIRCLE * radius * 1.17 + (x, radius), (14, 14, 15))
 
 
@@ -327,23 +346,3 @@ def _draw_mirror(picture: Picture, view: View, vehicle: Vehicle, light: Light, s
     low = np.array([x - 0.06, sign * (half + 0.11) - 0.1, z])
     high = low + np.array([0.12, 0.2, 0.18 if z < 1.3 else 0.3])
     draw_box(picture, view, low, high, vehicle.paint, light.on)
-
-
-def shadow(size: int, view: View, vehicle: Vehicle, light: Light) -> Picture:
-    """The vehicle's shadow as a mask, uint8 [size, size], 255 where it is darkest."""
-    low, high = bounds(vehicle)
-    corners = np.array([(x, y, 0.0) for x in (low[0], high[0]) for y in (low[1], high[1])])
-    reach = light.sun[:2] / max(float(light.sun[2]), 0.35) * high[2] * 0.75
-    cast = corners * (0.8, 0.8, 1) - (*reach, 0.0)
-    mask = np.zeros((size // 2, size // 2), np.uint8)
-    if light.direct > 0.2:
-        _fill_hull(mask, view.project(np.vstack([corners, cast])) / 2, 120)
-    _fill_hull(mask, view.project(corners) / 2, 235)
-    soft = cv2.GaussianBlur(mask, (0, 0), size / 112)
-    return np.asarray(cv2.resize(soft, (size, size)), dtype=np.uint8)
-
-
-def _fill_hull(mask: Picture, pixels: Floats, value: float) -> None:
-    outline = cv2.convexHull(pixels.astype(np.float32))[:, 0]
-    points = to_fixed(outline.astype(np.float64), mask.shape[0])
-    cv2.fillPoly(mask, [points], (value,), cv2.LINE_AA, 4)

@@ -3,14 +3,15 @@
 import cv2
 import numpy as np
 
-from pipeline.dataset.synthetic.canvas import Picture, polygon
+from pipeline.dataset.synthetic.canvas import SUBPIXEL, Picture, fill_fixed, to_fixed
 from pipeline.dataset.synthetic.colours import RUBBER, Colour, shaded
 from pipeline.dataset.synthetic.geometry import Floats, View
 
+COUNT = 24  # corners of a circle
 CIRCLE = np.column_stack(
     [
-        np.cos(np.linspace(0, 2 * np.pi, 24, endpoint=False)),
-        np.sin(np.linspace(0, 2 * np.pi, 24, endpoint=False)),
+        np.cos(np.linspace(0, 2 * np.pi, COUNT, endpoint=False)),
+        np.sin(np.linspace(0, 2 * np.pi, COUNT, endpoint=False)),
     ]
 )
 CIRCLE_IN_SPACE = np.column_stack([CIRCLE[:, 0], 0 * CIRCLE[:, 0], CIRCLE[:, 1]])
@@ -42,16 +43,16 @@ def draw_wheel(
         rim: Colour of its rim; seen on the camera's side only.
     """
     x, y, radius = centre
-    inside = CIRCLE_IN_SPACE * radius + (x, y - depth, radius)
-    pixels = view.project(np.vstack([WHEEL * radius + (x, y, radius), inside]))
-    count = len(CIRCLE)
-    tyre = pixels[:count]
-    both = cv2.convexHull(np.vstack([tyre, pixels[-count:]]).astype(np.float32))[:, 0]
-    polygon(picture, both.astype(np.float64), shaded(RUBBER, 0.7))
-    polygon(picture, tyre, RUBBER)
+    outside = WHEEL * radius + (x, y, radius)
+    inside = outside[:COUNT] - (0, depth, 0)
+    pixels = to_fixed(view.project(np.concatenate([outside, inside])), picture.shape[0])
+    tyre = pixels[:COUNT]
+    both = cv2.convexHull(np.concatenate([tyre, pixels[-COUNT:]]))
+    fill_fixed(picture, np.asarray(both, np.int32), shaded(RUBBER, 0.7))
+    fill_fixed(picture, tyre, RUBBER)
     if y * view.position[1] < 0:
         return
-    polygon(picture, pixels[count : 2 * count], rim)
-    for gap in pixels[3 * count : -count].reshape(5, 4, 2):
-        polygon(picture, gap, shaded(rim, 0.38))
-    polygon(picture, pixels[2 * count : 3 * count], shaded(rim, 0.8))
+    fill_fixed(picture, pixels[COUNT : 2 * COUNT], rim)
+    gaps = list(pixels[3 * COUNT : -COUNT].reshape(5, 4, 2))
+    cv2.fillPoly(picture, gaps, shaded(rim, 0.38), cv2.LINE_AA, SUBPIXEL)
+    fill_fixed(picture, pixels[2 * COUNT : 3 * COUNT], shaded(rim, 0.8))
