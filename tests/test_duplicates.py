@@ -106,6 +106,11 @@ def test_flat_pictures_are_copies_only_if_exact(tmp_path: Path) -> None:
     assert len(set(groups)) == 4
 
 
+def test_traces_on_flat_pictures_do_not_make_them_copies() -> None:
+    traces = thumbnail(scene(1)) // 128
+    assert near_groups(np.stack([traces + 40, traces + 200]), 6).tolist() == [0, 1]
+
+
 def test_thousands_of_copies_of_one_picture_are_found_in_bounded_memory() -> None:
     thumbnails = np.repeat(thumbnail(scene(1))[None], 3000, axis=0)
     assert set(near_groups(thumbnails, 6).tolist()) == {0}
