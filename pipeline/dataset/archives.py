@@ -88,13 +88,8 @@ def _unpack_zip_member(
         )
     if stat.S_ISLNK(member.external_attr >> 16):
         raise SourceError(_unsafe(archive, member.filename, "is a link"))
-    target = destination / member.filename
-    if member.is_dir():
-        target.mkdir(parents=True, exist_ok=True)
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with zipped.open(member) as source, target.open("xb") as file:
-        shutil.copyfileobj(source, file)
+    source = None if member.is_dir() else zipped.open(member)
+    _write(source, destination / member.filename)
 
 
 def _unpack_tar(archive: Path, destination: Path) -> None:
@@ -115,10 +110,19 @@ def _unpack_tar_member(
 ) -> None:
     if not (member.isfile() or member.isdir()):
         raise SourceError(_unsafe(archive, member.name, "is a link or device"))
-    try:
-        tar.extract(member, destination, filter="data")
-    except tarfile.FilterError as error:
-        raise SourceError(_unsafe(archive, member.name, str(error))) from None
+    # Not `tar.extract`: its safe mode came with Python 3.11.4, and it sets owners and permissions.
+    _write(tar.extractfile(member), destination / member.name)
+
+
+def _write(source: IO[bytes] | None, target: Path) -> None:
+    """Write a member's bytes to a new file; None makes a folder."""
+    if source is None:
+        target.mkdir(parents=True, exist_ok=True)
+        return
+    with source:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("xb") as file:
+            shutil.copyfileobj(source, file)
 
 
 def _check_end(tar: tarfile.TarFile) -> None:
