@@ -50,7 +50,11 @@ def test_no_parameter_has_a_default() -> None:
         ("dropout: 0.5", "dropout: [0.5]", "dropout lists 1 numbers for 2 hidden layers"),
         ("batch_size: 64", "batch_size: 1", "train.batch_size is 1 while model.batch_norm is true"),
         ("monitor: val_loss\n  mode: min", "monitor: val_loss\n  mode: max", "set mode to min"),
-        ("monitor: val_accuracy", "monitor: val_acc", "`checkpoint.monitor` is 'val_acc'"),
+        (
+            "monitor: val_loss # smoother",
+            "monitor: val_los # s",
+            "`checkpoint.monitor` is 'val_los'",
+        ),
         ("train: 0.7 ", "train: 0.8 ", "`split`: train + validation + test is 1.1"),
         ("kernel: 3 ", "kernel: 4 ", "it must be odd, like 5"),
         ("near_copies: 12", "near_copies: 2000", "more than half of the 2352 images"),

@@ -1,0 +1,92 @@
+"""Does the article's story hold on the packed data? Plain against regularised, over seeds.
+
+    python benchmarks/overfitting.py [SEEDS]
+
+Trains the network of params.yaml twice for each seed on `data/packed`: plain (no batch
+normalisation, dropout, augmentation or weight decay, a constant rate) and as params.yaml says, both
+for all epochs and without going back to an earlier one. Reads training and validation images only.
+"""
+
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from pipeline import paths
+from pipeline.learning.callbacks import Epoch
+from pipeline.learning.datamodule import VehicleData
+from pipeline.learning.fit import build, fit
+from pipeline.params import Params, load_params
+
+LAST = 5  # epochs over which the end of a run is averaged: single epochs are noisy
+
+
+def main(seeds: int) -> None:
+    """Train and print a table: mean and standard deviation over seeds."""
+    params = every_epoch(load_params())
+    table = Table(title=f"{seeds} seeds, {params.train.epochs} epochs; mean ± standard deviation")
+    for column in ("", "train acc", "val acc", "least val loss", "final val loss"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for name, chosen in (("plain", plain(params)), ("regularised", params)):
+        table.add_row(name, *summarise([train(chosen, seed) for seed in range(1, seeds + 1)]))
+    Console().print(table)
+
+
+def every_epoch(params: Params) -> Params:
+    """Params without early stopping and checkpointing."""
+    off = {"enabled": False}
+    return params.model_copy(
+        update={
+            "early_stopping": params.early_stopping.model_copy(update=off),
+            "checkpoint": params.checkpoint.model_copy(update=off),
+        }
+    )
+
+
+def plain(params: Params) -> Params:
+    """Params without any technique."""
+    kinds = {name: kind.model_copy(update={"probability": 0.0}) for name, kind in params.augment}
+    return params.model_copy(
+        update={
+            "augment": params.augment.model_copy(update=kinds),
+            "model": params.model.model_copy(update={"batch_norm": False, "dropout": 0.0}),
+            "train": params.train.model_copy(update={"weight_decay": 0.0, "schedule": "constant"}),
+        }
+    )
+
+
+def train(params: Params, seed: int) -> list[Epoch]:
+    """The history of one run."""
+    data = VehicleData(
+        paths.PACKED / "train",
+        paths.PACKED / "validation",
+        params.augment,
+        seed=seed,
+        batch_size=params.train.batch_size,
+        workers=params.train.workers,
+    )
+    seeded = params.train.model_copy(update={"seed": seed})
+    with tempfile.TemporaryDirectory() as logs:
+        network = build(params.model, data, seed)
+        return fit(
+            network, data, seeded, params.early_stopping, params.checkpoint, Path(logs)
+        ).epochs
+
+
+def summarise(runs: list[list[Epoch]]) -> list[str]:
+    """The cells of a row."""
+    ends = [run[-LAST:] for run in runs]
+    columns = [
+        [statistics.mean(row.train_accuracy for row in end) for end in ends],
+        [statistics.mean(row.val_accuracy for row in end) for end in ends],
+        [min(row.val_loss for row in run) for run in runs],
+        [statistics.mean(row.val_loss for row in end) for end in ends],
+    ]
+    return [f"{statistics.mean(c):.3f} ± {statistics.stdev(c):.3f}" for c in columns]
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 3)
