@@ -26,8 +26,9 @@ def summary(test: Mapping[str, Any]) -> RenderableType:
     figures = Table.grid(padding=(0, 2))
     for title, metric in (("test accuracy", "accuracy"), ("test F1", "f1")):
         low, high = test["interval"][metric]["low"], test["interval"][metric]["high"]
-        figures.add_row(title, f"[bold]{test[metric]:.3f}[/]", f"{low:.3f} to {high:.3f}")
-    figures.add_row("majority class", f"{test['majority_accuracy']:.3f}", "of always answering it")
+        interval = f"{test['confidence']:.0%} interval {low:.3f} to {high:.3f}"
+        figures.add_row(title, f"[bold]{test[metric]:.3f}[/]", interval)
+    figures.add_row("majority class", f"{test['majority_accuracy']:.3f}", "always answering it")
     after = Table.grid(padding=(0, 2))
     for title, command in NEXT.items():
         after.add_row(title, f"[cyan]{command}[/]")
