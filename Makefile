@@ -52,6 +52,6 @@ lock:
 		--no-header --group dev pyproject.toml --output-file requirements.lock
 
 clean:
-	rm -rf $(VENV) .dvc/cache .dvc/tmp .resume data/raw data/split data/packed models/vehicle-classifier \
+	rm -rf $(VENV) .dvc/cache .dvc/tmp .resume .cache data/raw data/split data/packed models/vehicle-classifier \
 		reports logs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find pipeline tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -5,6 +5,7 @@ removes the sibling; one that is killed leaves `.<name>.partial`, which the next
 """
 
 import csv
+import hashlib
 import json
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
@@ -107,6 +108,12 @@ def read_json(path: Path) -> Any:  # noqa: ANN401 - the caller knows what the fi
         raise BluelightError(
             f"{path} is damaged ({error}); delete it and run `dvc repro`"
         ) from None
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _partial(path: Path) -> Path:

@@ -5,6 +5,7 @@ what DVC compares between commits is what the code reads. Stages therefore need 
 module: a test proves that it passes values through unchanged.
 """
 
+import re
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
@@ -39,10 +40,33 @@ class FetchParams(Section):
     """Where the images come from and how their labels are laid out."""
 
     source: Text
+    sha256: str
     layout: Literal["auto", "csv", "folders"]
+    table: str
     image_column: Text
     label_column: Text
     class_names: dict[str, Text]
+    on_bad_image: Literal["error", "skip"]
+
+    @model_validator(mode="after")
+    def hash_is_one(self) -> Self:
+        """A SHA-256 has 64 hexadecimal digits; an empty one asks for no check."""
+        if not re.fullmatch(r"([0-9a-fA-F]{64})?", self.sha256):
+            raise ValueError(
+                f"sha256 is {self.sha256!r}; a SHA-256 has 64 hexadecimal digits, as `sha256sum` "
+                "prints them"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def table_needs_its_layout(self) -> Self:
+        """A table is looked for only where the layout has one."""
+        if self.table and self.layout == "folders":
+            raise ValueError(
+                f"table is {self.table!r} while layout is folders, which reads no table; set "
+                'layout to csv or table to ""'
+            )
+        return self
 
 
 class SyntheticParams(Section):
@@ -81,6 +105,7 @@ class SplitParams(Section):
     test: Fraction
     near_duplicate_distance: Annotated[int, Field(ge=0, le=16)]
     conflicting_labels: Literal["drop", "keep", "error"]
+    published: Literal["ignore", "keep"]
 
     @model_validator(mode="after")
     def shares_add_up(self) -> Self:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 PARAMS = Path("params.yaml")
 
+CACHE = Path(".cache")  # what was downloaded; no output, so that no rerun need download it again
+
 RAW = Path("data/raw")
 RAW_IMAGES = RAW / "images"
 RAW_LABELS = RAW / "labels.csv"

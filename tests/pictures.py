@@ -25,10 +25,13 @@ SYNTHETIC = SyntheticParams(
 def fetch_params(source: Path | str, **changes: object) -> FetchParams:
     values: dict[str, object] = {
         "source": str(source),
+        "sha256": "",
         "layout": "auto",
+        "table": "",
         "image_column": "image_names",
         "label_column": "emergency_or_not",
         "class_names": {"0": "other", "1": "emergency"},
+        "on_bad_image": "error",
     }
     return FetchParams.model_validate(values | changes)
 
@@ -41,6 +44,7 @@ def split_params(**changes: object) -> SplitParams:
         "test": 0.15,
         "near_duplicate_distance": 6,
         "conflicting_labels": "drop",
+        "published": "ignore",
     }
     return SplitParams.model_validate(values | changes)
 

@@ -253,8 +253,10 @@ HEAD = b"image_names,emergency_or_not\n"
 SOURCES = {
     "missing": Case(lambda root: root / "nothing", ("nothing", "not found", "folder")),
     "missing archive": Case(lambda root: root / "no.zip", ("no.zip", "not found", "check")),
-    "web address": Case(lambda _: "https://example.org/a.zip", ("not supported", "archive")),
-    "kaggle": Case(lambda _: "kaggle:owner/dataset", ("kaggle:", "not supported", "folder")),
+    "another web address": Case(lambda _: "ftp://example.org/a.zip", ("not supported", "archive")),
+    "Kaggle without a dataset": Case(
+        lambda _: "kaggle:owner", ("kaggle:owner", "kaggle:owner/dataset")
+    ),
     "another kind of archive": Case(
         lambda root: write(root / "a.rar", b"Rar!"), ("a.rar", "not supported", ".zip")
     ),
@@ -385,7 +387,7 @@ TABLES = {
     "drive": Case(with_rows(("C:/x.png", "1")), ("C:/x.png", "relative")),
     "web address as name": Case(with_rows(("https://a/x.png", "1")), ("leads out",)),
     "two tables": Case(
-        with_second("b/valid.csv", HEAD), ("b/valid.csv, train.csv", "keep one of them")
+        with_second("b/valid.csv", HEAD), ("b/valid.csv, train.csv", "set fetch.table")
     ),
     "two images of a name": Case(two_of_a_name, ("twin.png", "could be any of", "a/twin.png")),
     "one class": Case(
@@ -404,7 +406,7 @@ FOLDERS = {
     "folder too small": Case(short_class, ("2 of class 'cat'", "remove the class")),
     "published splits": Case(
         lambda root: write_folders(root / "s", {"train/cat": 3, "test/cat": 3}),
-        ("test, train", "no classes", "set fetch.source"),
+        ("neither a table", "two or more folders"),
     ),
 }
 

@@ -60,6 +60,10 @@ def test_no_parameter_has_a_default() -> None:
         ("near_copies: 12", "near_copies: 2000", "more than half of the 2352 images"),
         ("label_conflicts: 2 ", "label_conflicts: 200 ", "only exact_copies (134) can conflict"),
         ("  source: synthetic", "  source: ''", "`fetch.source` is ''"),
+        ('sha256: ""', "sha256: abc", "`fetch`: sha256 is 'abc'; a SHA-256 has 64 hexadecimal"),
+        ('sha256: ""', "sha256: 12345678", "`fetch.sha256` is 12345678"),
+        ("bad_image: error", "bad_image: ignore", "`fetch.on_bad_image` is 'ignore'"),
+        ("published: ignore", "published: use", "`split.published` is 'use'"),
         ("fetch:\n", "fetch: [\n", "is not valid YAML"),
     ],
 )
@@ -69,6 +73,13 @@ def test_faults_are_named(tmp_path: Path, old: str, new: str, message: str) -> N
         load_params(path)
     assert message in str(caught.value)
     assert str(path) in str(caught.value)
+
+
+def test_a_table_of_folders_is_refused(tmp_path: Path) -> None:
+    path = changed(tmp_path, "layout: auto", "layout: folders")
+    path.write_text(path.read_text().replace('table: ""', "table: train.csv"), encoding="utf-8")
+    with pytest.raises(ParamsError, match=r"table is 'train\.csv' while layout is folders"):
+        load_params(path)
 
 
 def test_all_faults_are_named_at_once(tmp_path: Path) -> None:

@@ -41,7 +41,10 @@ def test_csv_and_images(tmp_path: Path) -> None:
     assert manifest["classes"] == ["other", "emergency"]
     assert manifest["counts"] == {"other": 4, "emergency": 4}
     assert manifest["images"] == 8
-    assert labels(tmp_path / "raw")[:2] == [("0.png", "other"), ("1.png", "emergency")]
+    assert labels(tmp_path / "raw")[:2] == [
+        Labelled("0.png", "other"),
+        Labelled("1.png", "emergency"),
+    ]
     assert contents(tmp_path / "raw/images") == contents(source / "images")
     assert sorted(path.name for path in (tmp_path / "raw").iterdir()) == [
         "images",

@@ -50,7 +50,7 @@ def unpack(archive: Path, destination: Path) -> None:
             fit on the disk, or has a member that would be written outside `destination`.
     """
     destination.mkdir(parents=True)
-    opener = _unpack_zip if archive.name.lower().endswith(".zip") else _unpack_tar
+    opener = _unpack_zip if _is_zip(archive) else _unpack_tar
     try:
         opener(archive, destination)
     except CORRUPT as error:
@@ -65,6 +65,13 @@ def unpack(archive: Path, destination: Path) -> None:
         ) from None
     except OSError as error:
         raise SourceError(f"{archive} cannot be unpacked ({error})") from None
+
+
+def _is_zip(archive: Path) -> bool:
+    """By its name; by its content where a download has no telling name."""
+    return archive.name.lower().endswith(".zip") or (
+        not is_archive(archive) and zipfile.is_zipfile(archive)
+    )
 
 
 def _unpack_zip(archive: Path, destination: Path) -> None:

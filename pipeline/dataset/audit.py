@@ -1,7 +1,7 @@
 """What the split found and did, and what a plain random split would have done."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 import numpy as np
@@ -21,7 +21,7 @@ class CopyGroup(TypedDict):
     Attributes:
         group: Its name in `split.csv`.
         kind: `exact` where all files have the same bytes, else `near`.
-        split: Where it went.
+        split: Where it went; several only where the publisher's own splits leak and are kept.
         images: The label of each image.
     """
 
@@ -31,8 +31,29 @@ class CopyGroup(TypedDict):
     images: dict[str, str]
 
 
+class PublishedAudit(TypedDict):
+    """The publisher's own splits, as the audit tells of them.
+
+    Attributes:
+        kept: Whether they were kept.
+        counts: Images in each.
+        leaks: Test images that have a copy in train.
+        leaking: Their names.
+    """
+
+    kept: bool
+    counts: dict[str, int]
+    leaks: int
+    leaking: list[str]
+
+
 def audit(
-    division: Division, sha256: Sequence[str], classes: Sequence[str], params: SplitParams
+    division: Division,
+    sha256: Sequence[str],
+    classes: Sequence[str],
+    params: SplitParams,
+    published: Sequence[str] = (),
+    skipped: Sequence[Mapping[str, str]] = (),
 ) -> dict[str, Any]:
     """Account for a split.
 
@@ -41,10 +62,13 @@ def audit(
         sha256: Content hash of each image, in the order of `division.rows`.
         classes: Names of the classes, in their order.
         params: What was asked for.
+        published: Where the publisher put each image; empty where nowhere.
+        skipped: The files that fetch left out, and why.
 
     Returns:
         For JSON: numbers of images, copies and conflicts, counts per split and class, the leaks of
-        a plain random split, and every group of copies.
+        the publisher's split and of a plain random one, the files left out, and every group of
+        copies.
     """
     groups = [group for group in division.groups if len(group.members) > 1]
     conflicts = [group for group in groups if group.conflicting]
@@ -58,6 +82,8 @@ def audit(
             _group_numbers(division.rows), np.array([row.split for row in division.rows])
         ),
         "leaks_of_random_splits": _random_leaks(division, params),
+        "published": _published(division, published, params) if any(published) else None,
+        "skipped": list(skipped),
         "groups": [_describe(group, division.rows, sha256) for group in groups],
     }
 
@@ -69,8 +95,26 @@ def leaking(group_of: npt.NDArray[np.int64], splits: npt.NDArray[np.str_]) -> in
         group_of: int64 [N], number of the group of copies that each image belongs to.
         splits: str [N], the split of each image.
     """
+    return int(_leaks(group_of, splits).sum())
+
+
+def _leaks(group_of: npt.NDArray[np.int64], splits: npt.NDArray[np.str_]) -> npt.NDArray[np.bool_]:
+    """Which images are in test and have a copy in train: bool [N]."""
     trained = np.unique(group_of[splits == "train"])
-    return int(np.isin(group_of[splits == "test"], trained).sum())
+    return np.asarray(np.isin(group_of, trained) & (splits == "test"), dtype=np.bool_)
+
+
+def _published(division: Division, published: Sequence[str], params: SplitParams) -> PublishedAudit:
+    """Of the publisher's splits with every image in place, whatever was done with it since."""
+    leaks = _leaks(_group_numbers(division.rows), np.array(published))
+    names = [row.image for row, leak in zip(division.rows, leaks, strict=True) if leak]
+    counts = Counter(published)
+    return {
+        "kept": params.published == "keep",
+        "counts": {split: counts[split] for split in USED_SPLITS},
+        "leaks": len(names),
+        "leaking": sorted(names),
+    }
 
 
 def _exact_copies(sha256: Sequence[str]) -> dict[str, int]:
@@ -120,6 +164,6 @@ def _describe(group: Group, rows: Sequence[Assigned], sha256: Sequence[str]) -> 
     return {
         "group": group.name,
         "kind": _kind(group, sha256),
-        "split": members[0].split,
+        "split": ", ".join(name for name in SPLITS if name in {row.split for row in members}),
         "images": {row.image: row.label for row in members},
     }

@@ -19,10 +19,12 @@ class Labelled(NamedTuple):
     Attributes:
         image: POSIX path below the folder of images.
         label: Name of the class.
+        split: Where the publisher put it: `train`, `validation`, `test`, or empty.
     """
 
     image: str
     label: str
+    split: str = ""
 
 
 class Assigned(NamedTuple):

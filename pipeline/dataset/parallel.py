@@ -13,10 +13,17 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import accumulate
 from multiprocessing import get_context
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -60,14 +67,22 @@ def parallel_map(
 
 
 @contextmanager
-def progress_bar(label: str, total: int) -> Iterator[Callable[[int], object]]:
+def progress_bar(
+    label: str, total: int | None, unit: Literal["items", "bytes"] = "items"
+) -> Iterator[Callable[[int], object]]:
     """Show a progress bar on stderr where that is a terminal.
 
+    Args:
+        label: Shown beside it.
+        total: How much there is to do; None where nobody knows.
+        unit: What is counted.
+
     Yields:
-        A function to call with the number of items done so far.
+        A function to call with the number done so far.
     """
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    count = MofNCompleteColumn() if unit == "items" else DownloadColumn()
+    columns = (TextColumn("{task.description}"), BarColumn(), count)
     with Progress(
         *columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal
     ) as progress:

@@ -10,7 +10,9 @@ of the old ones on average, 1 % at worst, always between neighbours: none from t
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import NamedTuple
 
 from pipeline.dataset.labels import USED_SPLITS, Assigned, Labelled, Split
@@ -18,6 +20,7 @@ from pipeline.errors import SplitError
 from pipeline.params import SplitParams
 
 DROPPED: Split = "dropped"
+TRAIN: Split = "train"
 
 
 class Group(NamedTuple):
@@ -63,32 +66,99 @@ def divide(
         images: The N images.
         sha256: Content hash of each.
         groups: Number of the group of copies that each belongs to.
-        params: Seed, shares, and what to do with copies that disagree on their label.
+        params: Seed, shares, what to do with copies that disagree on their label, and whether the
+            publisher's own splits stay.
 
     Returns:
         The assignment. Within each class the splits have their shares to within one image, as far
-        as groups can be divided so, and at least one group each.
+        as groups can be divided so, and at least one group each. With `published: keep`, images
+        that have a published split are in it, even where it leaks.
 
     Raises:
-        SplitError: Copies disagree on their label and `conflicting_labels` is `error`, or a class
-            has too few groups for three splits.
+        SplitError: Copies disagree on their label and `conflicting_labels` is `error`, a class has
+            too few groups for the splits, or `published` is `keep` and the source has no splits or
+            a class without training images.
     """
     found = _groups(images, sha256, groups, params.seed)
     conflicts = [group for group in found if group.conflicting]
     if conflicts and params.conflicting_labels == "error":
         raise SplitError(_disagreement(images, conflicts))
     drop = params.conflicting_labels == "drop"
-    used = [group for group in found if not (group.conflicting and drop)]
-    splits: dict[str, Split] = {group.name: DROPPED for group in found}
-    for label in sorted({image.label for image in images}):
-        chosen = [group for group in used if group.label == label]
-        splits |= _cut(label, chosen, params)
+    dropped = {i for group in conflicts for i in group.members} if drop else set()
+    if params.published == "keep":
+        splits = _as_published(images, found, dropped, params)
+    else:
+        labels = {image.label for image in images}
+        used = [group for group in found if not (group.conflicting and drop)]
+        chosen = _cut_classes(labels, used, USED_SPLITS, params)
+        splits = {i: chosen[group.name] for group in used for i in group.members}
     group_of = {index: group.name for group in found for index in group.members}
     rows = [
-        Assigned(image.image, image.label, splits[group_of[index]], group_of[index])
+        Assigned(image.image, image.label, splits.get(index, DROPPED), group_of[index])
         for index, image in enumerate(images)
     ]
     return Division(rows, found)
+
+
+def _as_published(
+    images: Sequence[Labelled],
+    found: Sequence[Group],
+    dropped: AbstractSet[int],
+    params: SplitParams,
+) -> dict[int, Split]:
+    """Leave each image where its publisher put it, and carve what is missing out of train."""
+    given = [image.split for index, image in enumerate(images) if index not in dropped]
+    _check_published(images, given)
+    missing = [split for split in USED_SPLITS if split not in given]
+    splits: dict[int, Split] = {}
+    pool = []
+    for group in found:
+        members = [index for index in group.members if index not in dropped]
+        placed = {images[index].split for index in members} - {""}
+        # An image without a place goes to its copies: elsewhere it would make a leak.
+        home = next((split for split in USED_SPLITS if split in placed), TRAIN)
+        splits |= {index: _published(images[index]) or home for index in members}
+        if members and placed <= {"train"}:
+            pool.append(group)
+    if missing:
+        labels = {image.label for image in images}
+        carved = _cut_classes(labels, pool, (TRAIN, *missing), params)
+        splits |= {index: carved[group.name] for group in pool for index in group.members}
+    return splits
+
+
+def _published(image: Labelled) -> Split | None:
+    return next((split for split in USED_SPLITS if split == image.split), None)
+
+
+def _check_published(images: Sequence[Labelled], given: Sequence[str]) -> None:
+    if not any(given):
+        raise SplitError(
+            "split.published is keep, but the source has no splits of its own: neither folders "
+            "train, validation and test nor a column split; set split.published to ignore"
+        )
+    # Images without a place count as training images.
+    trained = {image.label for image in images if image.split in ("train", "")}
+    lost = sorted({image.label for image in images} - trained)
+    if lost:
+        raise SplitError(
+            f"split.published is keep, but the source has no training image of {', '.join(lost)}; "
+            "set split.published to ignore, or add some"
+        )
+
+
+def _cut_classes(
+    labels: AbstractSet[str], groups: Sequence[Group], parts: Sequence[Split], params: SplitParams
+) -> dict[str, Split]:
+    """Divide each class among `parts`, in the proportions that the params give them."""
+    shares = dict(zip(USED_SPLITS, (params.train, params.validation, params.test), strict=True))
+    total = sum(shares[part] for part in parts)
+    edges = [edge / total for edge in accumulate(shares[part] for part in parts)][:-1]
+    splits: dict[str, Split] = {}
+    for label in sorted(labels):
+        chosen = [group for group in groups if group.label == label]
+        splits |= _cut(label, chosen, parts, edges)
+    return splits
 
 
 def _groups(
@@ -116,35 +186,41 @@ def _place(seed: int, content: str) -> float:
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
-def _cut(label: str, groups: Sequence[Group], params: SplitParams) -> dict[str, Split]:
+def _cut(
+    label: str, groups: Sequence[Group], parts: Sequence[Split], edges: Sequence[float]
+) -> dict[str, Split]:
     """Assign the groups of one class.
 
     Groups of several images go where the middle of each falls; single images then fill each split
     up to its exact share.
     """
-    if len(groups) < len(USED_SPLITS):
-        raise SplitError(_too_small(label, groups))
+    if len(groups) < len(parts):
+        raise SplitError(_too_small(label, groups, parts))
     ordered = sorted(groups, key=lambda group: (group.place, group.name))
-    edges = (params.train, params.train + params.validation)
-    splits = _cut_several([group for group in ordered if len(group.members) > 1], edges)
-    splits |= _cut_single(ordered, edges, splits)
-    _leave_none_empty(ordered, splits)
+    splits = _cut_several([group for group in ordered if len(group.members) > 1], parts, edges)
+    splits |= _cut_single(ordered, parts, edges, splits)
+    _leave_none_empty(ordered, parts, splits)
     return splits
 
 
-def _cut_several(ordered: Sequence[Group], edges: tuple[float, float]) -> dict[str, Split]:
+def _cut_several(
+    ordered: Sequence[Group], parts: Sequence[Split], edges: Sequence[float]
+) -> dict[str, Split]:
     total = sum(len(group.members) for group in ordered)
     splits: dict[str, Split] = {}
     before = 0
     for group in ordered:
         middle = (before + len(group.members) / 2) / total
-        splits[group.name] = USED_SPLITS[sum(middle >= edge for edge in edges)]
+        splits[group.name] = parts[sum(middle >= edge for edge in edges)]
         before += len(group.members)
     return splits
 
 
 def _cut_single(
-    ordered: Sequence[Group], edges: tuple[float, float], taken: dict[str, Split]
+    ordered: Sequence[Group],
+    parts: Sequence[Split],
+    edges: Sequence[float],
+    taken: dict[str, Split],
 ) -> dict[str, Split]:
     """Fill up what the groups in `taken` leave of each split's share."""
     sizes = Counter[Split]()
@@ -152,30 +228,35 @@ def _cut_single(
         if group.name in taken:
             sizes[taken[group.name]] += len(group.members)
     total = sum(len(group.members) for group in ordered)
-    first = round(total * edges[0]) - sizes["train"]
-    second = round(total * edges[1]) - sizes["train"] - sizes["validation"]
+    filled = accumulate(sizes[part] for part in parts)
+    # A part that is over-full already takes nothing: the running maximum keeps the cuts in order.
+    cuts = accumulate(
+        (round(total * edge) - before for edge, before in zip(edges, filled, strict=False)), max
+    )
+    bounds = list(cuts)
     names = [group.name for group in ordered if group.name not in taken]
     return {
-        name: USED_SPLITS[(index >= first) + (index >= max(first, second))]
-        for index, name in enumerate(names)
+        name: parts[sum(index >= bound for bound in bounds)] for index, name in enumerate(names)
     }
 
 
-def _leave_none_empty(ordered: Sequence[Group], splits: dict[str, Split]) -> None:
-    """Give each empty split the smallest group of the fullest: a class must be in all three."""
-    for split in USED_SPLITS:
+def _leave_none_empty(
+    ordered: Sequence[Group], parts: Sequence[Split], splits: dict[str, Split]
+) -> None:
+    """Give each empty split the smallest group of the fullest: a class must be in all of them."""
+    for split in parts:
         counts = Counter(splits.values())
         if not counts[split]:
-            donor = max(USED_SPLITS, key=lambda name: counts[name])
+            donor = max(parts, key=lambda name: counts[name])
             given = [group for group in ordered if splits[group.name] == donor]
             splits[min(given, key=lambda group: len(group.members)).name] = split
 
 
-def _too_small(label: str, groups: Sequence[Group]) -> str:
+def _too_small(label: str, groups: Sequence[Group], parts: Sequence[Split]) -> str:
     images = sum(len(group.members) for group in groups)
     return (
         f"class {label!r} has {images} usable images in {len(groups)} groups of copies; "
-        f"{len(USED_SPLITS)} groups are needed, one for each of {', '.join(USED_SPLITS)}: add "
+        f"{len(parts)} groups are needed, one for each of {', '.join(parts)}: add "
         "different images of it, or remove the class"
     )
 

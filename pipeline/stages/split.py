@@ -1,5 +1,6 @@
 """split: find copies, divide the images without leaks, and account for it."""
 
+import sys
 from typing import Any
 
 from pipeline import paths
@@ -15,11 +16,13 @@ from pipeline.params import Params
 def run(params: Params) -> None:
     """Write `data/split`: the assignment, the audit and a contact sheet."""
     images = read_labels(paths.RAW_LABELS)
-    classes = read_json(paths.RAW_MANIFEST)["classes"]
+    manifest = read_json(paths.RAW_MANIFEST)
+    classes = manifest["classes"]
     files = [paths.RAW_IMAGES / image.image for image in images]
     copies = find_copies(files, params.split.near_duplicate_distance)
     division = divide(images, copies.sha256, copies.groups.tolist(), params.split)
-    account = audit(division, copies.sha256, classes, params.split)
+    published = [image.split for image in images]
+    account = audit(division, copies.sha256, classes, params.split, published, manifest["skipped"])
     sheet = contact_sheet(paths.RAW_IMAGES, division.rows, classes, account["groups"])
     with atomic_directory(paths.SPLIT) as folder:
         write_assignment(folder / paths.SPLIT_CSV.name, division.rows)
@@ -32,4 +35,14 @@ def _summarise(account: dict[str, Any]) -> None:
     counts = {split: sum(classes.values()) for split, classes in account["counts"].items()}
     sizes = ", ".join(f"{counts[split]:,} {split}" for split in USED_SPLITS)
     copies = sum(len(group["images"]) for group in account["groups"]) - counts["dropped"]
-    print(f"split: {sizes}; {copies:,} copies kept together, {counts['dropped']:,} dropped")
+    print(f"split: {sizes}; {copies:,} copies found, {counts['dropped']:,} dropped")
+    if account["leaks"]:
+        print(_warning(account, counts["test"]), file=sys.stderr)
+
+
+def _warning(account: dict[str, Any], tested: int) -> str:
+    return (
+        f"bluelight: split: warning: the publisher's split is kept, and {account['leaks']:,} of "
+        f"its {tested:,} test images have a copy in train, so test figures will flatter "
+        f"({paths.SPLIT_AUDIT} names them); set split.published to ignore for a split without leaks"
+    )
