@@ -78,7 +78,8 @@ def load_packed(directory: Path, *, memory_map: bool = True) -> PackedSplit:
 
 def _mapped_file(images: npt.NDArray[np.uint8]) -> Path | None:
     """The file that `images` maps from end to end; None for a part of it, or for plain memory."""
-    if isinstance(images, np.memmap) and isinstance(images.base, mmap) and images.filename:
+    memory: Any = images.base
+    if isinstance(images, np.memmap) and isinstance(memory, mmap) and images.filename:
         return Path(images.filename)
     return None
 
