@@ -11,6 +11,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import NamedTuple
 
 from pipeline.dataset.labels import USED_SPLITS, Assigned, Labelled, Split
@@ -36,6 +37,18 @@ class Group(NamedTuple):
     label: str
     members: list[int]
     conflicting: bool
+
+
+class Place(NamedTuple):
+    """Where a group goes.
+
+    Attributes:
+        split: Its split.
+        fold: Number of its fold; empty for test and dropped groups, and without folds.
+    """
+
+    split: Split
+    fold: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,11 +80,12 @@ def divide(
 
     Returns:
         The assignment. Within each class the splits have their shares to within one image, as far
-        as groups can be divided so, and at least one group each.
+        as groups can be divided so, and at least one group each. Folds divide what is not test in
+        the same way, into equal shares; the test split is the same with and without them.
 
     Raises:
         SplitError: Copies disagree on their label and `conflicting_labels` is `error`, or a class
-            has too few groups for three splits.
+            has too few groups for three splits, or for the folds.
     """
     found = _groups(images, sha256, groups, params.seed)
     conflicts = [group for group in found if group.conflicting]
@@ -79,16 +93,20 @@ def divide(
         raise SplitError(_disagreement(images, conflicts))
     drop = params.conflicting_labels == "drop"
     used = [group for group in found if not (group.conflicting and drop)]
-    splits: dict[str, Split] = {group.name: DROPPED for group in found}
+    places = {group.name: Place(DROPPED) for group in found}
     for label in sorted({image.label for image in images}):
         chosen = [group for group in used if group.label == label]
-        splits |= _cut(label, chosen, params)
+        places |= _cut(label, chosen, params)
     group_of = {index: group.name for group in found for index in group.members}
     rows = [
-        Assigned(image.image, image.label, splits[group_of[index]], group_of[index])
+        _assigned(image, group_of[index], places[group_of[index]])
         for index, image in enumerate(images)
     ]
     return Division(rows, found)
+
+
+def _assigned(image: Labelled, group: str, place: Place) -> Assigned:
+    return Assigned(image.image, image.label, place.split, group, place.fold)
 
 
 def _groups(
@@ -116,59 +134,79 @@ def _place(seed: int, content: str) -> float:
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
-def _cut(label: str, groups: Sequence[Group], params: SplitParams) -> dict[str, Split]:
-    """Assign the groups of one class.
-
-    Groups of several images go where the middle of each falls; single images then fill each split
-    up to its exact share.
-    """
+def _cut(label: str, groups: Sequence[Group], params: SplitParams) -> dict[str, Place]:
+    """Assign the groups of one class."""
     if len(groups) < len(USED_SPLITS):
         raise SplitError(_too_small(label, groups))
     ordered = sorted(groups, key=lambda group: (group.place, group.name))
-    edges = (params.train, params.train + params.validation)
-    splits = _cut_several([group for group in ordered if len(group.members) > 1], edges)
-    splits |= _cut_single(ordered, edges, splits)
-    _leave_none_empty(ordered, splits)
-    return splits
+    parts = _divide(ordered, (params.train, params.train + params.validation))
+    splits = {name: USED_SPLITS[part] for name, part in parts.items()}
+    places = {name: Place(split) for name, split in splits.items()}
+    if params.folds:
+        rest = [group for group in ordered if splits[group.name] != "test"]
+        places |= _fold(label, rest, params)
+    return places
 
 
-def _cut_several(ordered: Sequence[Group], edges: tuple[float, float]) -> dict[str, Split]:
+def _fold(label: str, ordered: Sequence[Group], params: SplitParams) -> dict[str, Place]:
+    """Divide the groups of one class that are not test into folds, of which one validates."""
+    if len(ordered) < params.folds:
+        raise SplitError(_too_few_for_folds(label, ordered, params.folds))
+    edges = [fold / params.folds for fold in range(1, params.folds)]
+    return {
+        name: Place("validation" if fold == params.fold else "train", str(fold))
+        for name, fold in _divide(ordered, edges).items()
+    }
+
+
+def _divide(ordered: Sequence[Group], edges: Sequence[float]) -> dict[str, int]:
+    """Number the part that each group falls into, of parts cut at `edges`, none of them empty.
+
+    Groups of several images go where the middle of each falls; single images then fill each part
+    up to its exact share.
+    """
+    parts = _divide_several([group for group in ordered if len(group.members) > 1], edges)
+    parts |= _divide_single(ordered, edges, parts)
+    _leave_none_empty(ordered, parts, len(edges) + 1)
+    return parts
+
+
+def _divide_several(ordered: Sequence[Group], edges: Sequence[float]) -> dict[str, int]:
     total = sum(len(group.members) for group in ordered)
-    splits: dict[str, Split] = {}
+    parts: dict[str, int] = {}
     before = 0
     for group in ordered:
         middle = (before + len(group.members) / 2) / total
-        splits[group.name] = USED_SPLITS[sum(middle >= edge for edge in edges)]
+        parts[group.name] = sum(middle >= edge for edge in edges)
         before += len(group.members)
-    return splits
+    return parts
 
 
-def _cut_single(
-    ordered: Sequence[Group], edges: tuple[float, float], taken: dict[str, Split]
-) -> dict[str, Split]:
-    """Fill up what the groups in `taken` leave of each split's share."""
-    sizes = Counter[Split]()
+def _divide_single(
+    ordered: Sequence[Group], edges: Sequence[float], taken: dict[str, int]
+) -> dict[str, int]:
+    """Fill up what the groups in `taken` leave of each part's share."""
+    sizes = Counter[int]()
     for group in ordered:
         if group.name in taken:
             sizes[taken[group.name]] += len(group.members)
     total = sum(len(group.members) for group in ordered)
-    first = round(total * edges[0]) - sizes["train"]
-    second = round(total * edges[1]) - sizes["train"] - sizes["validation"]
+    used = accumulate(sizes[part] for part in range(len(edges)))
+    ends = [round(total * edge) - before for edge, before in zip(edges, used, strict=True)]
+    # A part that copies overfill takes no more, and nothing from its neighbours.
+    ends = list(accumulate(ends, max))
     names = [group.name for group in ordered if group.name not in taken]
-    return {
-        name: USED_SPLITS[(index >= first) + (index >= max(first, second))]
-        for index, name in enumerate(names)
-    }
+    return {name: sum(index >= end for end in ends) for index, name in enumerate(names)}
 
 
-def _leave_none_empty(ordered: Sequence[Group], splits: dict[str, Split]) -> None:
-    """Give each empty split the smallest group of the fullest: a class must be in all three."""
-    for split in USED_SPLITS:
-        counts = Counter(splits.values())
-        if not counts[split]:
-            donor = max(USED_SPLITS, key=lambda name: counts[name])
-            given = [group for group in ordered if splits[group.name] == donor]
-            splits[min(given, key=lambda group: len(group.members)).name] = split
+def _leave_none_empty(ordered: Sequence[Group], parts: dict[str, int], count: int) -> None:
+    """Give each empty part the smallest group of the fullest: a class must be in all."""
+    for part in range(count):
+        counts = Counter(parts.values())
+        if not counts[part]:
+            donor = max(range(count), key=lambda number: counts[number])
+            given = [group for group in ordered if parts[group.name] == donor]
+            parts[min(given, key=lambda group: len(group.members)).name] = part
 
 
 def _too_small(label: str, groups: Sequence[Group]) -> str:
@@ -177,6 +215,13 @@ def _too_small(label: str, groups: Sequence[Group]) -> str:
         f"class {label!r} has {images} usable images in {len(groups)} groups of copies; "
         f"{len(USED_SPLITS)} groups are needed, one for each of {', '.join(USED_SPLITS)}: add "
         "different images of it, or remove the class"
+    )
+
+
+def _too_few_for_folds(label: str, groups: Sequence[Group], folds: int) -> str:
+    return (
+        f"class {label!r} has {len(groups)} groups of copies outside the test split, too few for "
+        f"{folds} folds: set split.folds to {len(groups)} or fewer, or add different images of it"
     )
 
 

@@ -17,7 +17,8 @@ def run(params: Params) -> None:
     images = read_labels(paths.RAW_LABELS)
     classes = read_json(paths.RAW_MANIFEST)["classes"]
     files = [paths.RAW_IMAGES / image.image for image in images]
-    copies = find_copies(files, params.split.near_duplicate_distance)
+    labels = [image.label for image in images]
+    copies = find_copies(files, labels, params.split.near_duplicate_distance)
     division = divide(images, copies.sha256, copies.groups.tolist(), params.split)
     account = audit(division, copies.sha256, classes, params.split)
     sheet = contact_sheet(paths.RAW_IMAGES, division.rows, classes, account["groups"])
