@@ -15,16 +15,15 @@ from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from scipy.fft import dctn
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from pipeline.dataset.alignment import aligned_correlation
-from pipeline.dataset.images import Pixels, decode, resize
+from pipeline.dataset.images import Pixels
 from pipeline.dataset.parallel import parallel_map
+from pipeline.dataset.second_look import ALIKE, Closer, grey_thumbnail
 
 Floats = npt.NDArray[np.float32]
 Details = npt.NDArray[np.float16]
@@ -37,19 +36,14 @@ HASH_BITS = 64
 BANDS = 4
 BAND_BITS = HASH_BITS // BANDS
 BATCH = 1 << 15  # pairs held in memory at once
+CLOSER_BATCH = 256  # pairs looked at closer at once
 BLOCK = 4096  # images transformed at once
 
 # Of a thumbnail's grey levels (0 to 255): with less spread there is nothing to recognise.
 FLAT = 2.0
-# Correlation of the details of two pictures: below the first they are different ones, from the
-# second on copies as they are; between, they are laid over each other. FIGURES
-ALIKE = 0.75
-CERTAIN = 0.9
-ALIGNED = 0.975  # correlation of pictures laid over each other, from which on they are copies
-# Labels that disagree are evidence against a copy; only details hardly changed outweigh it.
-DESPITE_LABELS = 0.97
-CLOSER_SIDE = 64  # pixels, of pictures laid over each other
-CLOSER_BATCH = 256  # pairs of those held in memory at once
+# Share of a thumbnail whose shade changes, by more than a level per pixel. Of 823 real photos 99 %
+# have 0.85 or more, of 2,000 drawn digits and 1,000 line drawings none has more than 0.52.
+BUSY = 0.6
 
 
 class Fingerprint(NamedTuple):
@@ -71,11 +65,13 @@ class Spectra(NamedTuple):
         hashes: uint64 [N], of the 64 lowest frequencies.
         details: float16 [N, 959], all higher ones, scaled to length 1.
         structured: bool [N], whether there is anything but one flat shade.
+        busy: bool [N], whether the picture fills its frame, as photos do and drawings do not.
     """
 
     hashes: Hashes
     details: Details
     structured: npt.NDArray[np.bool_]
+    busy: npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -89,19 +85,6 @@ class Copies:
 
     sha256: list[str]
     groups: Integers
-
-
-@dataclass(frozen=True)
-class Closer:
-    """What a second look at doubtful pairs takes.
-
-    Attributes:
-        paths: N files of different content.
-        labels: str [N], the class of each.
-    """
-
-    paths: Sequence[Path]
-    labels: npt.NDArray[np.str_]
 
 
 def find_copies(
@@ -138,13 +121,7 @@ def find_copies(
 def fingerprint(path: Path) -> Fingerprint:
     """Read an image file and reduce it to what finding its copies takes."""
     data = path.read_bytes()
-    return Fingerprint(hashlib.sha256(data).hexdigest(), _grey(data, path.name, SIDE))
-
-
-def _grey(data: bytes, name: str, side: int) -> Pixels:
-    cv2.setNumThreads(1)
-    grey = cv2.cvtColor(decode(data, name), cv2.COLOR_RGB2GRAY)
-    return resize(np.asarray(grey, np.uint8), side)
+    return Fingerprint(hashlib.sha256(data).hexdigest(), grey_thumbnail(data, path.name, SIDE))
 
 
 def near_groups(thumbnails: Pixels, distance: int, closer: Closer | None = None) -> Integers:
@@ -162,41 +139,28 @@ def near_groups(thumbnails: Pixels, distance: int, closer: Closer | None = None)
     groups = np.arange(len(thumbnails))
     structured = np.flatnonzero(spectra.structured)
     doubtful: list[Pairs] = [(groups[:0], groups[:0])]
-    for left, right in _candidates(spectra.hashes, structured, distance):
+    for pair in _candidates(spectra.hashes, structured, distance):
+        apart = groups[pair[0]] != groups[pair[1]]
+        left, right = pair[0][apart], pair[1][apart]
         alike = _correlation(spectra.details, left, right)
-        sure = alike >= _threshold(closer, left, right)
+        busy = spectra.busy[left] & spectra.busy[right]
+        sure = alike >= (ALIKE if closer is None else closer.enough(busy, left, right))
         groups = _merge(groups, left[sure], right[sure])
         unsure = ~sure & (alike >= ALIKE) & (groups[left] != groups[right])
         doubtful.append((left[unsure], right[unsure]))
     return groups if closer is None else _look_closer(closer, groups, doubtful)
 
 
-def _threshold(closer: Closer | None, left: Integers, right: Integers) -> Floats | float:
-    """From which correlation of their details on each pair is the same without a closer look."""
-    if closer is None:
-        return ALIKE
-    agree = closer.labels[left] == closer.labels[right]
-    return np.where(agree, CERTAIN, DESPITE_LABELS).astype(np.float32)
-
-
 def _look_closer(closer: Closer, groups: Integers, doubtful: Sequence[Pairs]) -> Integers:
-    """Merge those doubtful pairs of one label that agree once they are laid over each other."""
+    """Merge those doubtful pairs that a closer look confirms, and that it has not joined yet."""
     left, right = (np.concatenate(side) for side in zip(*doubtful, strict=True))
-    agree = closer.labels[left] == closer.labels[right]
-    left, right = left[agree], right[agree]
     for start in range(0, len(left), CLOSER_BATCH):
         one, other = left[start : start + CLOSER_BATCH], right[start : start + CLOSER_BATCH]
         apart = groups[one] != groups[other]
         one, other = one[apart], other[apart]
-        if len(one):
-            same = aligned_correlation(_load(closer, one), _load(closer, other)) >= ALIGNED
-            groups = _merge(groups, one[same], other[same])
+        same = closer.confirm(one, other)
+        groups = _merge(groups, one[same], other[same])
     return groups
-
-
-def _load(closer: Closer, members: Integers) -> Pixels:
-    files = [closer.paths[index] for index in members]
-    return np.stack([_grey(file.read_bytes(), file.name, CLOSER_SIDE) for file in files])
 
 
 def _spectra(thumbnails: Pixels) -> Spectra:
@@ -216,7 +180,12 @@ def _transform(thumbnails: Pixels) -> Spectra:
     length = np.linalg.norm(details, axis=1, keepdims=True)
     structured = np.linalg.norm(waves, axis=1) > FLAT * SIDE
     details = (details / np.maximum(length, 1)).astype(np.float16)
-    return Spectra(_hash(waves[:, :HASH_BITS]), details, structured)
+    return Spectra(_hash(waves[:, :HASH_BITS]), details, structured, _is_busy(thumbnails))
+
+
+def _is_busy(thumbnails: Pixels) -> npt.NDArray[np.bool_]:
+    down, across = np.gradient(thumbnails.astype(np.float32), axis=(1, 2))
+    return np.asarray((np.hypot(down, across) > 1).mean(axis=(1, 2)) > BUSY)
 
 
 def _by_frequency() -> tuple[Integers, Integers]:
