@@ -103,6 +103,8 @@ class SplitParams(Section):
     train: Fraction
     validation: Fraction
     test: Fraction
+    folds: Annotated[int, Field(ge=0, le=20)]
+    fold: Annotated[int, Field(ge=0)]
     near_duplicate_distance: Annotated[int, Field(ge=0, le=16)]
     conflicting_labels: Literal["drop", "keep", "error"]
     published: Literal["ignore", "keep"]
@@ -113,6 +115,21 @@ class SplitParams(Section):
         total = self.train + self.validation + self.test
         if abs(total - 1) > 1e-9:
             raise ValueError(f"train + validation + test is {total:g}; the shares must add up to 1")
+        return self
+
+    @model_validator(mode="after")
+    def fold_is_one_of_folds(self) -> Self:
+        """The fold that validates exists."""
+        if self.folds == 1:
+            raise ValueError("folds is 1; there must be 2 to 20, or 0 for none")
+        if self.fold >= max(self.folds, 1):
+            known = f"0 to {self.folds - 1}" if self.folds else "0 while folds is 0"
+            raise ValueError(f"fold is {self.fold}; it must be {known}")
+        if self.folds and self.published == "keep":
+            raise ValueError(
+                f"folds is {self.folds} while published is keep; folds would undo the published "
+                "splits: set folds to 0 or published to ignore"
+            )
         return self
 
 

@@ -42,6 +42,8 @@ def split_params(**changes: object) -> SplitParams:
         "train": 0.7,
         "validation": 0.15,
         "test": 0.15,
+        "folds": 0,
+        "fold": 0,
         "near_duplicate_distance": 6,
         "conflicting_labels": "drop",
         "published": "ignore",

@@ -64,7 +64,8 @@ def test_params_are_listed_exactly(stage: str) -> None:
         and node.value.id == "params"
         and node.attr in Params.model_fields
     }
-    assert set(STAGES[stage].get("params", [])) == read
+    # A stage may name one parameter of a section: a change of the others then leaves it alone.
+    assert {name.split(".")[0] for name in STAGES[stage].get("params", [])} == read
 
 
 def test_every_parameter_is_read_by_some_code() -> None:

@@ -53,7 +53,7 @@ def groups_of(folder: Path, pictures: list[Pixels], distance: int = 6) -> list[i
     files = [
         write(folder / f"{index}.png", encode(pixels)) for index, pixels in enumerate(pictures)
     ]
-    groups: list[int] = find_copies(files, distance).groups.tolist()
+    groups: list[int] = find_copies(files, ["a"] * len(files), distance).groups.tolist()
     return groups
 
 
@@ -63,7 +63,7 @@ def thumbnail(pixels: Pixels) -> Pixels:
 
 def test_exact_copies_share_a_group_and_a_hash(tmp_path: Path) -> None:
     files = [write(tmp_path / f"{i}.png", encoded(i % 4)) for i in range(12)]
-    copies = find_copies(files, 0)
+    copies = find_copies(files, ["a"] * 12, 0)
     assert len(set(copies.groups.tolist())) == 4
     assert all(copies.groups[i] == copies.groups[i % 4] for i in range(12))
     assert copies.sha256[0] == copies.sha256[4] != copies.sha256[1]
@@ -85,6 +85,30 @@ def test_the_same_coarse_shapes_with_other_details_are_no_copies(
     assert len(set(near_groups(thumbnails, 8).tolist())) == 24
     monkeypatch.setattr("pipeline.dataset.duplicates.ALIKE", -1)
     assert len(set(near_groups(thumbnails, 8).tolist())) < 20, "the hash alone should confuse them"
+
+
+def test_different_labels_outweigh_a_likeness_but_not_the_same_picture(tmp_path: Path) -> None:
+    pixels = [scene(1), COPIES["cropped"](scene(1)), COPIES["larger"](scene(1))]
+    files = [write(tmp_path / f"{i}.png", encode(pixels)) for i, pixels in enumerate(pixels)]
+    groups = find_copies(files, ["a", "b", "c"], 6).groups
+    assert groups[0] == groups[2] != groups[1]
+
+
+def drawn_sign(seed: int) -> Pixels:
+    """A stroke on black: one of few shapes, never quite the same twice."""
+    draw = np.random.default_rng(seed)
+    points = np.random.default_rng(0).uniform(15, 95, (7, 2)) + draw.normal(0, 4, (7, 2))
+    canvas = np.zeros((112, 112, 3), np.uint8)
+    cv2.polylines(canvas, [points.astype(np.int32)], False, (255, 255, 255), 10, cv2.LINE_AA)
+    return resize(canvas, 28)
+
+
+def test_signs_drawn_alike_are_no_copies(tmp_path: Path) -> None:
+    signs = [drawn_sign(seed) for seed in range(60)]
+    thumbnails = np.stack([thumbnail(pixels) for pixels in signs])
+    confused = 60 - len(set(near_groups(thumbnails, 6).tolist()))
+    assert confused > 8, "thumbnails alone should confuse some"
+    assert 60 - len(set(groups_of(tmp_path, signs))) <= confused // 4
 
 
 def test_copies_of_copies_are_one_group(tmp_path: Path) -> None:
@@ -120,8 +144,8 @@ def test_order_and_processes_do_not_matter(tmp_path: Path) -> None:
     scenes = [scene(seed) for seed in range(5)]
     pictures = scenes + [recompressed(pixels) for pixels in scenes]
     files = [write(tmp_path / f"{i}.png", encode(pixels)) for i, pixels in enumerate(pictures)]
-    forward = find_copies(files, 6)
-    backward = find_copies(files[::-1], 6, processes=2)
+    forward = find_copies(files, ["a"] * 10, 6)
+    backward = find_copies(files[::-1], ["a"] * 10, 6, processes=2)
     assert forward.sha256 == backward.sha256[::-1]
     assert partition(forward.groups) == partition(backward.groups[::-1])
 

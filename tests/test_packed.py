@@ -2,7 +2,9 @@
 
 import json
 import os
+import pickle
 from collections.abc import Callable
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 
 from pipeline.dataset.images import resize
 from pipeline.dataset.labels import Assigned
-from pipeline.dataset.packed import load_packed
+from pipeline.dataset.packed import PackedSplit, load_packed
 from pipeline.dataset.packing import pack
 from pipeline.errors import BluelightError
 from tests.pictures import contents, encoded, pack_params, picture, write
@@ -75,6 +77,30 @@ def test_a_memory_map_cannot_be_written_to(tmp_path: Path) -> None:
     split = load_packed(packed_in(tmp_path) / "test")
     with pytest.raises(ValueError, match="read-only"):
         split.images[0] = 0
+
+
+def assert_equal(one: PackedSplit, other: PackedSplit) -> None:
+    for field in fields(PackedSplit):
+        assert np.array_equal(getattr(one, field.name), getattr(other, field.name))
+
+
+def test_a_pickle_holds_the_path_of_mapped_pixels(tmp_path: Path) -> None:
+    split = load_packed(packed_in(tmp_path) / "train")
+    assert split.images.nbytes > 30_000
+    data = pickle.dumps(split)
+    assert len(data) < 3000
+    restored = pickle.loads(data)  # noqa: S301 - what was just pickled
+    assert isinstance(restored.images, np.memmap)
+    assert not restored.images.flags.writeable
+    assert_equal(restored, split)
+
+
+def test_a_pickle_holds_pixels_that_are_not_a_whole_file(tmp_path: Path) -> None:
+    folder = packed_in(tmp_path) / "train"
+    mapped = load_packed(folder)
+    part = replace(mapped, images=mapped.images[5:9], labels=mapped.labels[5:9])
+    for split in (load_packed(folder, memory_map=False), part):
+        assert_equal(pickle.loads(pickle.dumps(split)), split)  # noqa: S301
 
 
 def test_a_failure_leaves_the_old_arrays_and_nothing_else(tmp_path: Path) -> None:

@@ -35,12 +35,14 @@ class Assigned(NamedTuple):
         label: Name of the class.
         split: `train`, `validation`, `test` or `dropped`.
         group: Shared by an image and its copies; derived from the content of one of them.
+        fold: Number of its fold, from 0; empty for test and dropped images, and without folds.
     """
 
     image: str
     label: str
     split: str
     group: str
+    fold: str = ""
 
 
 def write_labels(path: Path, rows: Iterable[Labelled]) -> None:

@@ -4,7 +4,9 @@
 `meta.json` the classes, the names and the size. Rows are sorted by name.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from mmap import mmap
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,6 +43,14 @@ class PackedSplit:
         """The number of images."""
         return len(self.labels)
 
+    def __reduce__(self) -> tuple[Callable[..., "PackedSplit"], tuple[object, ...]]:
+        """Pickle the path of mapped pixels, not the pixels: spawned workers map the file again.
+
+        Otherwise every worker would hold a copy of a set that may be larger than memory.
+        """
+        images = _mapped_file(self.images) or self.images
+        return _restore, (images, self.labels, self.names, self.classes, self.size)
+
 
 def load_packed(directory: Path, *, memory_map: bool = True) -> PackedSplit:
     """Open a packed split.
@@ -64,6 +74,27 @@ def load_packed(directory: Path, *, memory_map: bool = True) -> PackedSplit:
         raise _damaged(directory / META, f"{error} is missing") from None
     _check(split, directory)
     return split
+
+
+def _mapped_file(images: npt.NDArray[np.uint8]) -> Path | None:
+    """The file that `images` maps from end to end; None for a part of it, or for plain memory."""
+    memory: Any = images.base
+    if isinstance(images, np.memmap) and isinstance(memory, mmap) and images.filename:
+        return Path(images.filename)
+    return None
+
+
+def _restore(
+    images: npt.NDArray[np.uint8] | Path,
+    labels: npt.NDArray[np.int64],
+    names: list[str],
+    classes: list[str],
+    size: int,
+) -> PackedSplit:
+    """What unpickling calls."""
+    if isinstance(images, Path):
+        images = _load(images, memory_map=True)
+    return PackedSplit(images, labels, names, classes, size)
 
 
 def _load(path: Path, *, memory_map: bool) -> npt.NDArray[Any]:

@@ -41,6 +41,18 @@ class Group(NamedTuple):
     conflicting: bool
 
 
+class Place(NamedTuple):
+    """Where a group goes.
+
+    Attributes:
+        split: Its split.
+        fold: Number of its fold; empty for test and dropped groups, and without folds.
+    """
+
+    split: Split
+    fold: str = ""
+
+
 @dataclass(frozen=True)
 class Division:
     """The outcome of a split.
@@ -71,13 +83,14 @@ def divide(
 
     Returns:
         The assignment. Within each class the splits have their shares to within one image, as far
-        as groups can be divided so, and at least one group each. With `published: keep`, images
-        that have a published split are in it, even where it leaks.
+        as groups can be divided so, and at least one group each. Folds divide what is not test in
+        the same way, into equal shares; the test split is the same with and without them. With
+        `published: keep`, images that have a published split are in it, even where it leaks.
 
     Raises:
         SplitError: Copies disagree on their label and `conflicting_labels` is `error`, a class has
-            too few groups for the splits, or `published` is `keep` and the source has no splits or
-            a class without training images.
+            too few groups for the splits or the folds, or `published` is `keep` and the source
+            has no splits or a class without training images.
     """
     found = _groups(images, sha256, groups, params.seed)
     conflicts = [group for group in found if group.conflicting]
@@ -86,18 +99,30 @@ def divide(
     drop = params.conflicting_labels == "drop"
     dropped = {i for group in conflicts for i in group.members} if drop else set()
     if params.published == "keep":
-        splits = _as_published(images, found, dropped, params)
+        places = _as_published(images, found, dropped, params)
     else:
-        labels = {image.label for image in images}
         used = [group for group in found if not (group.conflicting and drop)]
-        chosen = _cut_classes(labels, used, USED_SPLITS, params)
-        splits = {i: chosen[group.name] for group in used for i in group.members}
+        places = _by_shares({image.label for image in images}, used, params)
     group_of = {index: group.name for group in found for index in group.members}
     rows = [
-        Assigned(image.image, image.label, splits.get(index, DROPPED), group_of[index])
+        _assigned(image, group_of[index], places.get(index, Place(DROPPED)))
         for index, image in enumerate(images)
     ]
     return Division(rows, found)
+
+
+def _assigned(image: Labelled, group: str, place: Place) -> Assigned:
+    return Assigned(image.image, image.label, place.split, group, place.fold)
+
+
+def _by_shares(
+    labels: AbstractSet[str], groups: Sequence[Group], params: SplitParams
+) -> dict[int, Place]:
+    """The place of every image, each class divided for itself."""
+    places: dict[str, Place] = {}
+    for label in sorted(labels):
+        places |= _cut(label, [group for group in groups if group.label == label], params)
+    return {index: places[group.name] for group in groups for index in group.members}
 
 
 def _as_published(
@@ -105,7 +130,7 @@ def _as_published(
     found: Sequence[Group],
     dropped: AbstractSet[int],
     params: SplitParams,
-) -> dict[int, Split]:
+) -> dict[int, Place]:
     """Leave each image where its publisher put it, and carve what is missing out of train."""
     given = [image.split for index, image in enumerate(images) if index not in dropped]
     _check_published(images, given)
@@ -121,10 +146,11 @@ def _as_published(
         if members and placed <= {"train"}:
             pool.append(group)
     if missing:
-        labels = {image.label for image in images}
-        carved = _cut_classes(labels, pool, (TRAIN, *missing), params)
-        splits |= {index: carved[group.name] for group in pool for index in group.members}
-    return splits
+        for label in sorted({image.label for image in images}):
+            chosen = [group for group in pool if group.label == label]
+            carved = _cut_by_shares(label, chosen, (TRAIN, *missing), params)
+            splits |= {index: carved[group.name] for group in chosen for index in group.members}
+    return {index: Place(split) for index, split in splits.items()}
 
 
 def _published(image: Labelled) -> Split | None:
@@ -145,20 +171,6 @@ def _check_published(images: Sequence[Labelled], given: Sequence[str]) -> None:
             f"split.published is keep, but the source has no training image of {', '.join(lost)}; "
             "set split.published to ignore, or add some"
         )
-
-
-def _cut_classes(
-    labels: AbstractSet[str], groups: Sequence[Group], parts: Sequence[Split], params: SplitParams
-) -> dict[str, Split]:
-    """Divide each class among `parts`, in the proportions that the params give them."""
-    shares = dict(zip(USED_SPLITS, (params.train, params.validation, params.test), strict=True))
-    total = sum(shares[part] for part in parts)
-    edges = [edge / total for edge in accumulate(shares[part] for part in parts)][:-1]
-    splits: dict[str, Split] = {}
-    for label in sorted(labels):
-        chosen = [group for group in groups if group.label == label]
-        splits |= _cut(label, chosen, parts, edges)
-    return splits
 
 
 def _groups(
@@ -186,70 +198,91 @@ def _place(seed: int, content: str) -> float:
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
-def _cut(
-    label: str, groups: Sequence[Group], parts: Sequence[Split], edges: Sequence[float]
-) -> dict[str, Split]:
-    """Assign the groups of one class.
+def _cut(label: str, groups: Sequence[Group], params: SplitParams) -> dict[str, Place]:
+    """Assign the groups of one class."""
+    splits = _cut_by_shares(label, groups, USED_SPLITS, params)
+    places = {name: Place(split) for name, split in splits.items()}
+    if params.folds:
+        rest = [group for group in _ordered(groups) if splits[group.name] != "test"]
+        places |= _fold(label, rest, params)
+    return places
 
-    Groups of several images go where the middle of each falls; single images then fill each split
-    up to its exact share.
-    """
+
+def _cut_by_shares(
+    label: str, groups: Sequence[Group], parts: Sequence[Split], params: SplitParams
+) -> dict[str, Split]:
+    """Divide the groups of one class among `parts`, in the proportions that the params give."""
     if len(groups) < len(parts):
         raise SplitError(_too_small(label, groups, parts))
-    ordered = sorted(groups, key=lambda group: (group.place, group.name))
-    splits = _cut_several([group for group in ordered if len(group.members) > 1], parts, edges)
-    splits |= _cut_single(ordered, parts, edges, splits)
-    _leave_none_empty(ordered, parts, splits)
-    return splits
+    shares = dict(zip(USED_SPLITS, (params.train, params.validation, params.test), strict=True))
+    total = sum(shares[part] for part in parts)
+    edges = [edge / total for edge in accumulate(shares[part] for part in parts)][:-1]
+    return {name: parts[part] for name, part in _divide(_ordered(groups), edges).items()}
 
 
-def _cut_several(
-    ordered: Sequence[Group], parts: Sequence[Split], edges: Sequence[float]
-) -> dict[str, Split]:
+def _ordered(groups: Sequence[Group]) -> list[Group]:
+    return sorted(groups, key=lambda group: (group.place, group.name))
+
+
+def _fold(label: str, ordered: Sequence[Group], params: SplitParams) -> dict[str, Place]:
+    """Divide the groups of one class that are not test into folds, of which one validates."""
+    if len(ordered) < params.folds:
+        raise SplitError(_too_few_for_folds(label, ordered, params.folds))
+    edges = [fold / params.folds for fold in range(1, params.folds)]
+    return {
+        name: Place("validation" if fold == params.fold else "train", str(fold))
+        for name, fold in _divide(ordered, edges).items()
+    }
+
+
+def _divide(ordered: Sequence[Group], edges: Sequence[float]) -> dict[str, int]:
+    """Number the part that each group falls into, of parts cut at `edges`, none of them empty.
+
+    Groups of several images go where the middle of each falls; single images then fill each part
+    up to its exact share.
+    """
+    parts = _divide_several([group for group in ordered if len(group.members) > 1], edges)
+    parts |= _divide_single(ordered, edges, parts)
+    _leave_none_empty(ordered, parts, len(edges) + 1)
+    return parts
+
+
+def _divide_several(ordered: Sequence[Group], edges: Sequence[float]) -> dict[str, int]:
     total = sum(len(group.members) for group in ordered)
-    splits: dict[str, Split] = {}
+    parts: dict[str, int] = {}
     before = 0
     for group in ordered:
         middle = (before + len(group.members) / 2) / total
-        splits[group.name] = parts[sum(middle >= edge for edge in edges)]
+        parts[group.name] = sum(middle >= edge for edge in edges)
         before += len(group.members)
-    return splits
+    return parts
 
 
-def _cut_single(
-    ordered: Sequence[Group],
-    parts: Sequence[Split],
-    edges: Sequence[float],
-    taken: dict[str, Split],
-) -> dict[str, Split]:
-    """Fill up what the groups in `taken` leave of each split's share."""
-    sizes = Counter[Split]()
+def _divide_single(
+    ordered: Sequence[Group], edges: Sequence[float], taken: dict[str, int]
+) -> dict[str, int]:
+    """Fill up what the groups in `taken` leave of each part's share."""
+    sizes = Counter[int]()
     for group in ordered:
         if group.name in taken:
             sizes[taken[group.name]] += len(group.members)
     total = sum(len(group.members) for group in ordered)
-    filled = accumulate(sizes[part] for part in parts)
-    # A part that is over-full already takes nothing: the running maximum keeps the cuts in order.
-    cuts = accumulate(
-        (round(total * edge) - before for edge, before in zip(edges, filled, strict=False)), max
-    )
-    bounds = list(cuts)
+    used = accumulate(sizes[part] for part in range(len(edges)))
+    ends = [round(total * edge) - before for edge, before in zip(edges, used, strict=True)]
+    # A part that copies overfill takes no more, and nothing from its neighbours.
+    ends = list(accumulate(ends, max))
     names = [group.name for group in ordered if group.name not in taken]
-    return {
-        name: parts[sum(index >= bound for bound in bounds)] for index, name in enumerate(names)
-    }
+    return {name: sum(index >= end for end in ends) for index, name in enumerate(names)}
 
 
-def _leave_none_empty(
-    ordered: Sequence[Group], parts: Sequence[Split], splits: dict[str, Split]
-) -> None:
-    """Give each empty split the smallest group of the fullest: a class must be in all of them."""
-    for split in parts:
-        counts = Counter(splits.values())
-        if not counts[split]:
-            donor = max(parts, key=lambda name: counts[name])
-            given = [group for group in ordered if splits[group.name] == donor]
-            splits[min(given, key=lambda group: len(group.members)).name] = split
+def _leave_none_empty(ordered: Sequence[Group], parts: dict[str, int], count: int) -> None:
+    """Give each empty part the smallest group of the fullest: a class must be in all."""
+    for part in range(count):
+        counts = Counter(parts.values())
+        if not counts[part]:
+            donor = max(range(count), key=lambda number: counts[number])
+            given = [group for group in ordered if parts[group.name] == donor]
+            parts[min(given, key=lambda group: len(group.members)).name] = part
 
 
 def _too_small(label: str, groups: Sequence[Group], parts: Sequence[Split]) -> str:
@@ -258,6 +291,13 @@ def _too_small(label: str, groups: Sequence[Group], parts: Sequence[Split]) -> s
         f"class {label!r} has {images} usable images in {len(groups)} groups of copies; "
         f"{len(parts)} groups are needed, one for each of {', '.join(parts)}: add "
         "different images of it, or remove the class"
+    )
+
+
+def _too_few_for_folds(label: str, groups: Sequence[Group], folds: int) -> str:
+    return (
+        f"class {label!r} has {len(groups)} groups of copies outside the test split, too few for "
+        f"{folds} folds: set split.folds to {len(groups)} or fewer, or add different images of it"
     )
 
 

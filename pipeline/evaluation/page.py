@@ -1,11 +1,13 @@
 """The report: one self-contained page, and the same in short as Markdown."""
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from pipeline.evaluation.copies import Card
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,7 @@ class Content:
         train: Metrics of the training run.
         test: Metrics on the test split.
         audit: The audit of the split.
+        copies: Groups of copies with their pictures.
         figures: PNG bytes by name: overview, loss, accuracy, confusion, roc, mistakes,
             augmentation, contact_sheet.
     """
@@ -25,6 +28,7 @@ class Content:
     train: Mapping[str, Any]
     test: Mapping[str, Any]
     audit: Mapping[str, Any]
+    copies: Sequence[Card]
     figures: Mapping[str, bytes]
 
 

@@ -1,7 +1,8 @@
 """pack: decode and resize every image once, into one array per split."""
 
 from pipeline import paths
-from pipeline.dataset.labels import USED_SPLITS, read_assignment
+from pipeline.dataset.assignment import check_assignment
+from pipeline.dataset.labels import USED_SPLITS, read_assignment, read_labels
 from pipeline.dataset.packing import pack
 from pipeline.files import read_json
 from pipeline.params import Params
@@ -10,6 +11,8 @@ from pipeline.params import Params
 def run(params: Params) -> None:
     """Write `data/packed` from the images of `data/raw` as `data/split` divides them."""
     rows = read_assignment(paths.SPLIT_CSV)
+    kept = params.split.published == "keep"
+    check_assignment(rows, read_labels(paths.RAW_LABELS), str(paths.SPLIT_CSV), may_leak=kept)
     classes = read_json(paths.RAW_MANIFEST)["classes"]
     pack(params.pack, paths.RAW_IMAGES, rows, classes, paths.PACKED)
     used = sum(row.split in USED_SPLITS for row in rows)

@@ -10,6 +10,7 @@ from rich.console import Console
 from pipeline import paths
 from pipeline.artifact import DESCRIPTION
 from pipeline.dataset.images import decode, resize
+from pipeline.evaluation.copies import cards
 from pipeline.evaluation.figures import (
     Answer,
     confusion_matrix,
@@ -61,7 +62,9 @@ def _gather() -> Content:
         "augmentation": paths.TRAIN_PREVIEW.read_bytes(),
         "contact_sheet": paths.SPLIT_CONTACT_SHEET.read_bytes(),
     }
-    return Content(model, train, test, read_json(paths.SPLIT_AUDIT), figures)
+    audit = read_json(paths.SPLIT_AUDIT)
+    copies = cards(audit["groups"], paths.RAW_IMAGES)
+    return Content(model, train, test, audit, copies, figures)
 
 
 def _read(path: Path) -> Columns:

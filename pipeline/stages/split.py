@@ -19,7 +19,8 @@ def run(params: Params) -> None:
     manifest = read_json(paths.RAW_MANIFEST)
     classes = manifest["classes"]
     files = [paths.RAW_IMAGES / image.image for image in images]
-    copies = find_copies(files, params.split.near_duplicate_distance)
+    labels = [image.label for image in images]
+    copies = find_copies(files, labels, params.split.near_duplicate_distance)
     division = divide(images, copies.sha256, copies.groups.tolist(), params.split)
     published = [image.split for image in images]
     account = audit(division, copies.sha256, classes, params.split, published, manifest["skipped"])
