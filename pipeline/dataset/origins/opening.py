@@ -7,7 +7,6 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from pipeline.dataset.archives import SUFFIXES, is_archive, unpack
-from pipeline.dataset.parallel import progress_bar
 from pipeline.errors import SourceError
 from pipeline.files import digest
 from pipeline.params import FetchParams, SyntheticParams
@@ -99,8 +98,7 @@ def _generate(params: FetchParams, synthetic: SyntheticParams, place: Place) -> 
     from pipeline.dataset.synthetic import generate  # noqa: PLC0415
 
     _refuse_hash(params, "which is drawn here")
-    with progress_bar("generate", synthetic.images) as show:
-        generate(synthetic, place.workspace, progress=show)
+    generate(synthetic, place.workspace)
     return Opened(place.workspace, layout=SYNTHETIC_LAYOUT)
 
 
