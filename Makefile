@@ -51,7 +51,7 @@ lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-header --group dev pyproject.toml --output-file requirements.lock
 
+# Only what git ignores: metrics and the lock are tracked, and stay.
 clean:
-	rm -rf $(VENV) .dvc/cache .dvc/tmp .resume .cache data/raw data/split data/packed models/vehicle-classifier \
-		reports logs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find pipeline tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	git clean -fdXq -- .venv .cache .resume .dvc/cache .dvc/tmp data models reports logs build dvc_plots \
+		'*.egg-info' '*__pycache__' .pytest_cache .mypy_cache .ruff_cache .hypothesis
