@@ -101,11 +101,10 @@ def write_mnist(root: Path, name: str = "MNIST") -> None:
 @pytest.mark.parametrize("name", ["MNIST", "FashionMNIST"])
 def test_a_dataset_that_is_on_disk(tmp_path: Path, name: str) -> None:
     write_mnist(tmp_path / "cache/torchvision", name)
-    changes = {"layout": "folders", "class_names": {"0 - zero": "nought"}}
-    manifest = run(f"torchvision:{name}", tmp_path, **changes)
+    manifest = run(f"torchvision:{name}", tmp_path, layout="folders")
     assert manifest["images"] == 60
     assert len(manifest["classes"]) == 10
-    first = {"MNIST": "nought", "FashionMNIST": "T-shirt/top"}[name]
+    first = {"MNIST": "0 - zero", "FashionMNIST": "T-shirt/top"}[name]
     rows = read_labels(tmp_path / "raw/labels.csv")
     assert Labelled("train/000000.png", first, "train") in rows
     assert Labelled("test/000010.png", first, "test") in rows

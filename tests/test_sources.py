@@ -157,8 +157,15 @@ def test_other_columns_and_other_tables(tmp_path: Path) -> None:
 
 def test_numeric_labels_are_ordered_as_numbers_and_renamed(tmp_path: Path) -> None:
     source = write_folders(tmp_path / "source", {"10": 3, "9": 3, "1": 3})
-    manifest = run(source, tmp_path / "raw", class_names={"9": "nine"})
-    assert manifest["classes"] == ["1", "nine", "10"]
+    names = {"9": "nine", "10": "ten", "1": "one"}
+    manifest = run(source, tmp_path / "raw", class_names=names)
+    assert manifest["classes"] == ["one", "nine", "ten"]
+
+
+def test_names_for_some_labels_are_for_other_data(tmp_path: Path) -> None:
+    source = write_folders(tmp_path / "source", {"0": 3, "1": 3, "2": 3})
+    manifest = run(source, tmp_path / "raw", class_names={"0": "other", "1": "emergency"})
+    assert manifest["classes"] == ["0", "1", "2"]
 
 
 def test_layout_can_be_forced(tmp_path: Path) -> None:

@@ -104,10 +104,14 @@ def fetch(
 
 
 def _class_names(listing: Listing, params: FetchParams) -> dict[str, str]:
-    """The name of each raw label, in the order of the labels: as numbers where all are."""
+    """The name of each raw label, in the order of the labels: as numbers where all are.
+
+    Names apply to all labels or to none: those for the hackathon's 0 and 1 are not for ten digits.
+    """
     labels = {image.label for image in listing.images}
     ordered = sorted(labels, key=int) if all(map(_is_integer, labels)) else sorted(labels)
-    return {label: params.class_names.get(label, label) for label in ordered}
+    named = labels <= params.class_names.keys()
+    return {label: params.class_names[label] if named else label for label in ordered}
 
 
 def _is_integer(label: str) -> bool:
