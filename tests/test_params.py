@@ -60,7 +60,6 @@ def test_no_parameter_has_a_default() -> None:
         ("folds: 0 ", "folds: 1 ", "`split`: folds is 1; there must be 2 to 20, or 0 for none"),
         ("folds: 0 ", "folds: 21 ", "`split.folds` is 21; it must be less than or equal to 20"),
         ("fold: 0 ", "fold: 1 ", "`split`: fold is 1; it must be 0 while folds is 0"),
-        ("folds: 0 ", "folds: 5 \n  fold: 5 #", "fold"),
         ("kernel: 3 ", "kernel: 4 ", "it must be odd, like 5"),
         ("near_copies: 12", "near_copies: 2000", "more than half of the 2352 images"),
         ("label_conflicts: 2 ", "label_conflicts: 200 ", "only exact_copies (134) can conflict"),
@@ -116,4 +115,12 @@ def test_folds_do_not_go_with_published_splits(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ParamsError, match="set folds to 0 or published to ignore"):
+        load_params(path)
+
+
+def test_the_fold_that_validates_must_exist(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    text = TEXT.replace("folds: 0 ", "folds: 5 ").replace("fold: 0 ", "fold: 5 ")
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ParamsError, match="fold is 5; it must be 0 to 4"):
         load_params(path)

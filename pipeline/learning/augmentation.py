@@ -70,8 +70,8 @@ class Augmentation:
 class RotateShift(albumentations.ImageOnlyTransform):
     """Rotation and translation, each with its own probability, in one interpolation.
 
-    Two of albumentations' Affine in a row would blur twice and cost eight times as much: at 32
-    pixels the warp itself takes a tenth of what they spend around it.
+    Two of albumentations' Affine in a row would blur twice, and at 32 pixels the warp itself takes
+    a tenth of the time that each spends around it.
 
     Args:
         rotation: How often and how far to rotate about the centre.
