@@ -69,10 +69,15 @@ def train(params: Params, seed: int) -> list[Epoch]:
         workers=params.train.workers,
     )
     seeded = params.train.model_copy(update={"seed": seed})
-    with tempfile.TemporaryDirectory() as logs:
-        network = build(params.model, data, seed)
+    with tempfile.TemporaryDirectory() as folder:
         return fit(
-            network, data, seeded, params.early_stopping, params.checkpoint, Path(logs)
+            build(params.model, data, seed),
+            data,
+            seeded,
+            params.early_stopping,
+            params.checkpoint,
+            logs=Path(folder) / "logs",
+            state=Path(folder) / "state",
         ).epochs
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 PARAMS = Path("params.yaml")
 
 CACHE = Path(".cache")  # what was downloaded; no output, so that no rerun need download it again
+RESUME = Path(".resume")  # states of interrupted runs; no output, or DVC would delete them first
 
 RAW = Path("data/raw")
 RAW_IMAGES = RAW / "images"

@@ -1,5 +1,6 @@
 """Training: repeatable to the bit, stopping and choosing weights as params say."""
 
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,16 @@ class Runs:
             workers=params.train.workers,
         )
         network = build(params.model, data, params.train.seed)
-        return fit(network, data, params.train, params.early_stopping, params.checkpoint, self.logs)
+        with tempfile.TemporaryDirectory() as state:
+            return fit(
+                network,
+                data,
+                params.train,
+                params.early_stopping,
+                params.checkpoint,
+                logs=self.logs,
+                state=Path(state) / "run",
+            )
 
 
 @pytest.fixture

@@ -2,8 +2,9 @@
 
 import math
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 from rich.console import Console
@@ -47,6 +48,14 @@ class History(pl.Callback):
         self.epochs: list[Epoch] = []
         self._training = SummaryWriter(logs / "training")
         self._validation = SummaryWriter(logs / "validation")
+
+    def state_dict(self) -> dict[str, Any]:
+        """The epochs so far, for the checkpoint of an interrupted run."""
+        return {"epochs": [asdict(epoch) for epoch in self.epochs]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over the epochs before the interruption."""
+        self.epochs[:] = [Epoch(**epoch) for epoch in state_dict["epochs"]]
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep the epoch that has just ended."""
@@ -94,9 +103,11 @@ class EpochProgress(pl.Callback):
         self._best = -math.inf
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Show the bar."""
+        """Show the bar, from where the run goes on."""
         del pl_module
-        self._task = self._progress.add_task("epoch", total=trainer.max_epochs, figures="")
+        self._task = self._progress.add_task(
+            "epoch", total=trainer.max_epochs, completed=trainer.current_epoch, figures=""
+        )
         self._progress.start()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -112,6 +112,9 @@ class VehicleData(pl.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Batch]:
         """Batches of uint8 [N, H, W, 3] and int64 [N], in the epoch's order."""
         sampler = EpochSampler(len(self.train.labels), self._batch_size, self._seed)
+        if self.trainer is not None:
+            # Lightning tells the epoch only after workers began to fetch; a resumed run's is not 0.
+            sampler.set_epoch(self.trainer.current_epoch)
         return self._loader(TrainingSet(self.train, self.augmentation), sampler, self._workers)
 
     def val_dataloader(self) -> DataLoader[Batch]:

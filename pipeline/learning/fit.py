@@ -1,8 +1,9 @@
 """One training run: network, callbacks and Trainer put together."""
 
 import logging
-import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,10 +11,12 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
+from pipeline.errors import TrainingError
 from pipeline.learning.callbacks import Epoch, EpochProgress, History
 from pipeline.learning.classifier import Classifier
 from pipeline.learning.datamodule import VehicleData, channel_statistics
 from pipeline.learning.mlp import Mlp
+from pipeline.learning.resume import BEST, Resume, WholeFiles, claimed
 from pipeline.params import (
     CheckpointParams,
     EarlyStoppingParams,
@@ -49,9 +52,11 @@ def fit(
     train: TrainParams,
     early_stopping: EarlyStoppingParams,
     checkpoint: CheckpointParams,
+    *,
     logs: Path,
+    state: Path,
 ) -> Fit:
-    """Train a network.
+    """Train a network, or go on training it where an interrupted run stopped.
 
     Args:
         network: The network, freshly initialised; trained in place.
@@ -59,36 +64,60 @@ def fit(
         train: The optimisation.
         early_stopping: When to stop before the last epoch.
         checkpoint: Whether to go back to the best epoch's weights.
-        logs: Folder for TensorBoard's runs `training` and `validation`.
+        logs: Folder for TensorBoard's runs `training` and `validation`; emptied first.
+        state: Folder of this very run's state, named by its `fingerprint`. It is left for the
+            caller to remove once all results are safe.
 
     Returns:
         The run. Without `checkpoint`, the weights are those of the last epoch run.
 
     Raises:
-        TrainingError: The loss is not finite.
+        TrainingError: The loss is not finite, or another process trains this very run.
+        KeyboardInterrupt: Stopped by a signal; says where the run will go on.
     """
     _quieten()
     torch.set_num_threads(train.threads)
-    classifier = Classifier(network, len(data.train.classes), train)
-    history = History(logs)
-    with tempfile.TemporaryDirectory(prefix="bluelight-") as folder:
-        best = _best_checkpoint(checkpoint, Path(folder))
-        callbacks = [history, EpochProgress(), *_early_stopping(early_stopping), *best]
+    with claimed(state):
+        resume = Resume(state, logs)
+        start = resume.restore()
+        if start is not None:
+            done = resume.epochs_done
+            print(f"train: going on after {done} of {train.epochs} epochs", flush=True)
+        classifier = Classifier(network, len(data.train.classes), train)
+        history = History(logs)
+        best = _best_checkpoint(checkpoint, state / BEST)
+        callbacks = [resume, history, EpochProgress(), *_early_stopping(early_stopping), *best]
         trainer = pl.Trainer(
             accelerator=train.accelerator,
             devices=1,
             max_epochs=train.epochs,
             logger=False,  # `History` logs, by epoch
             callbacks=callbacks,
+            plugins=[WholeFiles()],
             deterministic=True,
             enable_checkpointing=checkpoint.enabled,
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
         )
-        trainer.fit(classifier, datamodule=data)
+        with _ending_well(resume):
+            trainer.fit(classifier, datamodule=data, ckpt_path=start, weights_only=True)
         used = _restore(classifier, best) if best else len(history.epochs) - 1
     return Fit(network.cpu().eval(), history.epochs, used)
+
+
+@contextmanager
+def _ending_well(resume: Resume) -> Iterator[None]:
+    """Forget a run that cannot succeed; of one that was interrupted, say where it goes on."""
+    try:
+        yield
+    except TrainingError:
+        resume.forget()
+        raise
+    except SystemExit:  # what Lightning makes of an interrupt
+        done = resume.epochs_done
+        where = f"goes on after {done} epochs" if done else "starts it again"
+        raise KeyboardInterrupt(where) from None
 
 
 def build(model: ModelParams, data: VehicleData, seed: int) -> Mlp:
@@ -140,6 +169,8 @@ def _best_checkpoint(params: CheckpointParams, folder: Path) -> list[ModelCheckp
             save_top_k=1,
             save_weights_only=True,
             save_on_train_epoch_end=True,
+            # A resumed run writes the same epochs again, over what it left.
+            enable_version_counter=False,
         )
     ]
 
@@ -157,5 +188,7 @@ def _quieten() -> None:
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     # It counts the machine's cores and asks for more workers; params.yaml has said how many.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    # That of an interrupted run, which goes on.
+    warnings.filterwarnings("ignore", message=".*Checkpoint directory .* is not empty.*")
     # Its own use of PyTorch, which only its next version can change.
     warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)

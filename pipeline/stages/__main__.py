@@ -1,12 +1,20 @@
 """Run one stage: `python -m pipeline.stages fetch`. `dvc.yaml` starts each stage so."""
 
+import errno
+import os
+import signal
 import sys
+import threading
+import time
 from importlib import import_module
+from types import FrameType
 
 from pipeline.errors import BluelightError
 from pipeline.params import load_params
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def main(name: str) -> int:
@@ -15,17 +23,49 @@ def main(name: str) -> int:
     Args:
         name: A module of `pipeline.stages`.
     """
+    signal.signal(signal.SIGTERM, _interrupt)
+    _end_with_dvc()
     try:
         params = load_params()
         import_module(f"pipeline.stages.{name}").run(params)
     except BluelightError as error:
-        for line in str(error).splitlines():
-            print(f"bluelight: {name}: {line}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"bluelight: {name}: interrupted; `dvc repro` starts it again", file=sys.stderr)
+        return _complain(name, str(error))
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        return _complain(name, f"{error}; free some space, then `dvc repro` goes on")
+    except KeyboardInterrupt as interrupt:
+        how = str(interrupt) or "starts it again"
+        print(f"bluelight: {name}: interrupted; `dvc repro` {how}", file=sys.stderr)
         return INTERRUPTED
     return 0
+
+
+def _complain(name: str, message: str) -> int:
+    for line in message.splitlines():
+        print(f"bluelight: {name}: {line}", file=sys.stderr)
+    return 1
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    """A polite request to stop ends a stage as Ctrl-C does."""
+    del signum, frame
+    raise KeyboardInterrupt
+
+
+def _end_with_dvc() -> None:
+    """Stop when the dvc that started this stage is gone.
+
+    It would go on writing outputs, while the next `dvc repro` starts the same stage beside it.
+    """
+    if "DVC_STAGE" in os.environ:
+        threading.Thread(target=_watch, args=[os.getppid()], daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":

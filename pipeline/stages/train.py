@@ -5,6 +5,7 @@ import shutil
 from dataclasses import astuple, fields
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,6 +20,7 @@ from pipeline.learning.datamodule import VehicleData
 from pipeline.learning.events import make_reproducible
 from pipeline.learning.fit import Fit, build, fit
 from pipeline.learning.preview import augmentation_preview
+from pipeline.learning.resume import fingerprint, others
 from pipeline.params import Params
 
 TRAIN = paths.PACKED / "train"
@@ -35,19 +37,37 @@ def run(params: Params) -> None:
         batch_size=params.train.batch_size,
         workers=params.train.workers,
     )
-    network = build(params.model, data, params.train.seed)
-    preview = augmentation_preview(data, params.train.seed)
-    shutil.rmtree(paths.TRAIN_LOGS, ignore_errors=True)
-    _log_preview(preview)
+    settings, content = _settings(params), _content_hash(TRAIN, VALIDATION)
+    state = paths.RESUME / fingerprint(settings, content)
+    _mention(others(state))
     result = fit(
-        network, data, params.train, params.early_stopping, params.checkpoint, paths.TRAIN_LOGS
+        build(params.model, data, params.train.seed),
+        data,
+        params.train,
+        params.early_stopping,
+        params.checkpoint,
+        logs=paths.TRAIN_LOGS,
+        state=state,
     )
+    preview = augmentation_preview(data, params.train.seed)
+    _log_preview(preview)
     for folder in sorted(paths.TRAIN_LOGS.iterdir()):
         make_reproducible(folder)
     metrics = _metrics(result)
     _write_reports(result, metrics, preview)
-    write_artifact(paths.MODEL, _weights(result), _describe(params, data, result))
+    write_artifact(paths.MODEL, _weights(result), _describe(settings, content, data, result))
+    shutil.rmtree(state)
     _summarise(params, result)
+
+
+def _mention(interrupted: list[Path]) -> None:
+    """Say why a run that was interrupted is not gone on with."""
+    for folder in interrupted:
+        print(
+            f"train: {folder} holds an interrupted run with other params, data, code or "
+            "libraries; it is left for when they come back (or delete it)",
+            flush=True,
+        )
 
 
 def _log_preview(preview: npt.NDArray[np.uint8]) -> None:
@@ -83,7 +103,20 @@ def _weights(result: Fit) -> dict[str, npt.NDArray[np.generic]]:
     return {name: tensor.numpy() for name, tensor in result.network.state_dict().items()}
 
 
-def _describe(params: Params, data: VehicleData, result: Fit) -> Description:
+def _settings(params: Params) -> dict[str, Any]:
+    """The params that the result depends on: not how many processes load the images."""
+    return {
+        "model": params.model.model_dump(),
+        "augment": params.augment.model_dump(),
+        "train": params.train.model_dump(exclude={"workers"}),
+        "early_stopping": params.early_stopping.model_dump(),
+        "checkpoint": params.checkpoint.model_dump(),
+    }
+
+
+def _describe(
+    settings: dict[str, Any], content: str, data: VehicleData, result: Fit
+) -> Description:
     network = result.network
     return Description(
         name=paths.MODEL.name,
@@ -92,19 +125,14 @@ def _describe(params: Params, data: VehicleData, result: Fit) -> Description:
         size=network.size,
         mean=network.mean.tolist(),
         deviation=network.deviation.tolist(),
-        architecture=params.model.model_dump(),
-        training={
-            "augment": params.augment.model_dump(),
-            "train": params.train.model_dump(),
-            "early_stopping": params.early_stopping.model_dump(),
-            "checkpoint": params.checkpoint.model_dump(),
-        },
+        architecture=settings["model"],
+        training={name: section for name, section in settings.items() if name != "model"},
         data={
             "images": {
                 "training": len(data.train.labels),
                 "validation": len(data.validation.labels),
             },
-            "content_hash": _content_hash(TRAIN, VALIDATION),
+            "content_hash": content,
         },
         metrics={
             "loss": round(result.used_epoch.val_loss, 6),
