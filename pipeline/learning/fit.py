@@ -14,6 +14,7 @@ from pipeline.learning.callbacks import Epoch, EpochProgress, History
 from pipeline.learning.classifier import Classifier
 from pipeline.learning.datamodule import VehicleData, channel_statistics
 from pipeline.learning.mlp import Mlp
+from pipeline.learning.tensorboard import TensorBoard
 from pipeline.params import (
     CheckpointParams,
     EarlyStoppingParams,
@@ -59,7 +60,7 @@ def fit(
         train: The optimisation.
         early_stopping: When to stop before the last epoch.
         checkpoint: Whether to go back to the best epoch's weights.
-        logs: Folder for TensorBoard's runs `training` and `validation`.
+        logs: Folder for TensorBoard's runs.
 
     Returns:
         The run. Without `checkpoint`, the weights are those of the last epoch run.
@@ -70,15 +71,15 @@ def fit(
     _quieten()
     torch.set_num_threads(train.threads)
     classifier = Classifier(network, len(data.train.classes), train)
-    history = History(logs)
+    history, board = History(), TensorBoard(logs, network, data, train)
     with tempfile.TemporaryDirectory(prefix="bluelight-") as folder:
         best = _best_checkpoint(checkpoint, Path(folder))
-        callbacks = [history, EpochProgress(), *_early_stopping(early_stopping), *best]
+        callbacks = [history, board, EpochProgress(), *_early_stopping(early_stopping), *best]
         trainer = pl.Trainer(
             accelerator=train.accelerator,
             devices=1,
             max_epochs=train.epochs,
-            logger=False,  # `History` logs, by epoch
+            logger=False,  # `TensorBoard` logs
             callbacks=callbacks,
             deterministic=True,
             enable_checkpointing=checkpoint.enabled,

@@ -5,19 +5,20 @@ import shutil
 from dataclasses import astuple, fields
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from torch.utils.tensorboard import SummaryWriter
 
 from pipeline import paths
 from pipeline.artifact import Description, write_artifact
 from pipeline.files import atomic_file, write_csv, write_json
 from pipeline.learning.callbacks import Epoch
 from pipeline.learning.datamodule import VehicleData
-from pipeline.learning.events import make_reproducible
+from pipeline.learning.events import EventLog
 from pipeline.learning.fit import Fit, build, fit
+from pipeline.learning.hparams import log_hparams
 from pipeline.learning.preview import augmentation_preview
 from pipeline.params import Params
 
@@ -38,21 +39,35 @@ def run(params: Params) -> None:
     network = build(params.model, data, params.train.seed)
     preview = augmentation_preview(data, params.train.seed)
     shutil.rmtree(paths.TRAIN_LOGS, ignore_errors=True)
-    _log_preview(preview)
     result = fit(
         network, data, params.train, params.early_stopping, params.checkpoint, paths.TRAIN_LOGS
     )
-    for folder in sorted(paths.TRAIN_LOGS.iterdir()):
-        make_reproducible(folder)
     metrics = _metrics(result)
+    _log_hparams(params, metrics)
     _write_reports(result, metrics, preview)
     write_artifact(paths.MODEL, _weights(result), _describe(params, data, result))
     _summarise(params, result)
 
 
-def _log_preview(preview: npt.NDArray[np.uint8]) -> None:
-    with SummaryWriter(paths.TRAIN_LOGS / "training") as writer:
-        writer.add_image("augmentation", preview, 0, dataformats="HWC")
+def _log_hparams(params: Params, metrics: dict[str, float]) -> None:
+    log = EventLog(paths.TRAIN_LOGS)
+    log_hparams(
+        log,
+        {"model": params.model.model_dump(), **_settings(params)},
+        metrics,
+        int(metrics["used_epoch"]),
+    )
+    log.close()
+
+
+def _settings(params: Params) -> dict[str, dict[str, Any]]:
+    """What the training was told, besides the architecture."""
+    return {
+        "augment": params.augment.model_dump(),
+        "train": params.train.model_dump(),
+        "early_stopping": params.early_stopping.model_dump(),
+        "checkpoint": params.checkpoint.model_dump(),
+    }
 
 
 def _metrics(result: Fit) -> dict[str, float]:
@@ -93,12 +108,7 @@ def _describe(params: Params, data: VehicleData, result: Fit) -> Description:
         mean=network.mean.tolist(),
         deviation=network.deviation.tolist(),
         architecture=params.model.model_dump(),
-        training={
-            "augment": params.augment.model_dump(),
-            "train": params.train.model_dump(),
-            "early_stopping": params.early_stopping.model_dump(),
-            "checkpoint": params.checkpoint.model_dump(),
-        },
+        training=_settings(params),
         data={
             "images": {
                 "training": len(data.train.labels),
