@@ -22,8 +22,6 @@ from torch import Tensor
 NAME = "events.out.tfevents.0"  # TensorBoard looks for `tfevents` in the name
 VERSION = "brain.Event:2"  # of the format; a file's first record
 BUCKETS = 64
-# histc counts in float32, which is exact up to 2^24.
-CHUNK = 2**22
 
 
 class EventLog:
@@ -90,7 +88,8 @@ class EventLog:
 
 def _png(image: npt.NDArray[np.uint8]) -> bytes:
     file = BytesIO()
-    Image.fromarray(image).save(file, "PNG")
+    # Photos shrink little further at higher levels, which take thrice as long.
+    Image.fromarray(image).save(file, "PNG", compress_level=1)
     return file.getvalue()
 
 
@@ -104,9 +103,9 @@ def _histogram(values: Tensor) -> HistogramProto:
     low, high = (float(bound) for bound in torch.aminmax(values))
     if low == high:
         low, high = low - 0.5, high + 0.5
-    counts = torch.zeros(BUCKETS, dtype=torch.float64)
-    for part in torch.split(values, CHUNK):
-        counts += torch.histc(part, BUCKETS, low, high)
+    # Faster than torch.histc, which also loses count beyond 2^24.
+    places = (values - low).mul_(BUCKETS / (high - low)).int().clamp_(0, BUCKETS - 1)
+    counts = torch.bincount(places, minlength=BUCKETS)
     return HistogramProto(
         min=low,
         max=high,

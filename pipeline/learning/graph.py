@@ -15,6 +15,7 @@ from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
 from tensorboard.compat.proto.versions_pb2 import VersionDef
 from torch import fx, nn
 
+from pipeline.learning.activations import named_layers
 from pipeline.learning.mlp import Mlp
 
 PRODUCER = 22  # the version of the graph format that TensorBoard expects
@@ -27,13 +28,21 @@ def graph_of(network: Mlp) -> GraphDef:
         network: On any device, in any mode.
     """
     traced = fx.symbolic_trace(copy.deepcopy(network).cpu().eval())
-    image = torch.zeros(1, network.size, network.size, 3, dtype=torch.uint8)
     shapes = _Shapes(traced)
-    shapes.run(image)
-    modules = dict(traced.named_modules())
-    names = {node: _name(node, modules) for node in traced.graph.nodes}
+    shapes.run(torch.zeros(1, network.size, network.size, 3, dtype=torch.uint8))
+    modules = dict(network.named_modules())
+    places = _places(network)
+    names = {node: places.get(str(node.target), _name(node)) for node in traced.graph.nodes}
     return GraphDef(
-        node=[_node(node, names, modules, shapes.found[node]) for node in traced.graph.nodes],
+        node=[
+            NodeDef(
+                name=names[node],
+                op=_operation(node, modules),
+                input=[names[source] for source in node.all_input_nodes],
+                attr={"_output_shapes": _attribute(shapes.found[node]), **_settings(node, modules)},
+            )
+            for node in traced.graph.nodes
+        ],
         versions=VersionDef(producer=PRODUCER),
     )
 
@@ -52,30 +61,35 @@ class _Shapes(fx.Interpreter):
         return given
 
 
-def _node(
-    node: fx.Node,
-    names: dict[fx.Node, str],
-    modules: dict[str, nn.Module],
-    shape: list[int],
-) -> NodeDef:
+def _places(network: Mlp) -> dict[str, str]:
+    """`layer_1/Linear` and the like for the paths of the modules in the hidden layers."""
+    return {
+        f"hidden.{number}.{child}": f"{layer}/{type(part).__name__}"
+        for number, (layer, parts) in enumerate(named_layers(network).items())
+        for child, part in parts.named_children()
+    }
+
+
+def _name(node: fx.Node) -> str:
+    """The name of a node outside the hidden layers; what precedes them is one box."""
+    if node.op == "output":
+        return "logits"
+    return node.name if node.op in {"placeholder", "call_module"} else f"normalise/{node.name}"
+
+
+def _operation(node: fx.Node, modules: dict[str, nn.Module]) -> str:
+    if node.op == "call_module":
+        return type(modules[str(node.target)]).__name__
+    return node.name
+
+
+def _settings(node: fx.Node, modules: dict[str, nn.Module]) -> dict[str, AttrValue]:
+    """What a module was made with, as it prints itself."""
+    if node.op != "call_module":
+        return {}
+    return {"settings": AttrValue(s=modules[str(node.target)].extra_repr().encode())}
+
+
+def _attribute(shape: list[int]) -> AttrValue:
     sizes = TensorShapeProto(dim=[TensorShapeProto.Dim(size=size) for size in shape])
-    attributes = {"_output_shapes": AttrValue(list=AttrValue.ListValue(shape=[sizes]))}
-    if node.op == "call_module":
-        settings = modules[str(node.target)].extra_repr()
-        attributes["settings"] = AttrValue(s=settings.encode())
-    return NodeDef(
-        name=names[node],
-        op=names[node].rpartition("/")[2],
-        input=[names[source] for source in node.all_input_nodes],
-        attr=attributes,
-    )
-
-
-def _name(node: fx.Node, modules: dict[str, nn.Module]) -> str:
-    """`hidden/0/Linear` for a module; what precedes the hidden layers is one box."""
-    if node.op == "call_module":
-        *place, _ = str(node.target).split(".")
-        return "/".join([*place, type(modules[str(node.target)]).__name__])
-    if node.op in {"placeholder", "output"}:
-        return "logits" if node.op == "output" else node.name
-    return f"normalise/{node.name}"
+    return AttrValue(list=AttrValue.ListValue(shape=[sizes]))

@@ -33,7 +33,9 @@ from pipeline.params import TrainParams
 
 SNAPSHOTS = 10  # of histograms and images in a run: TensorBoard shows no more images of a tag
 GRID_COLUMNS = 8
-GRID_PIXELS = 2**16  # 64 images of 32 pixels a side, fewer of larger ones
+GRID_PIXELS = 2**15  # 32 images of 32 pixels a side, fewer of larger ones
+# TensorBoard sorts groups of charts by name and opens the first two: this one and `activations`.
+CURVES = "accuracy_and_loss"
 RUNS = ("training", "validation", "after_linear", "after_batch_norm")
 
 
@@ -74,7 +76,7 @@ class TensorBoard(pl.Callback):
         if trainer.current_epoch == 0:
             self.runs["training"].graph(graph_of(self._network))
             preview = augmentation_preview(self._data, self._seed)
-            self.runs["training"].image("augmentation", preview, 0)
+            self.runs["training"].image("images/augmentation", preview, 0)
 
     @rank_zero_only
     def on_train_batch_start(
@@ -83,7 +85,9 @@ class TensorBoard(pl.Callback):
         """Show the epoch's first batch, as the loader fed it."""
         del pl_module
         if batch_idx == 0 and self._is_snapshot(trainer):
-            self.runs["training"].image("augmented_batch", grid(batch[0]), trainer.current_epoch)
+            self.runs["training"].image(
+                "images/augmented_batch", grid(batch[0]), trainer.current_epoch
+            )
 
     @rank_zero_only
     def on_train_batch_end(
@@ -152,11 +156,11 @@ class TensorBoard(pl.Callback):
     def _write_figures(self, trainer: pl.Trainer) -> None:
         row = epoch_figures(trainer)
         training, validation = self.runs["training"], self.runs["validation"]
-        training.scalar("loss", row.train_loss, row.epoch)
-        training.scalar("accuracy", row.train_accuracy, row.epoch)
+        training.scalar(f"{CURVES}/loss", row.train_loss, row.epoch)
+        training.scalar(f"{CURVES}/accuracy", row.train_accuracy, row.epoch)
         training.scalar("learning_rate", row.learning_rate, row.epoch)
-        validation.scalar("loss", row.val_loss, row.epoch)
-        validation.scalar("accuracy", row.val_accuracy, row.epoch)
+        validation.scalar(f"{CURVES}/loss", row.val_loss, row.epoch)
+        validation.scalar(f"{CURVES}/accuracy", row.val_accuracy, row.epoch)
 
     def _write_activations(self, layer: str, moments: dict[str, Moments], epoch: int) -> None:
         dead = moments.pop("activation").constant_units
@@ -171,7 +175,7 @@ class TensorBoard(pl.Callback):
             self._histogram(f"weights/{name}", weight, epoch)
         split = self._data.validation
         picture = gallery(split, hardest(self._network, split))
-        self.runs["validation"].image("hardest_images", picture, epoch)
+        self.runs["validation"].image("images/hardest", picture, epoch)
 
     def _histogram(self, tag: str, values: Tensor, epoch: int) -> None:
         self.runs["training"].histogram(tag, values, epoch)
