@@ -76,6 +76,7 @@ def test_everything_promised_is_there(clone: Path) -> None:
         "models/vehicle-classifier/model.safetensors",
         "models/vehicle-classifier/model.json",
         "models/vehicle-classifier/README.md",
+        "logs/train/events.out.tfevents.0",
         "logs/train/training/events.out.tfevents.0",
         "logs/train/validation/events.out.tfevents.0",
         "reports/train/augmentation.png",

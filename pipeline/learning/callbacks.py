@@ -3,7 +3,6 @@
 import math
 import sys
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -16,7 +15,6 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
-from torch.utils.tensorboard import SummaryWriter
 
 
 @dataclass(frozen=True)
@@ -32,22 +30,14 @@ class Epoch:
 
 
 class History(pl.Callback):
-    """Collects the figures of every epoch and sends them to TensorBoard.
-
-    Training and validation are two runs there with the same tags, so that each chart shows both
-    curves, and the gap between them, in two colours.
-
-    Args:
-        logs: Folder of the TensorBoard runs `training` and `validation`.
+    """Collects the figures of every epoch.
 
     Attributes:
         epochs: One entry per finished epoch.
     """
 
-    def __init__(self, logs: Path) -> None:
+    def __init__(self) -> None:
         self.epochs: list[Epoch] = []
-        self._training = SummaryWriter(logs / "training")
-        self._validation = SummaryWriter(logs / "validation")
 
     def state_dict(self) -> dict[str, Any]:
         """The epochs so far, for the checkpoint of an interrupted run."""
@@ -60,30 +50,20 @@ class History(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep the epoch that has just ended."""
         del pl_module
-        logged = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        row = Epoch(
-            epoch=trainer.current_epoch,
-            train_loss=logged["train_loss"],
-            val_loss=logged["val_loss"],
-            train_accuracy=logged["train_accuracy"],
-            val_accuracy=logged["val_accuracy"],
-            learning_rate=float(trainer.optimizers[0].param_groups[0]["lr"]),
-        )
-        self.epochs.append(row)
-        self._write(row)
+        self.epochs.append(epoch_figures(trainer))
 
-    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Close the event files."""
-        del trainer, pl_module, stage
-        self._training.close()
-        self._validation.close()
 
-    def _write(self, row: Epoch) -> None:
-        self._training.add_scalar("loss", row.train_loss, row.epoch)
-        self._training.add_scalar("accuracy", row.train_accuracy, row.epoch)
-        self._training.add_scalar("learning_rate", row.learning_rate, row.epoch)
-        self._validation.add_scalar("loss", row.val_loss, row.epoch)
-        self._validation.add_scalar("accuracy", row.val_accuracy, row.epoch)
+def epoch_figures(trainer: pl.Trainer) -> Epoch:
+    """The figures of the epoch that has just ended."""
+    logged = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    return Epoch(
+        epoch=trainer.current_epoch,
+        train_loss=logged["train_loss"],
+        val_loss=logged["val_loss"],
+        train_accuracy=logged["train_accuracy"],
+        val_accuracy=logged["val_accuracy"],
+        learning_rate=float(trainer.optimizers[0].param_groups[0]["lr"]),
+    )
 
 
 class EpochProgress(pl.Callback):

@@ -17,6 +17,7 @@ from pipeline.learning.classifier import Classifier
 from pipeline.learning.datamodule import VehicleData, channel_statistics
 from pipeline.learning.mlp import Mlp
 from pipeline.learning.resume import BEST, Resume, WholeFiles, claimed
+from pipeline.learning.tensorboard import TensorBoard
 from pipeline.params import (
     CheckpointParams,
     EarlyStoppingParams,
@@ -64,7 +65,7 @@ def fit(
         train: The optimisation.
         early_stopping: When to stop before the last epoch.
         checkpoint: Whether to go back to the best epoch's weights.
-        logs: Folder for TensorBoard's runs `training` and `validation`; emptied first.
+        logs: Folder for TensorBoard's runs; emptied first.
         state: Folder of this very run's state, named by its `fingerprint`. It is left for the
             caller to remove once all results are safe.
 
@@ -84,14 +85,16 @@ def fit(
             done = resume.epochs_done
             print(f"train: going on after {done} of {train.epochs} epochs", flush=True)
         classifier = Classifier(network, len(data.train.classes), train)
-        history = History(logs)
+        # `resume` comes first: what the others write in an epoch belongs to that epoch's state.
+        history, board = History(), TensorBoard(logs, network, data, train)
         best = _best_checkpoint(checkpoint, state / BEST)
-        callbacks = [resume, history, EpochProgress(), *_early_stopping(early_stopping), *best]
+        stopping = _early_stopping(early_stopping)
+        callbacks = [resume, history, board, EpochProgress(), *stopping, *best]
         trainer = pl.Trainer(
             accelerator=train.accelerator,
             devices=1,
             max_epochs=train.epochs,
-            logger=False,  # `History` logs, by epoch
+            logger=False,  # `TensorBoard` logs
             callbacks=callbacks,
             plugins=[WholeFiles()],
             deterministic=True,

@@ -136,10 +136,11 @@ class Resume(pl.Callback):
             The checkpoint to go on from; None where the run starts.
         """
         shutil.rmtree(self._logs, ignore_errors=True)
+        self._logs.mkdir(parents=True)
         state = self._last_state()
         if state is None:
             return None
-        shutil.copytree(state / LOGS, self._logs)
+        shutil.copytree(state / LOGS, self._logs, dirs_exist_ok=True)
         return state / STATE
 
     @property

@@ -10,15 +10,15 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
-from torch.utils.tensorboard import SummaryWriter
 
 from pipeline import paths
 from pipeline.artifact import Description, write_artifact
 from pipeline.files import atomic_file, write_csv, write_json
 from pipeline.learning.callbacks import Epoch
 from pipeline.learning.datamodule import VehicleData
-from pipeline.learning.events import make_reproducible
+from pipeline.learning.events import EventLog
 from pipeline.learning.fit import Fit, build, fit
+from pipeline.learning.hparams import log_hparams
 from pipeline.learning.preview import augmentation_preview
 from pipeline.learning.resume import fingerprint, others
 from pipeline.params import Params
@@ -50,10 +50,8 @@ def run(params: Params) -> None:
         state=state,
     )
     preview = augmentation_preview(data, params.train.seed)
-    _log_preview(preview)
-    for folder in sorted(paths.TRAIN_LOGS.iterdir()):
-        make_reproducible(folder)
     metrics = _metrics(result)
+    _log_hparams(settings, metrics)
     _write_reports(result, metrics, preview)
     write_artifact(paths.MODEL, _weights(result), _describe(settings, content, data, result))
     shutil.rmtree(state)
@@ -70,9 +68,10 @@ def _mention(interrupted: list[Path]) -> None:
         )
 
 
-def _log_preview(preview: npt.NDArray[np.uint8]) -> None:
-    with SummaryWriter(paths.TRAIN_LOGS / "training") as writer:
-        writer.add_image("augmentation", preview, 0, dataformats="HWC")
+def _log_hparams(settings: dict[str, Any], metrics: dict[str, float]) -> None:
+    log = EventLog(paths.TRAIN_LOGS)
+    log_hparams(log, settings, metrics, int(metrics["used_epoch"]))
+    log.close()
 
 
 def _metrics(result: Fit) -> dict[str, float]:
