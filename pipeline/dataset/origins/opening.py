@@ -142,6 +142,7 @@ def _open_local(params: FetchParams, place: Place) -> Opened:
     if source.is_dir():
         _refuse_hash(params, "which is a folder")
         _check_apart(source, place.destination)
+        _check_watchable(source)
         return Opened(source, local=source)
     if not is_archive(source) or has_scheme(params.source):
         raise SourceError(_unreadable(params.source, source))
@@ -189,4 +190,13 @@ def _check_apart(source: Path, destination: Path) -> None:
         raise SourceError(
             f"fetch.source: {source} contains {destination}, which is written from it; move the "
             "images into a folder of their own"
+        )
+
+
+def _check_watchable(folder: Path) -> None:
+    if (folder / ".dvcignore").exists():
+        raise SourceError(
+            f"fetch.source: {folder} holds .dvcignore, and DVC watches no folder that does; give "
+            f"the folder of images within it, or git+file://{folder.resolve()} for what is "
+            "committed there"
         )
