@@ -122,18 +122,25 @@ def search(files: list[Path], distance: int) -> Copies:
     return find_copies(files, [""] * len(files), distance)
 
 
-def recall(files: list[Path], sample: list[int], alter: str, distance: int) -> float:
-    """The share of the altered copies that fall into their original's group."""
+def recall(files: list[Path], sample: list[int], alter: str, distance: int) -> tuple[float, float]:
+    """The shares of altered copies in their original's group: with its label, and another."""
     copies = []
     for index in sample:
         image = ALTERATIONS[alter](decode(files[index].read_bytes(), files[index].name))
         copies.append(files[index].with_suffix(".png"))
         copies[-1].write_bytes(cv2.imencode(".png", image[..., ::-1])[1].tobytes())
     chosen = [files[index] for index in sample]
-    groups = search([*chosen, *copies], distance).groups
+    count = len(chosen)
+    same, other = (
+        find_copies([*chosen, *copies], ["a"] * count + [label] * count, distance).groups
+        for label in "ab"
+    )
     for copy in copies:
         copy.unlink()
-    return float(np.mean(groups[: len(sample)] == groups[len(sample) :]))
+    return (
+        float(np.mean(same[:count] == same[count:])),
+        float(np.mean(other[:count] == other[count:])),
+    )
 
 
 def main() -> None:
@@ -154,9 +161,11 @@ def main() -> None:
         table = Table()
         table.add_column("altered copies of a sample")
         table.add_column("found", justify="right")
+        table.add_column("if labelled otherwise", justify="right")
         sample = np.random.default_rng(0).permutation(len(files))[: asked.sample].tolist()
         for name in ALTERATIONS:
-            table.add_row(name, f"{recall(files, sample, name, asked.distance):.1%}")
+            shares = recall(files, sample, name, asked.distance)
+            table.add_row(name, *(f"{share:.1%}" for share in shares))
     near = sizes[sizes > 1]
     console = Console()
     console.print(table)

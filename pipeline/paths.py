@@ -10,6 +10,8 @@ PARAMS = Path("params.yaml")
 CACHE = Path(".cache")  # what was downloaded; no output, so that no rerun need download it again
 RESUME = Path(".resume")  # states of interrupted runs; no output, or DVC would delete them first
 
+SOURCE = Path("data/source")  # what fetch has read, for DVC to watch; in git
+
 RAW = Path("data/raw")
 RAW_IMAGES = RAW / "images"
 RAW_LABELS = RAW / "labels.csv"

@@ -262,6 +262,7 @@ SOURCES = {
     ),
     "one image": Case(lambda root: write(root / "a.png", PNG), ("a.png", "not supported")),
     "no files": Case(folder_without_files, ("holds no files", "set fetch.source")),
+    "unwatchable": Case(with_file(".dvcignore", b""), (".dvcignore", "within it", "git+file://")),
     "around the output": Case(around_destination, ("contains", "raw", "move")),
 }
 

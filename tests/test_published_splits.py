@@ -56,6 +56,8 @@ def write_rows(root: Path, rows: Sequence[tuple[str, ...]], *columns: str) -> Pa
         (("Train", "Valid"), {"train", "validation"}),
         (("training", "validation", "testing"), {"train", "validation", "test"}),
         (("train", "dev", "test"), {"train", "validation", "test"}),
+        (("seg_train", "seg_test"), {"train", "test"}),
+        (("Train-Set", "valid-set", "test_set"), {"train", "validation", "test"}),
     ],
 )
 def test_folders(tmp_path: Path, names: tuple[str, ...], expected: set[str]) -> None:
@@ -73,6 +75,36 @@ def test_one_folder_alone_is_a_wrapper(tmp_path: Path) -> None:
 def test_classes_beside_a_folder_called_test_are_classes(tmp_path: Path) -> None:
     fetched(write_folders(tmp_path / "source", {"dog": 3, "test": 3}), tmp_path)
     assert read_json(tmp_path / "data/raw/manifest.json")["classes"] == ["dog", "test"]
+
+
+@pytest.mark.parametrize(
+    "classes", [("train", "test_tube"), ("train_track", "test_tube"), ("training", "train")]
+)
+def test_classes_named_like_splits_are_classes(tmp_path: Path, classes: tuple[str, str]) -> None:
+    splits = fetched(write_folders(tmp_path / "source", dict.fromkeys(classes, 3)), tmp_path)
+    assert set(splits.values()) == {""}
+    assert read_json(tmp_path / "data/raw/manifest.json")["classes"] == sorted(classes)
+
+
+def test_a_split_folder_in_one_of_its_name(tmp_path: Path) -> None:
+    source = write_splits(tmp_path / "source", "seg_train/seg_train", "seg_test/seg_test")
+    splits = fetched(source, tmp_path)
+    assert splits["seg_train/seg_train/a/0.png"] == "train"
+    assert read_json(tmp_path / "data/raw/manifest.json")["classes"] == ["a", "b"]
+
+
+def test_a_split_with_a_single_class_keeps_it(tmp_path: Path) -> None:
+    source = write_folders(tmp_path / "source", {"train/a": 3, "train/b": 3, "test/a": 3})
+    assert fetched(source, tmp_path)["test/a/0.png"] == "test"
+
+
+@pytest.mark.parametrize("other", ["seg_pred/seg_pred", "dog", "cat_train"])
+def test_splits_beside_something_else_are_an_error(tmp_path: Path, other: str) -> None:
+    source = write_splits(tmp_path / "source", "seg_train", "seg_test")
+    write(source / other / "0.png", encoded(99))
+    words = rf"splits \(seg_test, seg_train\) beside others \({Path(other).parts[0]}\); move"
+    with pytest.raises(SourceError, match=words):
+        fetched(source, tmp_path)
 
 
 def test_images_without_a_class_are_named(tmp_path: Path) -> None:

@@ -1,14 +1,11 @@
 """The main job: in a fresh clone `dvc repro` makes everything, and a second has nothing to do."""
 
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import environment
-from tests.imports import ROOT
+from tests.clones import clone_into, commit, dvc, run
 
 SMALL = {
     "  images: 2352": "  images: 200",
@@ -19,47 +16,13 @@ SMALL = {
 }
 
 
-def run(clone: Path, *command: str) -> str:
-    done = subprocess.run(
-        command,
-        cwd=clone,
-        env=environment() | {"PYTHONPATH": str(clone)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
-
-
-def commit(clone: Path, message: str) -> None:
-    run(clone, "git", "add", "--all")
-    run(clone, "git", "commit", "--quiet", "--message", message)
-
-
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clone of the working tree, committed or not, at small size, reproduced once."""
-    folder = tmp_path_factory.mktemp("clone")
-    listed = run(ROOT, "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    for name in filter(None, listed.split("\0")):
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes((ROOT / name).read_bytes())
-    params = (folder / "params.yaml").read_text(encoding="utf-8")
-    for old, new in SMALL.items():
-        assert params.count(old) == 1, old
-        params = params.replace(old, new)
-    (folder / "params.yaml").write_text(params, encoding="utf-8")
-    run(folder, "git", "init", "--quiet")
-    commit(folder, "clone")
+    folder = clone_into(tmp_path_factory.mktemp("clone"), SMALL)
     (folder / "printed.log").write_text(dvc(folder, "repro"), encoding="utf-8")
     (folder / ".git/info/exclude").write_text("printed.log\n", encoding="utf-8")
     return folder
-
-
-def dvc(clone: Path, *arguments: str) -> str:
-    return run(clone, sys.executable, "-m", "dvc", *arguments)
 
 
 def test_it_ends_with_a_summary(clone: Path) -> None:

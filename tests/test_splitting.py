@@ -216,6 +216,7 @@ def test_audit_counts_copies_conflicts_and_leaks() -> None:
     assert account["images"] == 40
     assert account["exact_copies"] == {"groups": 1, "files": 2}
     assert account["near_copies"] == {"groups": 1, "files": 2}
+    assert account["largest_group"] == 2
     assert account["conflicts"] == {"groups": 1, "files": 2, "action": "drop"}
     assert account["counts"]["dropped"] == {"a": 1, "b": 1}
     assert sum(sum(counts.values()) for counts in account["counts"].values()) == 40
@@ -231,6 +232,22 @@ def test_expected_leaks_of_random_splits_agree_with_their_formula() -> None:
     # Of the 200 files with a copy, 15 % are in test, and 70 % of those have theirs in train.
     assert abs(leaks["mean"] - 200 * 0.15 * 0.7) < 2
     assert leaks["least"] <= leaks["first"] <= leaks["most"]
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_a_group_that_takes_in_much_of_the_data_is_told_of_aloud(
+    params: Params, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [Labelled(f"{index:02}.png", "ab"[index % 2]) for index in range(40)]
+    for index, row in enumerate(rows):
+        same = index % 2 == 0 and index < 24
+        write(paths.RAW_IMAGES / row.image, encode(picture(0 if same else index)))
+    write_labels(paths.RAW_LABELS, rows)
+    write_json(paths.RAW_MANIFEST, {"classes": ["a", "b"], "skipped": []})
+    split.run(params)
+    told = capsys.readouterr().err
+    assert "12 of 40 images are one group of copies, 00.png among them" in told
+    assert "lower split.near_duplicate_distance" in told
 
 
 def test_the_stage_writes_the_same_bytes_again(elsewhere: Path, params: Params) -> None:

@@ -66,9 +66,9 @@ def audit(
         skipped: The files that fetch left out, and why.
 
     Returns:
-        For JSON: numbers of images, copies and conflicts, counts per split and class, the leaks of
-        the publisher's split and of a plain random one, the files left out, and every group of
-        copies.
+        For JSON: numbers of images, copies and conflicts, size of the largest group, counts
+        per split and class, the leaks of the publisher's split and of a plain random one, the files
+        left out, and every group of copies.
     """
     groups = [group for group in division.groups if len(group.members) > 1]
     conflicts = [group for group in groups if group.conflicting]
@@ -76,6 +76,7 @@ def audit(
         "images": len(division.rows),
         "exact_copies": _exact_copies(sha256),
         "near_copies": _size([group for group in groups if _kind(group, sha256) == "near"]),
+        "largest_group": max((len(group.members) for group in groups), default=0),
         "conflicts": _size(conflicts) | {"action": params.conflicting_labels},
         "counts": _counts(division.rows, classes),
         "leaks": leaking(

@@ -1,16 +1,26 @@
 """Find the labelled images in a folder: a table and its images, or one folder per class."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from pipeline.dataset.images import SUFFIXES
+from pipeline.dataset.labels import Split
 from pipeline.dataset.listing import PUBLISHED_SPLITS, Found, Listing, some
 from pipeline.dataset.tables import columns_found, list_table, only_table, tables_in
 from pipeline.errors import SourceError
 from pipeline.params import FetchParams
 
 JUNK = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
+
+
+class _Told(NamedTuple):
+    """What a folder's name tells: a split, and the words around it."""
+
+    split: Split
+    rest: tuple[str, ...]
 
 
 def find_images(root: Path, params: FetchParams) -> Listing:
@@ -62,30 +72,70 @@ def _is_junk(path: PurePosixPath) -> bool:
 
 
 def _from_folders(files: Sequence[PurePosixPath], params: FetchParams) -> Listing:
-    top = _below_wrappers(files)
-    depth = len(top.parts)
-    inside = [file for file in files if file.parts[:depth] == top.parts]
+    depth, inside = _below_wrappers(files)
     folders = {file.parts[depth] for file in inside if len(file.parts) > depth + 1}
-    # The folders of the publisher's splits, where there are any, hold those of the classes.
-    published = len(folders) > 1 and {name.lower() for name in folders} <= PUBLISHED_SPLITS.keys()
-    class_at = depth + published
+    published = _published_splits(folders, params)
+    class_at = dict.fromkeys(folders, depth)
+    if published:
+        class_at = {name: depth + 1 + _is_doubled(inside, depth, name) for name in folders}
     found = [
         Found(
             PurePosixPath(*file.parts[depth:]).as_posix(),
             file,
-            file.parts[class_at],
-            PUBLISHED_SPLITS[file.parts[depth].lower()] if published else "",
+            file.parts[class_at[file.parts[depth]]],
+            published.get(file.parts[depth], ""),
         )
         for file in inside
-        if len(file.parts) > class_at + 1
+        if len(file.parts) > class_at.get(file.parts[depth], depth) + 1
     ]
-    loose = [file for file in inside if len(file.parts) <= class_at + 1 and _is_image(file)]
+    labelled = {image.path for image in found}
+    loose = [file for file in inside if file not in labelled and _is_image(file)]
     _check_classes({image.label for image in found}, loose, params)
     return Listing("folders", sorted(found, key=lambda image: image.name))
 
 
-def _below_wrappers(files: Sequence[PurePosixPath]) -> PurePosixPath:
-    """The folder that holds the class folders: archives often wrap it in another."""
+def _published_splits(folders: AbstractSet[str], params: FetchParams) -> dict[str, Split]:
+    """The split of each folder, where all are named after splits and alike but for that.
+
+    So `seg_train` and `seg_test` are splits, while `train` and `test_tube` are classes.
+    """
+    told = {name: _split_told(name) for name in sorted(folders)}
+    rests = {told_of.rest for told_of in told.values() if told_of}
+    for rest in sorted(rests):
+        parts = {name: t.split for name, t in told.items() if t and t.rest == rest}
+        if len(set(parts.values())) > 1:
+            _check_alone(parts, folders, params)
+            return parts
+    return {}
+
+
+def _split_told(folder: str) -> _Told | None:
+    """What the name of a folder tells if exactly one of its words is a split's name."""
+    words = re.split("[_-]", folder.lower())
+    splits = [PUBLISHED_SPLITS[word] for word in words if word in PUBLISHED_SPLITS]
+    rest = tuple(word for word in words if word not in PUBLISHED_SPLITS)
+    return _Told(splits[0], rest) if len(splits) == 1 else None
+
+
+def _check_alone(
+    parts: Mapping[str, Split], folders: AbstractSet[str], params: FetchParams
+) -> None:
+    others = sorted(folders - parts.keys())
+    if others:
+        raise SourceError(
+            f"{params.source} holds folders named after splits ({some(sorted(parts))}) beside "
+            f"others ({some(others)}); move the others away, or rename those that are classes"
+        )
+
+
+def _is_doubled(files: Sequence[PurePosixPath], depth: int, folder: str) -> bool:
+    """Whether all that a folder holds is in another one of its name, as archives often have it."""
+    inside = [file for file in files if file.parts[depth] == folder]
+    return all(file.parts[depth + 1] == folder for file in inside)
+
+
+def _below_wrappers(files: Sequence[PurePosixPath]) -> tuple[int, list[PurePosixPath]]:
+    """The folder that holds the class folders, as its depth and files: archives often wrap it."""
     top = PurePosixPath()
     while True:
         depth = len(top.parts)
@@ -93,7 +143,7 @@ def _below_wrappers(files: Sequence[PurePosixPath]) -> PurePosixPath:
         folders = {file.parts[depth] for file in inside if len(file.parts) > depth + 1}
         loose = any(_is_image(file) for file in inside if len(file.parts) == depth + 1)
         if loose or len(folders) != 1:
-            return top
+            return depth, inside
         top = top / folders.pop()
 
 

@@ -63,7 +63,7 @@ def fetch(
     synthetic: SyntheticParams,
     destination: Path,
     cache: Path = paths.CACHE,
-) -> None:
+) -> Path | None:
     """Turn the source into `images/`, `labels.csv` and `manifest.json` below `destination`.
 
     Args:
@@ -71,6 +71,9 @@ def fetch(
         synthetic: How to generate images; used only where the source is `synthetic`.
         destination: The folder to write; replaced where it exists, untouched if anything fails.
         cache: The folder for what is downloaded.
+
+    Returns:
+        The folder or archive that was read, where the source is one on this machine.
 
     Raises:
         SourceError: The source is not found, unsupported, unsafe, or not a labelled set of images.
@@ -101,6 +104,7 @@ def fetch(
                 "content_sha256": _content_hash(rows, brought.sha256),
             },
         )
+    return opened.local
 
 
 def _class_names(listing: Listing, params: FetchParams) -> dict[str, str]:

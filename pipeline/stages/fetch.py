@@ -2,13 +2,15 @@
 
 from pipeline import paths
 from pipeline.dataset.sources import fetch
+from pipeline.dataset.watching import watch
 from pipeline.files import read_json
 from pipeline.params import Params
 
 
 def run(params: Params) -> None:
-    """Write `data/raw` from the source named in params."""
-    fetch(params.fetch, params.synthetic, paths.RAW)
+    """Write `data/raw` from the source named in params, and point `data/source` at it."""
+    local = fetch(params.fetch, params.synthetic, paths.RAW)
+    watch(params.fetch.source, local, paths.SOURCE)
     manifest = read_json(paths.RAW_MANIFEST)
     counts = ", ".join(f"{count:,} {name}" for name, count in manifest["counts"].items())
     print(f"fetch: {manifest['images']:,} images from {manifest['source']}: {counts}")

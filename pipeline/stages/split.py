@@ -12,6 +12,10 @@ from pipeline.dataset.splitting import divide
 from pipeline.files import atomic_directory, read_json, write_json
 from pipeline.params import Params
 
+# A group with a larger share of the images is told of aloud, if it has more images than that.
+LARGE = 0.05
+SMALL = 10
+
 
 def run(params: Params) -> None:
     """Write `data/split`: the assignment, the audit and a contact sheet."""
@@ -37,8 +41,20 @@ def _summarise(account: dict[str, Any]) -> None:
     sizes = ", ".join(f"{counts[split]:,} {split}" for split in USED_SPLITS)
     copies = sum(len(group["images"]) for group in account["groups"]) - counts["dropped"]
     print(f"split: {sizes}; {copies:,} copies found, {counts['dropped']:,} dropped")
+    if account["largest_group"] > max(SMALL, LARGE * account["images"]):
+        print(_warning_of_size(account), file=sys.stderr)
     if account["leaks"]:
         print(_warning(account, counts["test"]), file=sys.stderr)
+
+
+def _warning_of_size(account: dict[str, Any]) -> str:
+    group = max(account["groups"], key=lambda group: len(group["images"]))
+    return (
+        f"bluelight: split: warning: {account['largest_group']:,} of {account['images']:,} images "
+        f"are one group of copies, {next(iter(group['images']))} among them, and all go to one "
+        f"split; look at them in {paths.REPORT_HTML}, and if they differ, lower "
+        "split.near_duplicate_distance"
+    )
 
 
 def _warning(account: dict[str, Any], tested: int) -> str:

@@ -53,11 +53,13 @@ class Opened(NamedTuple):
         root: The folder.
         revision: What identifies this state of the source: a commit, a version, a hash; or empty.
         layout: Params of the layout that hold for this source whatever `fetch` says.
+        local: The folder or archive that the user names, where it lies on this machine.
     """
 
     root: Path
     revision: str = ""
     layout: Mapping[str, str] = AS_GIVEN
+    local: Path | None = None
 
 
 def open_source(params: FetchParams, synthetic: SyntheticParams, place: Place) -> Opened:
@@ -140,14 +142,16 @@ def _open_local(params: FetchParams, place: Place) -> Opened:
     if source.is_dir():
         _refuse_hash(params, "which is a folder")
         _check_apart(source, place.destination)
-        return Opened(source)
+        _check_watchable(source)
+        return Opened(source, local=source)
     if not is_archive(source) or has_scheme(params.source):
         raise SourceError(_unreadable(params.source, source))
     if not source.is_file():
         raise SourceError(f"fetch.source: {source} not found; check the path")
     _check_hash(source, params.sha256)
     unpack(source, place.workspace)
-    return Opened(place.workspace, f"sha256:{params.sha256.lower()}" if params.sha256 else "")
+    revision = f"sha256:{params.sha256.lower()}" if params.sha256 else ""
+    return Opened(place.workspace, revision, local=source)
 
 
 def _as_folder(content: Path, params: FetchParams, place: Place) -> Path:
@@ -186,4 +190,13 @@ def _check_apart(source: Path, destination: Path) -> None:
         raise SourceError(
             f"fetch.source: {source} contains {destination}, which is written from it; move the "
             "images into a folder of their own"
+        )
+
+
+def _check_watchable(folder: Path) -> None:
+    if (folder / ".dvcignore").exists():
+        raise SourceError(
+            f"fetch.source: {folder} holds .dvcignore, and DVC watches no folder that does; give "
+            f"the folder of images within it, or git+file://{folder.resolve()} for what is "
+            "committed there"
         )
