@@ -10,6 +10,7 @@ from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
 from pipeline.errors import TrainingError
+from pipeline.learning.schedules import schedule
 from pipeline.params import TrainParams
 from pipeline.randomness import Purpose, integer_seed
 
@@ -77,10 +78,8 @@ class Classifier(pl.LightningModule):
             weight_decay=self._params.weight_decay,
             fused=True,
         )
-        if self._params.schedule == "constant":
-            return optimizer
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self._params.epochs)
-        return {"optimizer": optimizer, "lr_scheduler": schedule}
+        steps = int(self.trainer.estimated_stepping_batches)
+        return {"optimizer": optimizer, "lr_scheduler": schedule(optimizer, self._params, steps)}
 
     def _measure(self, split: str, meters: Meters, batch: Batch) -> Tensor:
         images, labels = batch
