@@ -218,6 +218,8 @@ class TrainParams(Section):
     batch_size: Annotated[int, Field(ge=1, le=65_536)]
     learning_rate: Annotated[float, Field(gt=0, le=10)]
     weight_decay: Annotated[float, Field(ge=0, le=10)]
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    class_weights: Literal["none", "balanced"]
     schedule: Literal["constant", "cosine", "one_cycle", "plateau"]
     warmup: Fraction
     plateau_factor: Fraction

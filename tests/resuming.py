@@ -50,7 +50,7 @@ def train(params: Params, folders: tuple[Path, Path], path: Path, *, resume: boo
         workers=settings.workers,
     )
     network = build(params.model, data, settings.seed)
-    classifier = Classifier(network, len(data.train.classes), settings)
+    classifier = Classifier(network, [1.0] * len(data.train.classes), settings)
     recorder = Recorder(path, -1 if resume else settings.epochs // 2 - 1)
     trainer = pl.Trainer(
         accelerator="cpu",

@@ -48,6 +48,8 @@ def test_no_parameter_has_a_default() -> None:
         ("hidden: [512, 128]", "hidden: [512, -1]", "`model.hidden[1]` is -1"),
         ("dropout: 0.5", "dropout: 1.0", "`model.dropout` is 1.0; it must be less than 1"),
         ("dropout: 0.5", "dropout: [0.5]", "dropout lists 1 numbers for 2 hidden layers"),
+        ("label_smoothing: 0.0", "label_smoothing: 1.0", "`train.label_smoothing` is 1.0"),
+        ("class_weights: none", "class_weights: even", "`train.class_weights` is 'even'"),
         ("schedule: cosine", "schedule: cosin", "`train.schedule` is 'cosin'"),
         ("warmup: 0.3", "warmup: 1.0", "`train.warmup` is 1.0; it must be less than 1"),
         ("batch_size: 64", "batch_size: 1", "train.batch_size is 1 while model.batch_norm is true"),
