@@ -13,6 +13,7 @@ from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
 from pipeline.errors import TrainingError
+from pipeline.learning.mixup import mix, mixing_share
 from pipeline.learning.schedules import schedule
 from pipeline.params import TrainParams
 from pipeline.randomness import Purpose, integer_seed
@@ -40,7 +41,8 @@ class Classifier(pl.LightningModule):
     Logs `train_loss`, `train_accuracy`, `val_loss` and `val_accuracy` once an epoch: the training
     figures as the network met each batch, dropout and augmentation included. Both losses are plain
     mean cross-entropies, whatever is minimised, so that the gap between them, and runs with other
-    params, compare like with like.
+    params, compare like with like. Under mixup the training figures are of the mixtures, which are
+    harder: the loss against both labels in their shares, the accuracy against the larger.
 
     Args:
         network: uint8 [N, H, W, 3] → float32 [N, classes].
@@ -70,10 +72,10 @@ class Classifier(pl.LightningModule):
         Raises:
             TrainingError: The loss is not finite.
         """
-        images, labels = batch
+        images, targets = self._mixed(batch)
         logits = self.network(images)
-        self._record("train", self.train_meters, logits, labels)
-        return self._objective(logits, labels)
+        self._record("train", self.train_meters, logits, targets)
+        return self._objective(logits, targets)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
         """Measure a validation batch.
@@ -95,10 +97,16 @@ class Classifier(pl.LightningModule):
         steps = int(self.trainer.estimated_stepping_batches)
         return {"optimizer": optimizer, "lr_scheduler": schedule(optimizer, self._params, steps)}
 
-    def _objective(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def _mixed(self, batch: Batch) -> Batch:
+        if self._params.mixup == 0:
+            return batch
+        share = mixing_share(self._params.mixup, self._params.seed, self.global_step)
+        return mix(*batch, classes=len(self.class_weights), share=share)
+
+    def _objective(self, logits: Tensor, targets: Tensor) -> Tensor:
         losses = cross_entropy(
             logits,
-            labels,
+            targets,
             weight=self.class_weights,
             label_smoothing=self._params.label_smoothing,
             reduction="none",
@@ -106,10 +114,11 @@ class Classifier(pl.LightningModule):
         # Not divided by the batch's own sum of weights, which changes from batch to batch.
         return losses.mean()
 
-    def _record(self, split: str, meters: Meters, logits: Tensor, labels: Tensor) -> None:
-        loss = cross_entropy(logits.detach(), labels)
+    def _record(self, split: str, meters: Meters, logits: Tensor, targets: Tensor) -> None:
+        loss = cross_entropy(logits.detach(), targets)
         if not torch.isfinite(loss):
             raise TrainingError(self._diverged(split, loss))
+        labels = targets if targets.ndim == 1 else targets.argmax(dim=1)
         meters.update(logits, labels, loss)
         figures: dict[str, Any] = {
             f"{split}_loss": meters.loss,
