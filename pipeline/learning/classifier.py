@@ -13,6 +13,7 @@ from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
 from pipeline.errors import TrainingError
+from pipeline.learning.averaging import moving_average
 from pipeline.learning.mixup import mix, mixing_share
 from pipeline.learning.schedules import schedule
 from pipeline.params import TrainParams
@@ -57,10 +58,16 @@ class Classifier(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.network = network
+        self.average = moving_average(network, params.ema_decay) if params.ema_decay else None
         self._params = params
         self.register_buffer("class_weights", torch.tensor(class_weights), persistent=False)
         self.train_meters = Meters(len(class_weights))
         self.val_meters = Meters(len(class_weights))
+
+    @property
+    def final(self) -> nn.Module:
+        """The network that validation measures and the run ends with: the average, if there is."""
+        return self.network if self.average is None else self.average.module
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
         """Give dropout the stream that belongs to this step, however the run came here."""
@@ -77,6 +84,11 @@ class Classifier(pl.LightningModule):
         self._record("train", self.train_meters, logits, targets)
         return self._objective(logits, targets)
 
+    def on_train_batch_end(self, *_: object) -> None:
+        """Follow the step just made."""
+        if self.average is not None:
+            self.average.update_parameters(self.network)
+
     def validation_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
         """Measure a validation batch.
 
@@ -84,7 +96,7 @@ class Classifier(pl.LightningModule):
             TrainingError: The loss is not finite.
         """
         images, labels = batch
-        self._record("val", self.val_meters, self.network(images), labels)
+        self._record("val", self.val_meters, self.final(images), labels)
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's own type
         """AdamW (Loshchilov & Hutter, 2019); fused, or it would cost more than the network."""

@@ -5,6 +5,7 @@ import tempfile
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import pytorch_lightning as pl
 import torch
@@ -89,7 +90,8 @@ def fit(
         )
         trainer.fit(classifier, datamodule=data)
         used = _restore(classifier, best) if best else len(history.epochs) - 1
-    return Fit(network.cpu().eval(), history.epochs, used)
+    final = cast("Mlp", classifier.final)
+    return Fit(final.cpu().eval(), history.epochs, used)
 
 
 def build(model: ModelParams, data: VehicleData, seed: int) -> Mlp:
