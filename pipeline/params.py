@@ -153,6 +153,13 @@ class ShiftParams(Section):
     fraction: Annotated[float, Field(ge=0, le=0.5)]
 
 
+class ScaleParams(Section):
+    """Enlarging and shrinking about the centre."""
+
+    probability: Probability
+    fraction: Annotated[float, Field(ge=0, le=0.5)]
+
+
 class FlipParams(Section):
     """Mirroring."""
 
@@ -185,6 +192,7 @@ class AugmentParams(Section):
 
     rotation: RotationParams
     shift: ShiftParams
+    scale: ScaleParams
     horizontal_flip: FlipParams
     vertical_flip: FlipParams
     noise: NoiseParams
