@@ -236,6 +236,10 @@ class TrainParams(Section):
     plateau_patience: Annotated[int, Field(ge=0)]
     workers: Annotated[int, Field(ge=0, le=64)]
     accelerator: Literal["cpu", "gpu", "auto"]
+    devices: Annotated[int, Field(ge=1, le=1024)]
+    num_nodes: Annotated[int, Field(ge=1, le=1024)]
+    strategy: Literal["auto", "ddp"]
+    precision: Literal["32-true", "bf16-mixed"]
     threads: Annotated[int, Field(ge=1, le=256)]
 
 
@@ -292,12 +296,20 @@ class Params(Section):
     evaluate: EvaluateParams
 
     @model_validator(mode="after")
-    def batch_norm_needs_company(self) -> Self:
-        """Batch statistics of a single image are its own values: nothing would be learnt."""
-        if self.model.batch_norm and self.train.batch_size == 1:
+    def every_process_has_images(self) -> Self:
+        """A batch is divided among processes, and one image alone has no batch statistics."""
+        train = self.train
+        processes = train.devices * train.num_nodes
+        if train.batch_size < processes:
             raise ValueError(
-                "train.batch_size is 1 while model.batch_norm is true; batch normalisation needs "
-                "batches of 2 or more: raise the one or switch off the other"
+                f"train.batch_size is {train.batch_size} for {processes} processes (train.devices "
+                "times train.num_nodes), which divide each batch: raise the one or lower the other"
+            )
+        if self.model.batch_norm and train.batch_size < 2 * processes:
+            raise ValueError(
+                f"train.batch_size is {train.batch_size} while model.batch_norm is true; batch "
+                f"normalisation needs {2 * processes} images or more, 2 for each process: raise "
+                "the one or switch off the other"
             )
         return self
 

@@ -55,6 +55,10 @@ def test_no_parameter_has_a_default() -> None:
         ("schedule: cosine", "schedule: cosin", "`train.schedule` is 'cosin'"),
         ("warmup: 0.3", "warmup: 1.0", "`train.warmup` is 1.0; it must be less than 1"),
         ("batch_size: 64", "batch_size: 1", "train.batch_size is 1 while model.batch_norm is true"),
+        ("devices: 1", "devices: 65", "train.batch_size is 64 for 65 processes"),
+        ("devices: 1", "devices: 33", "batch normalisation needs 66 images or more"),
+        ("precision: 32-true", "precision: 16", "`train.precision` is 16; it must be '32-true'"),
+        ("strategy: auto", "strategy: fsdp", "`train.strategy` is 'fsdp'; it must be 'auto'"),
         ("monitor: val_loss\n  mode: min", "monitor: val_loss\n  mode: max", "set mode to min"),
         (
             "monitor: val_loss # smoother",

@@ -14,6 +14,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from pipeline.errors import TrainingError
 from pipeline.learning.averaging import moving_average
+from pipeline.learning.hardware import average_statistics
 from pipeline.learning.mixup import mix, mixing_share
 from pipeline.learning.schedules import schedule
 from pipeline.params import TrainParams
@@ -70,8 +71,9 @@ class Classifier(pl.LightningModule):
         return self.network if self.average is None else self.average.module
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
-        """Give dropout the stream that belongs to this step, however the run came here."""
-        torch.manual_seed(integer_seed(self._params.seed, Purpose.DROPOUT, self.global_step))
+        """Give dropout the stream of this step and process, however the run came here."""
+        place = self.global_step, self.global_rank
+        torch.manual_seed(integer_seed(self._params.seed, Purpose.DROPOUT, *place))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
         """The objective of a batch: cross-entropy with smoothed labels and weighted classes.
@@ -88,6 +90,11 @@ class Classifier(pl.LightningModule):
         """Follow the step just made."""
         if self.average is not None:
             self.average.update_parameters(self.network)
+
+    def on_validation_start(self) -> None:
+        """Measure one network, not one for each process: on CPUs each has its own statistics."""
+        if self.trainer.world_size > 1:
+            average_statistics(self, self.trainer.strategy)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
         """Measure a validation batch.
@@ -124,7 +131,17 @@ class Classifier(pl.LightningModule):
             reduction="none",
         )
         # Not divided by the batch's own sum of weights, which changes from batch to batch.
-        return losses.mean()
+        return losses.mean() * self._part_of_batch(len(losses))
+
+    def _part_of_batch(self, images: int) -> float:
+        """What this process's mean counts, since DDP averages as if all had as many images."""
+        processes = self.trainer.world_size if self._trainer else 1
+        if processes == 1:
+            return 1.0
+        total = self.trainer.strategy.reduce(
+            torch.tensor(float(images), device=self.device), reduce_op="sum"
+        )
+        return images * processes / float(total)
 
     def _record(self, split: str, meters: Meters, logits: Tensor, targets: Tensor) -> None:
         loss = cross_entropy(logits.detach(), targets)

@@ -14,6 +14,7 @@ from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from pipeline.learning.callbacks import Epoch, EpochProgress, History
 from pipeline.learning.classifier import Classifier, class_weights
 from pipeline.learning.datamodule import VehicleData, channel_statistics
+from pipeline.learning.hardware import is_main_process, trainer_arguments, use_threads
 from pipeline.learning.mlp import Mlp
 from pipeline.params import (
     CheckpointParams,
@@ -66,19 +67,19 @@ def fit(
         The run. Without `checkpoint`, the weights are those of the last epoch run.
 
     Raises:
-        TrainingError: The loss is not finite.
+        TrainingError: The loss is not finite, or the machine has not what `train` asks for.
     """
     _quieten()
-    torch.set_num_threads(train.threads)
+    use_threads(train.threads)
     weights = class_weights(train.class_weights, data.train.labels, data.train.classes)
     classifier = Classifier(network, weights, train)
     history = History(logs)
     with tempfile.TemporaryDirectory(prefix="bluelight-") as folder:
         best = _best_checkpoint(checkpoint, Path(folder))
-        callbacks = [history, EpochProgress(), *_early_stopping(early_stopping), *best]
+        progress = [EpochProgress()] if is_main_process() else []
+        callbacks = [history, *progress, *_early_stopping(early_stopping), *best]
         trainer = pl.Trainer(
-            accelerator=train.accelerator,
-            devices=1,
+            **trainer_arguments(train),
             max_epochs=train.epochs,
             logger=False,  # `History` logs, by epoch
             callbacks=callbacks,
@@ -90,6 +91,7 @@ def fit(
         )
         trainer.fit(classifier, datamodule=data)
         used = _restore(classifier, best) if best else len(history.epochs) - 1
+        trainer.strategy.barrier()  # other processes read the main one's folder
     final = cast("Mlp", classifier.final)
     return Fit(final.cpu().eval(), history.epochs, used)
 

@@ -5,6 +5,7 @@ import shutil
 from dataclasses import astuple, fields
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import cv2
 import numpy as np
@@ -18,6 +19,8 @@ from pipeline.learning.callbacks import Epoch
 from pipeline.learning.datamodule import VehicleData
 from pipeline.learning.events import make_reproducible
 from pipeline.learning.fit import Fit, build, fit
+from pipeline.learning.hardware import is_main_process
+from pipeline.learning.mlp import Mlp
 from pipeline.learning.preview import augmentation_preview
 from pipeline.params import Params
 
@@ -36,6 +39,9 @@ def run(params: Params) -> None:
         workers=params.train.workers,
     )
     network = build(params.model, data, params.train.seed)
+    if not is_main_process():
+        _take_part(params, data, network)
+        return
     preview = augmentation_preview(data, params.train.seed)
     shutil.rmtree(paths.TRAIN_LOGS, ignore_errors=True)
     _log_preview(preview)
@@ -48,6 +54,12 @@ def run(params: Params) -> None:
     _write_reports(result, metrics, preview)
     write_artifact(paths.MODEL, _weights(result), _describe(params, data, result))
     _summarise(params, result)
+
+
+def _take_part(params: Params, data: VehicleData, network: Mlp) -> None:
+    """Train along with the main process, which does all the writing."""
+    with TemporaryDirectory(prefix="bluelight-") as logs:
+        fit(network, data, params.train, params.early_stopping, params.checkpoint, Path(logs))
 
 
 def _log_preview(preview: npt.NDArray[np.uint8]) -> None:
