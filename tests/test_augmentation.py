@@ -1,5 +1,7 @@
 """Augmentation is a pure function of (seed, epoch, index)."""
 
+import pickle
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -46,6 +48,14 @@ def test_same_place_same_image_whatever_was_drawn_before() -> None:
         draw(other, 7, index)
     for place in ((0, 0), (0, 1), (5, 1)):
         np.testing.assert_array_equal(draw(one, *place), draw(other, *place))
+
+
+def test_a_worker_that_is_sent_it_draws_the_same() -> None:
+    here = Augmentation(EVERYTHING, seed=3)
+    draw(here, 1, 1)  # a generator in use travels in its state
+    there = pickle.loads(pickle.dumps(here))  # noqa: S301 - what was just pickled
+    for place in ((0, 0), (0, 1), (5, 1)):
+        np.testing.assert_array_equal(draw(there, *place), draw(here, *place))
 
 
 def test_epochs_indices_and_seeds_draw_differently() -> None:

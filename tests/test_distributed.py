@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 from safetensors.numpy import load_file
 
 from pipeline.dataset.packed import load_packed
+from pipeline.inference.classify import load
 from pipeline.params import load_params
 from pipeline.stages import train
 from tests.conftest import Pack, environment
@@ -119,7 +120,7 @@ def test_batch_norm_and_dropout_end_near_one_process(workplace: Workplace) -> No
 
 def measured_loss(folder: Path) -> float:
     """The validation loss of the weights that were written."""
-    classifier = load_classifier(folder / "models/vehicle-classifier")
+    classifier = load(folder / "models/vehicle-classifier")
     split = load_packed(folder / "data/packed/validation")
     shares = classifier.probabilities(split.images)
     return float(-np.log(shares[np.arange(len(split)), split.labels]).mean())
