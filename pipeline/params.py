@@ -153,6 +153,13 @@ class ShiftParams(Section):
     fraction: Annotated[float, Field(ge=0, le=0.5)]
 
 
+class ScaleParams(Section):
+    """Enlarging and shrinking about the centre."""
+
+    probability: Probability
+    fraction: Annotated[float, Field(ge=0, le=0.5)]
+
+
 class FlipParams(Section):
     """Mirroring."""
 
@@ -185,6 +192,7 @@ class AugmentParams(Section):
 
     rotation: RotationParams
     shift: ShiftParams
+    scale: ScaleParams
     horizontal_flip: FlipParams
     vertical_flip: FlipParams
     noise: NoiseParams
@@ -218,9 +226,20 @@ class TrainParams(Section):
     batch_size: Annotated[int, Field(ge=1, le=65_536)]
     learning_rate: Annotated[float, Field(gt=0, le=10)]
     weight_decay: Annotated[float, Field(ge=0, le=10)]
-    schedule: Literal["constant", "cosine"]
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    mixup: Annotated[float, Field(ge=0, le=10)]
+    class_weights: Literal["none", "balanced"]
+    ema_decay: Annotated[float, Field(ge=0, lt=1)]
+    schedule: Literal["constant", "cosine", "one_cycle", "plateau"]
+    warmup: Fraction
+    plateau_factor: Fraction
+    plateau_patience: Annotated[int, Field(ge=0)]
     workers: Annotated[int, Field(ge=0, le=64)]
     accelerator: Literal["cpu", "gpu", "auto"]
+    devices: Annotated[int, Field(ge=1, le=1024)]
+    num_nodes: Annotated[int, Field(ge=1, le=1024)]
+    strategy: Literal["auto", "ddp"]
+    precision: Literal["32-true", "bf16-mixed"]
     threads: Annotated[int, Field(ge=1, le=256)]
 
 
@@ -277,12 +296,33 @@ class Params(Section):
     evaluate: EvaluateParams
 
     @model_validator(mode="after")
-    def batch_norm_needs_company(self) -> Self:
-        """Batch statistics of a single image are its own values: nothing would be learnt."""
-        if self.model.batch_norm and self.train.batch_size == 1:
+    def every_process_has_images(self) -> Self:
+        """A batch is divided among processes, and one image alone has no batch statistics."""
+        train = self.train
+        processes = train.devices * train.num_nodes
+        if train.batch_size < processes:
             raise ValueError(
-                "train.batch_size is 1 while model.batch_norm is true; batch normalisation needs "
-                "batches of 2 or more: raise the one or switch off the other"
+                f"train.batch_size is {train.batch_size} for {processes} processes (train.devices "
+                "times train.num_nodes), which divide each batch: raise the one or lower the other"
+            )
+        if self.model.batch_norm and train.batch_size < 2 * processes:
+            raise ValueError(
+                f"train.batch_size is {train.batch_size} while model.batch_norm is true; batch "
+                f"normalisation needs {2 * processes} images or more, 2 for each process: raise "
+                "the one or switch off the other"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def plateau_comes_before_the_stop(self) -> Self:
+        """A rate that waits longer than early stopping would never fall."""
+        waits = self.train.plateau_patience
+        stop = self.early_stopping
+        watches = stop.enabled and stop.monitor == "val_loss"
+        if self.train.schedule == "plateau" and watches and waits >= stop.patience:
+            raise ValueError(
+                f"train.plateau_patience is {waits}, but early_stopping.patience ({stop.patience}) "
+                "ends the run before the rate could fall: lower the one or raise the other"
             )
         return self
 

@@ -5,9 +5,17 @@ from typing import cast
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import BatchSampler
+from pytorch_lightning import Trainer
+from torch.utils.data import BatchSampler, DataLoader
 
-from pipeline.learning.datamodule import EpochSampler, VehicleData, channel_statistics
+from pipeline.errors import TrainingError
+from pipeline.learning.datamodule import (
+    Batch,
+    DividedBatches,
+    EpochSampler,
+    VehicleData,
+    channel_statistics,
+)
 from pipeline.params import Params
 from tests.conftest import SIZE, Pack
 
@@ -45,10 +53,35 @@ def vehicle_data(pack: Pack, params: Params, workers: int) -> VehicleData:
     return VehicleData(train, validation, params.augment, seed=1, batch_size=16, workers=workers)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_workers_do_not_change_the_batches(pack: Pack, params: Params, workers: int) -> None:
+@pytest.mark.parametrize(("images", "kept"), [(71, 71), (69, 69), (68, 68), (67, 64), (65, 64)])
+def test_every_process_has_its_part_of_every_batch(images: int, kept: int) -> None:
+    order = EpochSampler(images, batch_size=16, seed=1, processes=2)
+    places = list(order)
+    whole = [places[start : start + 16] for start in range(0, len(places), 16)]
+    parts = [list(DividedBatches(order, 16, rank, 2)) for rank in (0, 1)]
+    assert sum(map(len, whole)) == kept
+    for batch, one, other in zip(whole, *parts, strict=True):
+        assert sorted(one + other) == sorted(batch)
+        assert abs(len(one) - len(other)) <= 1
+        assert min(len(one), len(other)) >= 2
+
+
+def test_too_few_images_for_the_processes_are_told(pack: Pack, params: Params) -> None:
     data = vehicle_data(pack, params, workers=0)
-    alone = list(data.train_dataloader())
+    data.trainer = Trainer(accelerator="cpu", devices=12, logger=False)
+    with pytest.raises(TrainingError, match="21 images in a split are too few for 12 processes"):
+        data.setup("fit")
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 4 worker processes")
+@pytest.mark.parametrize(
+    ("start", "workers"),
+    [("fork", 1), ("fork", 2), ("fork", 4), ("spawn", 2)],
+)
+def test_workers_do_not_change_the_batches(
+    pack: Pack, params: Params, start: str, workers: int
+) -> None:
+    alone = vehicle_data(pack, params, workers=0).train_dataloader()
     helped = VehicleData(
         pack("train2", 40),
         pack("validation2", 21),
@@ -57,18 +90,25 @@ def test_workers_do_not_change_the_batches(pack: Pack, params: Params, workers: 
         batch_size=16,
         workers=workers,
     ).train_dataloader()
-    for _ in range(2):  # the second time with workers that have already run an epoch
+    helped.multiprocessing_context = start
+    for epoch in range(2):  # the second time with workers that have already run an epoch
+        choose(alone, epoch)
+        choose(helped, epoch)
         for (images, labels), (expected, expected_labels) in zip(helped, alone, strict=True):
             torch.testing.assert_close(images, expected, rtol=0, atol=0)
             torch.testing.assert_close(labels, expected_labels, rtol=0, atol=0)
 
 
-def test_epochs_feed_different_pictures_of_the_same_images(pack: Pack, params: Params) -> None:
-    loader = vehicle_data(pack, params, workers=0).train_dataloader()
+def choose(loader: DataLoader[Batch], epoch: int) -> None:
     batches = loader.batch_sampler
     assert isinstance(batches, BatchSampler)
+    cast("EpochSampler", batches.sampler).set_epoch(epoch)
+
+
+def test_epochs_feed_different_pictures_of_the_same_images(pack: Pack, params: Params) -> None:
+    loader = vehicle_data(pack, params, workers=0).train_dataloader()
     first = torch.cat([images for images, _ in loader])
-    cast("EpochSampler", batches.sampler).set_epoch(1)
+    choose(loader, 1)
     second = torch.cat([images for images, _ in loader])
     assert first.shape == second.shape == (40, SIZE, SIZE, 3)
     assert not torch.equal(first.sort(dim=0).values, second.sort(dim=0).values)

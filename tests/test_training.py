@@ -155,3 +155,9 @@ def test_a_loss_that_is_not_finite_stops_with_causes(runs: Runs, params: Params)
 def test_used_epoch_is_the_row_of_the_weights(runs: Runs, params: Params) -> None:
     run = runs(params)
     assert replace(run, used=1).used_epoch == run.epochs[1]
+
+
+def test_half_precision_trains_and_leaves_weights_in_full(runs: Runs, params: Params) -> None:
+    run = runs(with_train(params, precision="bf16-mixed", mixup=0.2, ema_decay=0.5))
+    assert {weight.dtype for weight in run.network.parameters()} == {torch.float32}
+    assert run.epochs != runs(with_train(params, mixup=0.2, ema_decay=0.5)).epochs

@@ -9,9 +9,10 @@ import numpy.typing as npt
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler, SequentialSampler
+from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
 
 from pipeline.dataset.packed import PackedSplit, load_packed
+from pipeline.errors import TrainingError
 from pipeline.learning.augmentation import Augmentation
 from pipeline.params import AugmentParams
 from pipeline.randomness import Purpose, generator
@@ -24,18 +25,20 @@ class EpochSampler(Sampler[Place]):
     """A new order of all images for each epoch, as (epoch, index).
 
     The epoch travels with the index because persistent workers keep the dataset as it was when
-    they started. One image is left out, another each epoch, where the last batch would hold it
-    alone: batch normalisation has no statistics of a single image.
+    they started. Images are left out, others each epoch, where the last batch would have fewer
+    than two for each process: batch normalisation has no statistics of a single image.
 
     Args:
         images: How many there are.
         batch_size: Images in a batch.
         seed: The run's seed.
+        processes: How many divide a batch.
     """
 
-    def __init__(self, images: int, batch_size: int, seed: int) -> None:
+    def __init__(self, images: int, batch_size: int, seed: int, processes: int = 1) -> None:
         self._images = images
-        self._length = images - 1 if images > 1 and images % batch_size == 1 else images
+        rest = images % batch_size
+        self._length = images - rest if images > rest and rest < 2 * processes else images
         self._seed = seed
         self._epoch = 0
 
@@ -49,6 +52,27 @@ class EpochSampler(Sampler[Place]):
     def __iter__(self) -> Iterator[Place]:
         order = generator(self._seed, Purpose.ORDER, self._epoch).permutation(self._images)
         return iter([(self._epoch, int(index)) for index in order[: self._length]])
+
+
+class DividedBatches(BatchSampler):
+    """The part of every batch that one of several processes trains on.
+
+    All have the same number of batches, and their parts differ by one image at most. Lightning's
+    own sampler would repeat images until all processes have the same number.
+
+    Args:
+        sampler: The order of all images.
+        batch_size: Images in a batch, over all processes.
+        rank: Which process this is, from 0.
+        processes: How many there are.
+    """
+
+    def __init__(self, sampler: Sampler[Any], batch_size: int, rank: int, processes: int) -> None:
+        super().__init__(sampler, batch_size, drop_last=False)
+        self._part = slice(rank, None, processes)
+
+    def __iter__(self) -> Iterator[list[Any]]:
+        return (batch[self._part] for batch in super().__iter__())
 
 
 class TrainingSet(Dataset[Batch]):
@@ -83,7 +107,7 @@ class VehicleData(pl.LightningDataModule):
         validation: Folder of the packed validation split.
         augment: The random changes to training images.
         seed: Drives order and augmentation.
-        batch_size: Images in a batch.
+        batch_size: Images in a batch, over all processes that train.
         workers: Processes that prepare batches; 0 prepares them in this one. Batches do not
             depend on it.
 
@@ -109,25 +133,52 @@ class VehicleData(pl.LightningDataModule):
         self._batch_size = batch_size
         self._workers = workers
 
+    def setup(self, stage: str) -> None:
+        """Check that there is enough for every process; Lightning calls this in each.
+
+        Raises:
+            TrainingError: A process would have nothing to do.
+        """
+        del stage
+        fewest = min(len(self.train), len(self.validation))
+        if fewest < 2 * self._processes:
+            raise TrainingError(
+                f"{fewest} images in a split are too few for {self._processes} processes, which "
+                "need 2 each; lower train.devices or train.num_nodes"
+            )
+
     def train_dataloader(self) -> DataLoader[Batch]:
         """Batches of uint8 [N, H, W, 3] and int64 [N], in the epoch's order."""
-        sampler = EpochSampler(len(self.train.labels), self._batch_size, self._seed)
+        order = EpochSampler(len(self.train), self._batch_size, self._seed, self._processes)
         if self.trainer is not None:
             # Lightning tells the epoch only after workers began to fetch; a resumed run's is not 0.
-            sampler.set_epoch(self.trainer.current_epoch)
-        return self._loader(TrainingSet(self.train, self.augmentation), sampler, self._workers)
+            order.set_epoch(self.trainer.current_epoch)
+        batches = DividedBatches(order, self._batch_size, self._rank, self._processes)
+        return self._loader(TrainingSet(self.train, self.augmentation), batches, self._workers)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """Batches of uint8 [N, H, W, 3] and int64 [N], in the order of the file."""
-        sampler = SequentialSampler(range(len(self.validation.labels)))
-        return self._loader(EvaluationSet(self.validation), sampler, workers=0)
+        """Batches of uint8 [N, H, W, 3] and int64 [N], in the order of the file.
+
+        Of several processes each has its own images: none is measured twice.
+        """
+        own = range(self._rank, len(self.validation), self._processes)
+        batches = BatchSampler(own, self._batch_size, drop_last=False)
+        return self._loader(EvaluationSet(self.validation), batches, workers=0)
+
+    @property
+    def _rank(self) -> int:
+        return self.trainer.global_rank if self.trainer else 0
+
+    @property
+    def _processes(self) -> int:
+        return self.trainer.world_size if self.trainer else 1
 
     def _loader(
-        self, dataset: Dataset[Batch], sampler: Sampler[Any], workers: int
+        self, dataset: Dataset[Batch], batches: BatchSampler, workers: int
     ) -> DataLoader[Batch]:
         return DataLoader(
             dataset,
-            batch_sampler=BatchSampler(sampler, self._batch_size, drop_last=False),
+            batch_sampler=batches,
             num_workers=workers,
             persistent_workers=workers > 0,
             collate_fn=_as_it_is,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import pytorch_lightning as pl
 import torch
@@ -13,8 +14,9 @@ from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
 from pipeline.errors import TrainingError
 from pipeline.learning.callbacks import Epoch, EpochProgress, History
-from pipeline.learning.classifier import Classifier
+from pipeline.learning.classifier import Classifier, class_weights
 from pipeline.learning.datamodule import VehicleData, channel_statistics
+from pipeline.learning.hardware import is_main_process, trainer_arguments, use_threads
 from pipeline.learning.mlp import Mlp
 from pipeline.learning.resume import BEST, Resume, WholeFiles, claimed
 from pipeline.learning.tensorboard import TensorBoard
@@ -73,26 +75,28 @@ def fit(
         The run. Without `checkpoint`, the weights are those of the last epoch run.
 
     Raises:
-        TrainingError: The loss is not finite, or another process trains this very run.
+        TrainingError: The loss is not finite, another process trains this very run, or the machine
+            has not what `train` asks for.
         KeyboardInterrupt: Stopped by a signal; says where the run will go on.
     """
     _quieten()
-    torch.set_num_threads(train.threads)
+    use_threads(train.threads)
     with claimed(state):
         resume = Resume(state, logs)
         start = resume.restore()
-        if start is not None:
+        if start is not None and is_main_process():
             done = resume.epochs_done
             print(f"train: going on after {done} of {train.epochs} epochs", flush=True)
-        classifier = Classifier(network, len(data.train.classes), train)
+        weights = class_weights(train.class_weights, data.train.labels, data.train.classes)
+        classifier = Classifier(network, weights, train)
         # `resume` comes first: what the others write in an epoch belongs to that epoch's state.
         history, board = History(), TensorBoard(logs, network, data, train)
+        progress = [EpochProgress()] if is_main_process() else []
         best = _best_checkpoint(checkpoint, state / BEST)
         stopping = _early_stopping(early_stopping)
-        callbacks = [resume, history, board, EpochProgress(), *stopping, *best]
+        callbacks = [resume, history, board, *progress, *stopping, *best]
         trainer = pl.Trainer(
-            accelerator=train.accelerator,
-            devices=1,
+            **trainer_arguments(train),
             max_epochs=train.epochs,
             logger=False,  # `TensorBoard` logs
             callbacks=callbacks,
@@ -106,7 +110,9 @@ def fit(
         with _ending_well(resume):
             trainer.fit(classifier, datamodule=data, ckpt_path=start, weights_only=True)
         used = _restore(classifier, best) if best else len(history.epochs) - 1
-    return Fit(network.cpu().eval(), history.epochs, used)
+        trainer.strategy.barrier()  # other processes read the main one's folder
+    final = cast("Mlp", classifier.final)
+    return Fit(final.cpu().eval(), history.epochs, used)
 
 
 @contextmanager

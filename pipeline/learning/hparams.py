@@ -26,7 +26,14 @@ from pipeline.learning.events import EventLog
 Value = bool | float | str
 
 # How a run is computed, not what is learnt.
-LEFT_OUT = {"train.workers", "train.accelerator", "train.threads"}
+LEFT_OUT = {
+    "train.workers",
+    "train.accelerator",
+    "train.devices",
+    "train.num_nodes",
+    "train.strategy",
+    "train.threads",
+}
 
 
 def log_hparams(

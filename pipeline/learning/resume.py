@@ -31,6 +31,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 import pipeline
 from pipeline.errors import BluelightError, TrainingError
 from pipeline.files import atomic_directory, atomic_file, digest, read_json, write_json
+from pipeline.learning.hardware import is_main_process
 
 # What the bits of a result depend on, beside params, data and code.
 LIBRARIES = ("torch", "pytorch-lightning", "albumentations", "opencv-python-headless", "numpy")
@@ -84,6 +85,9 @@ def claimed(folder: Path) -> Iterator[None]:
     Raises:
         TrainingError: Another process holds it.
     """
+    if not is_main_process():  # it came with the one that has claimed it
+        yield
+        return
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open("a+") as file:
         try:
@@ -130,18 +134,22 @@ class Resume(pl.Callback):
     def restore(self) -> Path | None:
         """Put the TensorBoard files back to where the last state was written.
 
-        A state that cannot be read is removed and reported on stderr; the run then starts over.
+        A state that cannot be read is removed and reported on stderr; the run then goes on from
+        the one before, or starts over.
 
         Returns:
             The checkpoint to go on from; None where the run starts.
         """
-        shutil.rmtree(self._logs, ignore_errors=True)
-        self._logs.mkdir(parents=True)
-        state = self._last_state()
-        if state is None:
+        if is_main_process():
+            self._remove_damaged()
+            shutil.rmtree(self._logs, ignore_errors=True)
+            self._logs.mkdir(parents=True)
+        states = self._states()
+        if not states:
             return None
-        shutil.copytree(state / LOGS, self._logs, dirs_exist_ok=True)
-        return state / STATE
+        if is_main_process():
+            shutil.copytree(states[-1] / LOGS, self._logs, dirs_exist_ok=True)
+        return states[-1] / STATE
 
     @property
     def epochs_done(self) -> int:
@@ -151,7 +159,8 @@ class Resume(pl.Callback):
 
     def forget(self) -> None:
         """Remove every state: going on from it would only end the same way."""
-        shutil.rmtree(self._folder)
+        if is_main_process():
+            shutil.rmtree(self._folder)
 
     def _write(self, trainer: pl.Trainer) -> None:
         """Write a state whole or not at all; then the ones before may go."""
@@ -170,17 +179,15 @@ class Resume(pl.Callback):
     def _states(self) -> list[Path]:
         return sorted(self._folder.glob("after-*"))
 
-    def _last_state(self) -> Path | None:
-        for state in reversed(self._states()):
-            if _is_whole(state):
-                return state
-            print(
-                f"bluelight: train: the state in {state} is damaged and is removed; what it "
-                "held is trained again",
-                file=sys.stderr,
-            )
-            shutil.rmtree(state)
-        return None
+    def _remove_damaged(self) -> None:
+        for state in self._states():
+            if not _is_whole(state):
+                print(
+                    f"bluelight: train: the state in {state} is damaged and is removed; what it "
+                    "held is trained again",
+                    file=sys.stderr,
+                )
+                shutil.rmtree(state)
 
 
 class WholeFiles(TorchCheckpointIO):

@@ -18,6 +18,7 @@ from pipeline.learning.callbacks import Epoch
 from pipeline.learning.datamodule import VehicleData
 from pipeline.learning.events import EventLog
 from pipeline.learning.fit import Fit, build, fit
+from pipeline.learning.hardware import is_main_process
 from pipeline.learning.hparams import log_hparams
 from pipeline.learning.preview import augmentation_preview
 from pipeline.learning.resume import fingerprint, others
@@ -39,7 +40,8 @@ def run(params: Params) -> None:
     )
     settings, content = _settings(params), _content_hash(TRAIN, VALIDATION)
     state = paths.RESUME / fingerprint(settings, content)
-    _mention(others(state))
+    if is_main_process():
+        _mention(others(state))
     result = fit(
         build(params.model, data, params.train.seed),
         data,
@@ -49,12 +51,20 @@ def run(params: Params) -> None:
         logs=paths.TRAIN_LOGS,
         state=state,
     )
+    if is_main_process():
+        _write(params, data, result, settings, content)
+        shutil.rmtree(state)
+
+
+def _write(
+    params: Params, data: VehicleData, result: Fit, settings: dict[str, Any], content: str
+) -> None:
+    """Write all outputs but the logs, which were written as training went."""
     preview = augmentation_preview(data, params.train.seed)
     metrics = _metrics(result)
     _log_hparams(settings, metrics)
     _write_reports(result, metrics, preview)
     write_artifact(paths.MODEL, _weights(result), _describe(settings, content, data, result))
-    shutil.rmtree(state)
     _summarise(params, result)
 
 
