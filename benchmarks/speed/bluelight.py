@@ -2,6 +2,7 @@
 
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -35,10 +36,11 @@ class Stopwatch(pl.Callback):
 
     def seconds(self) -> dict[str, list[float]]:
         """Of each epoch: all of it, and the part up to the last training batch."""
-        starts = self._starts
         return {
-            "epoch": [end - start for start, end in zip(starts, starts[1:], strict=False)],
-            "training": [end - start for start, end in zip(starts, self._trained, strict=False)],
+            "epoch": [end - start for start, end in pairwise(self._starts)],
+            "training": [
+                end - start for start, end in zip(self._starts, self._trained, strict=False)
+            ],
         }
 
 

@@ -25,4 +25,8 @@ def arguments() -> argparse.Namespace:
 
 def report(**seconds: list[float]) -> None:
     """Print what was measured, seconds of each epoch, as one line of JSON."""
-    print(json.dumps({name: [round(value, 6) for value in values] for name, values in seconds.items()}))
+    print(
+        json.dumps(
+            {name: [round(value, 6) for value in values] for name, values in seconds.items()}
+        )
+    )

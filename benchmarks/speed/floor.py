@@ -23,12 +23,16 @@ def load(folder: Path) -> tuple[Tensor, Tensor]:
     return pixels.flatten(1), torch.from_numpy(np.load(folder / "labels.npy"))
 
 
-def epoch(network: nn.Module, optimizer: torch.optim.Optimizer, data: tuple[Tensor, Tensor]) -> None:
+def epoch(
+    network: nn.Module, optimizer: torch.optim.Optimizer, data: tuple[Tensor, Tensor]
+) -> None:
     """Every image once."""
     images, labels = data
-    for batch in torch.randperm(len(labels)).split(BATCH):
+    order = torch.randperm(len(labels))
+    for start in range(0, len(labels), BATCH):
+        batch = order[start : start + BATCH]
         optimizer.zero_grad()
-        cross_entropy(network(images[batch]), labels[batch]).backward()
+        torch.autograd.backward(cross_entropy(network(images[batch]), labels[batch]))
         optimizer.step()
 
 
