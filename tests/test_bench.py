@@ -1,16 +1,16 @@
-"""The benchmark of speed: its data, its contestants, its arithmetic. Keras is left to `make bench`."""
+"""The benchmark of speed: data, contestants, arithmetic; Keras is left to `make bench`."""
 
 import json
 import subprocess
 import sys
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
 from benchmarks.speed.__main__ import best_floor, ratio, ratios
 from benchmarks.speed.data import prepare
+from pipeline.dataset.images import decode, resize
 from pipeline.dataset.packed import load_packed
 from tests.conftest import environment
 from tests.imports import ROOT
@@ -33,8 +33,8 @@ def test_photos_and_packed_arrays_are_the_same_images(data: Path) -> None:
         assert len(packed) == count
         folders = [packed.classes[label] for label in packed.labels]
         assert folders == [photo.parent.name for photo in photos]
-        small = cv2.resize(cv2.imread(str(photos[0]))[..., ::-1], (64, 64), None, 0, 0, 3)
-        assert np.abs(small.astype(int) - packed.images[0]).mean() < 2
+        small = resize(decode(photos[0].read_bytes(), photos[0].name), 64)
+        np.testing.assert_array_equal(small, packed.images[0])
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,7 @@ def main() -> None:
     train = load_params().train
     about = (
         f"{TRAIN:,} images, {given.rounds} rounds of {given.epochs} epochs, {available_cores()} "
-        f"cores; bluelight: {train.threads} threads, {train.workers} workers"
+        f"cores; bluelight: train.threads {train.threads}, train.workers {train.workers}"
     )
     show(medians, about)
     write_json(given.json, {"about": about, "seconds": medians, "ratios": ratios(medians)})
