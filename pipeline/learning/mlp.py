@@ -82,7 +82,7 @@ class Mlp(nn.Module):
         """
         mean = self.mean.repeat(self.size * self.size)
         deviation = self.deviation.repeat(self.size * self.size)
-        return pixels.to(mean.dtype).div(255).sub_(mean).div_(deviation)
+        return pixels.to(mean.dtype, copy=True).div_(255).sub_(mean).div_(deviation)
 
 
 def per_layer(dropout: float | Sequence[float], layers: int) -> list[float]:
