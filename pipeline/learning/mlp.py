@@ -78,7 +78,7 @@ class Mlp(nn.Module):
         """Scale [N, size * size * 3] by channel, to float32.
 
         A statistic for each value rather than for each channel, and in place: a last dimension of
-        3 is too short for vector instructions, and took five times as long.
+        3 is too short for vector instructions, and took about three times as long.
         """
         mean = self.mean.repeat(self.size * self.size)
         deviation = self.deviation.repeat(self.size * self.size)
