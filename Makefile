@@ -3,11 +3,12 @@
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
+KERAS := .bench/keras
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet
 # DVC starts each stage as `python -m …`: it must find this environment's Python.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help repro test lint format tensorboard lock clean
+.PHONY: help repro test lint format tensorboard bench lock clean
 
 help:
 	@echo "make repro        rebuild everything: data, model, report"
@@ -15,6 +16,7 @@ help:
 	@echo "make lint         formatting, lint and type checks"
 	@echo "make format       format the code and mend what the linter can"
 	@echo "make tensorboard  open TensorBoard on this workspace's logs"
+	@echo "make bench        time a training epoch against a floor, Keras and ImageFolder"
 	@echo "make lock         resolve pyproject.toml into requirements.lock anew"
 	@echo "make clean        remove the environment and everything the pipeline made"
 
@@ -46,6 +48,15 @@ format: $(READY)
 tensorboard: $(READY)
 	@tensorboard --logdir logs
 
+# TensorFlow has an environment of its own, which nothing else needs.
+$(KERAS)/.ready: benchmarks/speed/keras.txt
+	$(PYTHON) -m venv --clear $(KERAS)
+	$(KERAS)/bin/python -m pip --disable-pip-version-check install --quiet --requirement $<
+	@touch $@
+
+bench: $(READY) $(KERAS)/.ready
+	@python -m benchmarks.speed --keras $(KERAS)/bin/python
+
 # `uv` resolves for every platform at once; it is needed only here, never to install.
 lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
@@ -53,5 +64,5 @@ lock:
 
 # Only what git ignores: metrics and the lock are tracked, and stay.
 clean:
-	git clean -fdXq -- .venv .cache .resume .dvc/cache .dvc/tmp data models reports logs build dvc_plots \
+	git clean -fdXq -- .venv .bench .cache .resume .dvc/cache .dvc/tmp data models reports logs build dvc_plots \
 		'*.egg-info' '*__pycache__' .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -30,8 +30,9 @@ def folders(pack: Pack) -> tuple[Path, Path]:
 def run(params: Params, folders: tuple[Path, Path]) -> Fit:
     data = VehicleData(*folders, params.augment, seed=1, batch_size=16, workers=0)
     network = build(params.model, data, 1)
-    logs = folders[0].parent / "logs"
-    return fit(network, data, params.train, params.early_stopping, params.checkpoint, logs)
+    logs, state = folders[0].parent / "logs", folders[0].parent / "state"
+    callbacks = params.early_stopping, params.checkpoint
+    return fit(network, data, params.train, *callbacks, logs=logs, state=state)
 
 
 def loss(network: nn.Module, folder: Path) -> float:

@@ -73,7 +73,12 @@ class Classifier(pl.LightningModule):
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
         """Give dropout the stream of this step and process, however the run came here."""
         place = self.global_step, self.global_rank
-        torch.manual_seed(integer_seed(self._params.seed, Purpose.DROPOUT, *place))
+        seed = integer_seed(self._params.seed, Purpose.DROPOUT, *place)
+        if self.device.type == "cpu":
+            # Without a GPU `torch.manual_seed` formats the call stack, for a CUDA that may come.
+            torch.default_generator.manual_seed(seed)
+        else:
+            torch.manual_seed(seed)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
         """The objective of a batch: cross-entropy with smoothed labels and weighted classes.
@@ -153,7 +158,8 @@ class Classifier(pl.LightningModule):
             f"{split}_loss": meters.loss,
             f"{split}_accuracy": meters.accuracy,
         }
-        self.log_dict(figures, on_step=False, on_epoch=True, logger=False)
+        if self.trainer.is_last_batch:  # the meters need no more, and logging is slow
+            self.log_dict(figures, on_step=False, on_epoch=True, logger=False)
 
     def _diverged(self, split: str, loss: Tensor) -> str:
         return (

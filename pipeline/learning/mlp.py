@@ -71,9 +71,18 @@ class Mlp(nn.Module):
         Returns:
             float32 [N, classes].
         """
-        scaled = (images.to(self.mean.dtype) / 255 - self.mean) / self.deviation
-        logits: Tensor = self.output(self.hidden(scaled.flatten(start_dim=1)))
+        logits: Tensor = self.output(self.hidden(self._normalised(images.flatten(start_dim=1))))
         return logits
+
+    def _normalised(self, pixels: Tensor) -> Tensor:
+        """Scale [N, size * size * 3] by channel, to float32.
+
+        A statistic for each value rather than for each channel, and in place: a last dimension of
+        3 is too short for vector instructions, and took about three times as long.
+        """
+        mean = self.mean.repeat(self.size * self.size)
+        deviation = self.deviation.repeat(self.size * self.size)
+        return pixels.to(mean.dtype, copy=True).div_(255).sub_(mean).div_(deviation)
 
 
 def per_layer(dropout: float | Sequence[float], layers: int) -> list[float]:

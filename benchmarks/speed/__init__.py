@@ -1,0 +1,1 @@
+"""How long a training epoch takes, against a floor and two usual ways; see `docs/speed.md`."""

@@ -1,0 +1,104 @@
+"""This pipeline: `fit` with all its callbacks, as stage `train` calls it, all augmentations on."""
+
+import tempfile
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytorch_lightning as pl
+
+from benchmarks.speed.contestant import BATCH, DROPOUT, HIDDEN, arguments, report
+from pipeline.learning import fit as fitting
+from pipeline.learning.datamodule import VehicleData
+from pipeline.params import AugmentParams, FlipParams, Params, load_params
+
+
+class Stopwatch(pl.Callback):
+    """Notes when each epoch starts and when its training batches are done."""
+
+    def __init__(self) -> None:
+        self._starts: list[float] = []
+        self._trained: list[float] = []
+
+    def on_train_epoch_start(self, *_: object) -> None:
+        """The epoch starts."""
+        self._starts.append(time.perf_counter())
+
+    def on_validation_start(self, *_: object) -> None:
+        """The last training batch is done."""
+        self._trained.append(time.perf_counter())
+
+    def on_train_end(self, *_: object) -> None:
+        """The last epoch is over, its callbacks and checkpoint included."""
+        self._starts.append(time.perf_counter())
+
+    def seconds(self) -> dict[str, list[float]]:
+        """Of each epoch: all of it, and the part up to the last training batch."""
+        return {
+            "epoch": [end - start for start, end in pairwise(self._starts)],
+            "training": [
+                end - start for start, end in zip(self._starts, self._trained, strict=False)
+            ],
+        }
+
+
+def chosen(params: Params, epochs: int) -> Params:
+    """The project's params with the network of the others, all kinds of augmentation, `epochs`."""
+    model: dict[str, Any] = {"hidden": list(HIDDEN), "batch_norm": True, "dropout": DROPOUT}
+    return params.model_copy(
+        update={
+            "augment": everything(params.augment),
+            "model": params.model.model_copy(update=model),
+            "train": params.train.model_copy(update={"epochs": epochs, "batch_size": BATCH}),
+        }
+    )
+
+
+def everything(params: AugmentParams) -> AugmentParams:
+    """All kinds on: params.yaml has only the vertical flip off."""
+    augment = params.model_copy(update={"vertical_flip": FlipParams(probability=0.5)})
+    off = [name for name, kind in augment if kind.probability == 0]
+    if off:
+        raise SystemExit(f"augment has no {', '.join(off)} in params.yaml: nothing to compare with")
+    return augment
+
+
+def train(params: Params, packed: Path) -> Stopwatch:
+    """Train as stage `train` does, with the stopwatch where the progress bar would be."""
+    data = VehicleData(
+        packed / "train",
+        packed / "validation",
+        params.augment,
+        seed=params.train.seed,
+        batch_size=params.train.batch_size,
+        workers=params.train.workers,
+    )
+    network = fitting.build(params.model, data, params.train.seed)
+    stopwatch = Stopwatch()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        patch.object(fitting, "EpochProgress", lambda: stopwatch),
+    ):
+        fitting.fit(
+            network,
+            data,
+            params.train,
+            params.early_stopping,
+            params.checkpoint,
+            logs=Path(folder) / "logs",
+            state=Path(folder) / "state",
+        )
+    return stopwatch
+
+
+def main() -> None:
+    """Train and report."""
+    given = arguments()
+    params = chosen(load_params(), given.epochs)
+    report(**train(params, Path(given.data) / "packed").seconds())
+
+
+if __name__ == "__main__":
+    main()

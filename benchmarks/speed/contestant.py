@@ -1,0 +1,32 @@
+"""What contestants share: their arguments, and the one line of JSON each prints.
+
+Standard library only, and Python of any version at hand: contestants run in environments of their
+own.
+"""
+
+import argparse
+import json
+
+SIZE = 64  # pixels a side
+BATCH = 64
+HIDDEN = (512, 128)
+DROPOUT = 0.5
+LEARNING_RATE = 1e-3
+
+
+def arguments() -> argparse.Namespace:
+    """`data` (the folder that `benchmarks.speed.data` wrote), `epochs` and `threads`."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("data")
+    parser.add_argument("--epochs", type=int, required=True)
+    parser.add_argument("--threads", type=int, default=1)
+    return parser.parse_args()
+
+
+def report(**seconds: list[float]) -> None:
+    """Print what was measured, seconds of each epoch, as one line of JSON."""
+    print(
+        json.dumps(
+            {name: [round(value, 6) for value in values] for name, values in seconds.items()}
+        )
+    )

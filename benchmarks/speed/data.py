@@ -1,0 +1,56 @@
+"""The images that all contestants train on: photos in a folder per class, and the same packed."""
+
+import csv
+from pathlib import Path
+
+from benchmarks.speed.contestant import SIZE
+from pipeline.dataset.labels import Assigned
+from pipeline.dataset.packing import pack
+from pipeline.dataset.synthetic.generation import generate
+from pipeline.params import PackParams, SyntheticParams
+
+CLASSES = ("emergency", "other")  # by name, as ImageFolder and Keras number them
+
+
+def prepare(folder: Path, train: int, validation: int) -> None:
+    """Write `photos/<split>/<class>/*.jpg` and `packed/<split>/`, both of the same images.
+
+    Args:
+        folder: An empty folder.
+        train: Training images.
+        validation: Validation images.
+    """
+    generate(photos(train + validation), folder / "drawn")
+    rows = [
+        Assigned(f"{split}/{label}/{name}", label, split, group="")
+        for (name, label), split in zip(
+            drawn(folder / "drawn" / "labels.csv"),
+            ["train"] * train + ["validation"] * validation,
+            strict=True,
+        )
+    ]
+    for row in rows:
+        place = folder / "photos" / row.image
+        place.parent.mkdir(parents=True, exist_ok=True)
+        (folder / "drawn" / "images" / place.name).rename(place)
+    pack(PackParams(size=SIZE), folder / "photos", rows, CLASSES, folder / "packed")
+
+
+def photos(images: int) -> SyntheticParams:
+    """Photos as those of params.yaml, but without copies."""
+    return SyntheticParams(
+        seed=7,
+        images=images,
+        size=224,
+        emergency_fraction=0.42,
+        exact_copies=0,
+        near_copies=0,
+        label_conflicts=0,
+    )
+
+
+def drawn(table: Path) -> list[tuple[str, str]]:
+    """Name and class of each image, in the order of the generator's table."""
+    with table.open(encoding="utf-8", newline="") as file:
+        _, *rows = csv.reader(file)
+    return [(name, CLASSES[0] if label == "1" else CLASSES[1]) for name, label in rows]

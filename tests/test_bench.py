@@ -1,0 +1,74 @@
+"""The benchmark of speed: data, contestants, arithmetic; Keras is left to `make bench`."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.speed.__main__ import best_floor, ratio, ratios
+from benchmarks.speed.data import prepare
+from pipeline.dataset.images import decode, resize
+from pipeline.dataset.packed import load_packed
+from tests.conftest import environment
+from tests.imports import ROOT
+
+TRAIN, VALIDATION = 70, 20  # more than a batch, so that there are two
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("speed")
+    prepare(folder, TRAIN, VALIDATION)
+    return folder
+
+
+def test_photos_and_packed_arrays_are_the_same_images(data: Path) -> None:
+    for split, count in (("train", TRAIN), ("validation", VALIDATION)):
+        packed = load_packed(data / "packed" / split)
+        photos = sorted((data / "photos" / split).glob("*/*.jpg"))
+        assert [photo.relative_to(data / "photos").as_posix() for photo in photos] == packed.names
+        assert len(packed) == count
+        folders = [packed.classes[label] for label in packed.labels]
+        assert folders == [photo.parent.name for photo in photos]
+        small = resize(decode(photos[0].read_bytes(), photos[0].name), 64)
+        np.testing.assert_array_equal(small, packed.images[0])
+
+
+@pytest.mark.parametrize(
+    ("contestant", "parts"), [("floor", {"epoch"}), ("bluelight", {"epoch", "training"})]
+)
+def test_a_contestant_prints_the_seconds_of_each_epoch(
+    data: Path, contestant: str, parts: set[str]
+) -> None:
+    module = f"benchmarks.speed.{contestant}"
+    done = subprocess.run(
+        [sys.executable, "-m", module, str(data), "--epochs", "1", "--threads", "1"],
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    seconds = json.loads(done.stdout.splitlines()[-1])
+    assert seconds.keys() == parts
+    assert all(len(each) == 1 and 0 < each[0] < 60 for each in seconds.values())
+    if "training" in seconds:
+        assert seconds["training"][0] < seconds["epoch"][0]
+
+
+def test_the_floor_is_the_better_number_of_threads_and_ratios_are_of_medians() -> None:
+    medians = {
+        "floor, 1 thread": [2.0, 2.0, 9.0],
+        "floor, 2 threads": [1.0, 1.0, 50.0],
+        "bluelight": [1.5, 1.0, 3.0],
+        "Keras": [6.0, 6.0, 6.0],
+        "ImageFolder": [9.0, 9.0, 9.0],
+    }
+    assert best_floor(medians) == "floor, 2 threads"
+    found = ratios(medians)
+    assert found["bluelight / floor"]["median"] == 1.5
+    assert found["Keras / bluelight"] == {"median": 4.0, "least": 2.0, "greatest": 6.0}
+    assert ratio([1.0], [2.0])["median"] == 0.5
