@@ -229,7 +229,6 @@ class TrainParams(Section):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
     mixup: Annotated[float, Field(ge=0, le=10)]
     class_weights: Literal["none", "balanced"]
-    ema_decay: Annotated[float, Field(ge=0, lt=1)]
     schedule: Literal["constant", "cosine", "one_cycle", "plateau"]
     warmup: Fraction
     plateau_factor: Fraction

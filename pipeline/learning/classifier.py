@@ -13,7 +13,6 @@ from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
 from pipeline.errors import TrainingError
-from pipeline.learning.averaging import moving_average
 from pipeline.learning.hardware import average_statistics
 from pipeline.learning.mixup import mix, mixing_share
 from pipeline.learning.schedules import schedule
@@ -59,16 +58,10 @@ class Classifier(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.network = network
-        self.average = moving_average(network, params.ema_decay) if params.ema_decay else None
         self._params = params
         self.register_buffer("class_weights", torch.tensor(class_weights), persistent=False)
         self.train_meters = Meters(len(class_weights))
         self.val_meters = Meters(len(class_weights))
-
-    @property
-    def final(self) -> nn.Module:
-        """The network that validation measures and the run ends with: the average, if there is."""
-        return self.network if self.average is None else self.average.module
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
         """Give dropout the stream of this step and process, however the run came here."""
@@ -91,11 +84,6 @@ class Classifier(pl.LightningModule):
         self._record("train", self.train_meters, logits, targets)
         return self._objective(logits, targets)
 
-    def on_train_batch_end(self, *_: object) -> None:
-        """Follow the step just made."""
-        if self.average is not None:
-            self.average.update_parameters(self.network)
-
     def on_validation_start(self) -> None:
         """Measure one network, not one for each process: on CPUs each has its own statistics."""
         if self.trainer.world_size > 1:
@@ -108,7 +96,7 @@ class Classifier(pl.LightningModule):
             TrainingError: The loss is not finite.
         """
         images, labels = batch
-        self._record("val", self.val_meters, self.final(images), labels)
+        self._record("val", self.val_meters, self.network(images), labels)
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's own type
         """AdamW (Loshchilov & Hutter, 2019); fused, or it would cost more than the network."""
@@ -158,7 +146,9 @@ class Classifier(pl.LightningModule):
             f"{split}_loss": meters.loss,
             f"{split}_accuracy": meters.accuracy,
         }
-        if self.trainer.is_last_batch:  # the meters need no more, and logging is slow
+        if (
+            self._trainer is None or self.trainer.is_last_batch
+        ):  # the meters need no more, and logging is slow
             self.log_dict(figures, on_step=False, on_epoch=True, logger=False)
 
     def _diverged(self, split: str, loss: Tensor) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import pytorch_lightning as pl
 import torch
@@ -111,8 +110,7 @@ def fit(
             trainer.fit(classifier, datamodule=data, ckpt_path=start, weights_only=True)
         used = _restore(classifier, best) if best else len(history.epochs) - 1
         trainer.strategy.barrier()  # other processes read the main one's folder
-    final = cast("Mlp", classifier.final)
-    return Fit(final.cpu().eval(), history.epochs, used)
+    return Fit(network.cpu().eval(), history.epochs, used)
 
 
 @contextmanager
