@@ -13,13 +13,12 @@ from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
 from pipeline.errors import TrainingError
+from pipeline.learning.datamodule import Batch, VehicleData
 from pipeline.learning.hardware import average_statistics
 from pipeline.learning.mixup import mix, mixing_share
 from pipeline.learning.schedules import schedule
 from pipeline.params import TrainParams
 from pipeline.randomness import Purpose, integer_seed
-
-Batch = tuple[Tensor, Tensor]
 
 
 class Meters(nn.Module):
@@ -106,7 +105,10 @@ class Classifier(pl.LightningModule):
             weight_decay=self._params.weight_decay,
             fused=True,
         )
-        steps = int(self.trainer.estimated_stepping_batches)
+        # Not Lightning's own estimate: asked for it, the workers begin to fetch the first epoch,
+        # before a resumed run knows which epoch is its own.
+        data: VehicleData = self.trainer.datamodule  # type: ignore[attr-defined]
+        steps = self._params.epochs * len(data.train_dataloader())
         return {"optimizer": optimizer, "lr_scheduler": schedule(optimizer, self._params, steps)}
 
     def _mixed(self, batch: Batch) -> Batch:

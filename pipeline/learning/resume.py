@@ -148,7 +148,7 @@ class Resume(pl.Callback):
         if not states:
             return None
         if is_main_process():
-            shutil.copytree(states[-1] / LOGS, self._logs, dirs_exist_ok=True)
+            _copy(states[-1] / LOGS, self._logs)
         return states[-1] / STATE
 
     @property
@@ -171,7 +171,7 @@ class Resume(pl.Callback):
             return
         with atomic_directory(self._folder / f"after-{trainer.current_epoch:06}") as state:
             incoming.rename(state / STATE)
-            shutil.copytree(self._logs, state / LOGS)
+            _copy(self._logs, state / LOGS)
             write_json(state / DIGESTS, _digests(state))
         for old in before:
             shutil.rmtree(old)
@@ -211,6 +211,17 @@ def others(folder: Path) -> list[Path]:
     """Folders of interrupted runs beside this one's: of other params, data, code or libraries."""
     beside = sorted(folder.parent.iterdir()) if folder.parent.exists() else []
     return [path for path in beside if path != folder and any(path.glob("after-*"))]
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a folder; unlike `shutil.copytree`, say of a full disk that it is one."""
+    target.mkdir(parents=True, exist_ok=True)
+    for path in sorted(source.rglob("*")):
+        place = target / path.relative_to(source)
+        if path.is_dir():
+            place.mkdir()
+        else:
+            shutil.copyfile(path, place)
 
 
 def _epochs(state: Path) -> int:
