@@ -153,6 +153,13 @@ class ShiftParams(Section):
     fraction: Annotated[float, Field(ge=0, le=0.5)]
 
 
+class ScaleParams(Section):
+    """Enlarging and shrinking about the centre."""
+
+    probability: Probability
+    fraction: Annotated[float, Field(ge=0, le=0.5)]
+
+
 class FlipParams(Section):
     """Mirroring."""
 
@@ -185,6 +192,7 @@ class AugmentParams(Section):
 
     rotation: RotationParams
     shift: ShiftParams
+    scale: ScaleParams
     horizontal_flip: FlipParams
     vertical_flip: FlipParams
     noise: NoiseParams
@@ -218,7 +226,14 @@ class TrainParams(Section):
     batch_size: Annotated[int, Field(ge=1, le=65_536)]
     learning_rate: Annotated[float, Field(gt=0, le=10)]
     weight_decay: Annotated[float, Field(ge=0, le=10)]
-    schedule: Literal["constant", "cosine"]
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    mixup: Annotated[float, Field(ge=0, le=10)]
+    class_weights: Literal["none", "balanced"]
+    ema_decay: Annotated[float, Field(ge=0, lt=1)]
+    schedule: Literal["constant", "cosine", "one_cycle", "plateau"]
+    warmup: Fraction
+    plateau_factor: Fraction
+    plateau_patience: Annotated[int, Field(ge=0)]
     workers: Annotated[int, Field(ge=0, le=64)]
     accelerator: Literal["cpu", "gpu", "auto"]
     threads: Annotated[int, Field(ge=1, le=256)]
@@ -283,6 +298,19 @@ class Params(Section):
             raise ValueError(
                 "train.batch_size is 1 while model.batch_norm is true; batch normalisation needs "
                 "batches of 2 or more: raise the one or switch off the other"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def plateau_comes_before_the_stop(self) -> Self:
+        """A rate that waits longer than early stopping would never fall."""
+        waits = self.train.plateau_patience
+        stop = self.early_stopping
+        watches = stop.enabled and stop.monitor == "val_loss"
+        if self.train.schedule == "plateau" and watches and waits >= stop.patience:
+            raise ValueError(
+                f"train.plateau_patience is {waits}, but early_stopping.patience ({stop.patience}) "
+                "ends the run before the rate could fall: lower the one or raise the other"
             )
         return self
 

@@ -11,6 +11,7 @@ from pipeline.params import (
     FlipParams,
     NoiseParams,
     RotationParams,
+    ScaleParams,
     ShiftParams,
 )
 
@@ -22,6 +23,7 @@ def only(**chosen: float) -> AugmentParams:
     return AugmentParams(
         rotation=RotationParams(probability=chosen.get("rotation", 0.0), degrees=15.0),
         shift=ShiftParams(probability=chosen.get("shift", 0.0), fraction=0.25),
+        scale=ScaleParams(probability=chosen.get("scale", 0.0), fraction=0.25),
         horizontal_flip=FlipParams(probability=chosen.get("horizontal_flip", 0.0)),
         vertical_flip=FlipParams(probability=chosen.get("vertical_flip", 0.0)),
         noise=NoiseParams(probability=chosen.get("noise", 0.0), deviation=0.1),
@@ -30,7 +32,7 @@ def only(**chosen: float) -> AugmentParams:
 
 
 EVERYTHING = only(
-    rotation=0.7, shift=0.7, horizontal_flip=0.5, vertical_flip=0.5, noise=0.5, blur=0.5
+    rotation=0.7, shift=0.7, scale=0.5, horizontal_flip=0.5, vertical_flip=0.5, noise=0.5, blur=0.5
 )
 
 
@@ -66,7 +68,7 @@ def test_nothing_is_changed_when_all_is_off() -> None:
     np.testing.assert_array_equal(draw(Augmentation(only(), 1), 0, 0), IMAGE)
 
 
-@pytest.mark.parametrize("kind", ["rotation", "shift", "noise", "blur"])
+@pytest.mark.parametrize("kind", ["rotation", "shift", "scale", "noise", "blur"])
 def test_each_kind_changes_the_image(kind: str) -> None:
     changed = draw(Augmentation(only(**{kind: 1.0}), 1), 0, 0)
     assert changed.shape == IMAGE.shape
@@ -81,7 +83,7 @@ def test_flips_mirror() -> None:
     np.testing.assert_array_equal(down, IMAGE[::-1])
 
 
-@pytest.mark.parametrize("kind", ["rotation", "shift", "horizontal_flip", "noise", "blur"])
+@pytest.mark.parametrize("kind", ["rotation", "shift", "scale", "horizontal_flip", "noise", "blur"])
 def test_probability_is_the_share_of_images_changed(kind: str) -> None:
     augmentation = Augmentation(only(**{kind: 0.3}), 1)
     changed = [not np.array_equal(draw(augmentation, 0, index), IMAGE) for index in range(1000)]
@@ -111,3 +113,33 @@ def test_rotation_turns_at_most_its_degrees() -> None:
         angles.append(np.degrees(np.arctan(np.polyfit(columns, rows, 1)[0])))
     assert 12 < max(angles) < 16
     assert -16 < min(angles) < -12
+
+
+def test_scale_changes_lengths_by_at_most_its_fraction() -> None:
+    bar = np.zeros((65, 65, 3), dtype=np.uint8)
+    bar[28:37, 12:53] = 255
+    augmentation = Augmentation(only(scale=1.0), 1)
+    lengths = np.array(
+        [np.count_nonzero(augmentation(bar, 0, i)[32, :, 0] > 127) for i in range(200)]
+    )
+    assert 0.75 * 41 - 1 <= lengths.min() < 0.8 * 41
+    assert 1.2 * 41 < lengths.max() <= 1.25 * 41 + 1
+
+
+def test_scale_keeps_the_centre() -> None:
+    dot = np.zeros((33, 33, 3), dtype=np.uint8)
+    dot[15:18, 15:18] = 255
+    augmentation = Augmentation(only(scale=1.0), 1)
+    for index in range(50):
+        place = np.argwhere(augmentation(dot, 0, index)[..., 0] > 50).mean(axis=0)
+        np.testing.assert_allclose(place, [16, 16], atol=0.3)
+
+
+def test_scale_does_not_change_how_an_image_is_turned_and_moved() -> None:
+    def with_scale(probability: float) -> AugmentParams:
+        return only(rotation=1.0, shift=1.0, scale=probability)
+
+    # Where a draw of scale is not used, all else must be as if there were none.
+    plain, seldom = Augmentation(with_scale(0.0), 1), Augmentation(with_scale(0.3), 1)
+    same = [np.array_equal(draw(plain, 0, i), draw(seldom, 0, i)) for i in range(500)]
+    assert np.mean(same) == pytest.approx(0.7, abs=0.07)

@@ -48,6 +48,12 @@ def test_no_parameter_has_a_default() -> None:
         ("hidden: [512, 128]", "hidden: [512, -1]", "`model.hidden[1]` is -1"),
         ("dropout: 0.5", "dropout: 1.0", "`model.dropout` is 1.0; it must be less than 1"),
         ("dropout: 0.5", "dropout: [0.5]", "dropout lists 1 numbers for 2 hidden layers"),
+        ("label_smoothing: 0.0", "label_smoothing: 1.0", "`train.label_smoothing` is 1.0"),
+        ("mixup: 0.0", "mixup: -0.2", "`train.mixup` is -0.2"),
+        ("ema_decay: 0.0", "ema_decay: 1.0", "`train.ema_decay` is 1.0; it must be less than 1"),
+        ("class_weights: none", "class_weights: even", "`train.class_weights` is 'even'"),
+        ("schedule: cosine", "schedule: cosin", "`train.schedule` is 'cosin'"),
+        ("warmup: 0.3", "warmup: 1.0", "`train.warmup` is 1.0; it must be less than 1"),
         ("batch_size: 64", "batch_size: 1", "train.batch_size is 1 while model.batch_norm is true"),
         ("monitor: val_loss\n  mode: min", "monitor: val_loss\n  mode: max", "set mode to min"),
         (
@@ -123,4 +129,15 @@ def test_the_fold_that_validates_must_exist(tmp_path: Path) -> None:
     text = TEXT.replace("folds: 0 ", "folds: 5 ").replace("fold: 0 ", "fold: 5 ")
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ParamsError, match="fold is 5; it must be 0 to 4"):
+        load_params(path)
+
+
+def test_a_plateau_that_would_outlast_early_stopping_is_refused(tmp_path: Path) -> None:
+    text = TEXT.replace("schedule: cosine", "schedule: plateau")
+    path = tmp_path / "params.yaml"
+    path.write_text(text, encoding="utf-8")
+    assert load_params(path).train.schedule == "plateau"
+    text = text.replace("plateau_patience: 5", "plateau_patience: 20")
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ParamsError, match=r"plateau_patience is 20, but early_stopping.*\(20\)"):
         load_params(path)

@@ -18,7 +18,7 @@ os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 import albumentations
 import cv2
 
-from pipeline.params import AugmentParams, RotationParams, ShiftParams
+from pipeline.params import AugmentParams, RotationParams, ScaleParams, ShiftParams
 from pipeline.randomness import Purpose, seed_sequence
 
 # On small images a thread pool costs more than it saves, and workers would fight for the cores.
@@ -67,26 +67,32 @@ class Augmentation:
         self._random.seed(int(self._key[0]) << 128 | epoch << 64 | index)
 
 
-class RotateShift(albumentations.ImageOnlyTransform):
-    """Rotation and translation, each with its own probability, in one interpolation.
+class Warp(albumentations.ImageOnlyTransform):
+    """Rotation, translation and scale, each with its own probability, in one interpolation.
 
-    Two of albumentations' Affine in a row would blur twice, and at 32 pixels the warp itself takes
-    a tenth of the time that each spends around it.
+    Several of albumentations' Affine in a row would blur once each, and at 32 pixels the warp
+    itself takes a tenth of the time that each spends around it.
 
     Args:
         rotation: How often and how far to rotate about the centre.
         shift: How often and how far to move.
+        scale: How often and how much to enlarge or shrink about the centre.
     """
 
-    def __init__(self, rotation: RotationParams, shift: ShiftParams) -> None:
-        super().__init__(p=float(rotation.probability > 0 or shift.probability > 0))
+    def __init__(self, rotation: RotationParams, shift: ShiftParams, scale: ScaleParams) -> None:
+        kinds = (rotation, shift, scale)
+        super().__init__(p=float(any(kind.probability > 0 for kind in kinds)))
         self._rotation = rotation
         self._shift = shift
+        self._scale = scale
 
     def get_params_dependent_on_data(
         self, params: dict[str, Any], data: dict[str, Any]
     ) -> dict[str, Any]:
-        """Draw the matrix, float64 [2, 3], that maps old pixels to new ones."""
+        """Draw the matrix, float64 [2, 3], that maps old pixels to new ones.
+
+        Everything is drawn, used or not, so that switching one kind changes no other.
+        """
         del data
         height, width = params["shape"][:2]
         draw = self.random_generator
@@ -94,7 +100,9 @@ class RotateShift(albumentations.ImageOnlyTransform):
         shifts = draw.random() < self._shift.probability
         degrees = draw.uniform(-1, 1) * self._rotation.degrees * rotates
         move = draw.uniform(-1, 1, size=2) * self._shift.fraction * shifts
-        matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1.0)
+        scales = draw.random() < self._scale.probability
+        factor = 1 + draw.uniform(-1, 1) * self._scale.fraction * scales
+        matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, factor)
         matrix[:, 2] += move * (width, height)
         return {"matrix": matrix}
 
@@ -116,7 +124,7 @@ def transforms(params: AugmentParams) -> list[albumentations.BasicTransform]:
     every = [
         albumentations.HorizontalFlip(p=params.horizontal_flip.probability),
         albumentations.VerticalFlip(p=params.vertical_flip.probability),
-        RotateShift(params.rotation, params.shift),
+        Warp(params.rotation, params.shift, params.scale),
         albumentations.GaussianBlur(blur_limit=(3, blur.kernel), p=blur.probability),
         albumentations.GaussNoise(std_range=(0.0, noise.deviation), p=noise.probability),
     ]

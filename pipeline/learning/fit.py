@@ -5,13 +5,14 @@ import tempfile
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 
 from pipeline.learning.callbacks import Epoch, EpochProgress, History
-from pipeline.learning.classifier import Classifier
+from pipeline.learning.classifier import Classifier, class_weights
 from pipeline.learning.datamodule import VehicleData, channel_statistics
 from pipeline.learning.mlp import Mlp
 from pipeline.params import (
@@ -69,7 +70,8 @@ def fit(
     """
     _quieten()
     torch.set_num_threads(train.threads)
-    classifier = Classifier(network, len(data.train.classes), train)
+    weights = class_weights(train.class_weights, data.train.labels, data.train.classes)
+    classifier = Classifier(network, weights, train)
     history = History(logs)
     with tempfile.TemporaryDirectory(prefix="bluelight-") as folder:
         best = _best_checkpoint(checkpoint, Path(folder))
@@ -88,7 +90,8 @@ def fit(
         )
         trainer.fit(classifier, datamodule=data)
         used = _restore(classifier, best) if best else len(history.epochs) - 1
-    return Fit(network.cpu().eval(), history.epochs, used)
+    final = cast("Mlp", classifier.final)
+    return Fit(final.cpu().eval(), history.epochs, used)
 
 
 def build(model: ModelParams, data: VehicleData, seed: int) -> Mlp:

@@ -66,7 +66,7 @@ class Mlp(nn.Module):
         """Logits of each class.
 
         Args:
-            images: uint8 RGB [N, size, size, 3].
+            images: RGB [N, size, size, 3], uint8, or float32 in 0…255 where images were mixed.
 
         Returns:
             float32 [N, classes].
