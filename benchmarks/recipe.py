@@ -12,6 +12,7 @@ share their images, so the intervals speak of these images; others would differ 
 
 import argparse
 import statistics
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -26,13 +27,26 @@ from pipeline.dataset.packing import pack
 from pipeline.dataset.sources import fetch
 from pipeline.dataset.splitting import divide
 from pipeline.files import read_json
-from pipeline.learning.datamodule import VehicleData
-from pipeline.learning.fit import build, fit
 from pipeline.params import Params, load_params
 
 Changes = dict[str, object]
 
 VARIANTS: dict[str, Changes] = {
+    "60 epochs, no scale": {
+        "train.epochs": 60,
+        "augment.scale.probability": 0.0,
+        "early_stopping.patience": 20,
+    },
+    "one cycle": {"train.schedule": "one_cycle"},
+    "mixup": {"train.mixup": 0.4},
+    "label smoothing": {"train.label_smoothing": 0.1},
+    "average of weights": {"train.ema_decay": 0.99},
+    "gelu": {"model.activation": "gelu"},
+    "24 pixels": {"pack.size": 24},
+    "48 pixels": {"pack.size": 48},
+    "batches of 128": {"train.batch_size": 128},
+    "600 epochs": {"train.epochs": 600, "early_stopping.enabled": False},
+    "no scale": {"augment.scale.probability": 0.0},
     "no flips": {"augment.horizontal_flip.probability": 0.0},
     "no rotation": {"augment.rotation.probability": 0.0},
     "no shift": {"augment.shift.probability": 0.0},
@@ -136,6 +150,10 @@ def packed(params: Params, images: Images, folds: int, fold: int, folder: Path) 
 
 def train(params: Params, packed: Path) -> Run:
     """One run of the pipeline's own training."""
+    # Not at the top: the processes that decode images import this module, and need no torch.
+    from pipeline.learning.datamodule import VehicleData  # noqa: PLC0415
+    from pipeline.learning.fit import build, fit  # noqa: PLC0415
+
     data = VehicleData(
         packed / "train",
         packed / "validation",
@@ -150,6 +168,8 @@ def train(params: Params, packed: Path) -> Run:
             network, data, params.train, params.early_stopping, params.checkpoint, Path(logs)
         )
     used = result.used_epoch
+    where = f"{packed.name}, seed {params.train.seed}"
+    print(f"  {where}: accuracy {used.val_accuracy:.3f}, loss {used.val_loss:.3f}", file=sys.stderr)
     return Run(used.val_accuracy, used.val_loss, len(result.epochs))
 
 
