@@ -14,7 +14,8 @@ import argparse
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -197,13 +198,13 @@ def interval(values: Sequence[float], digits: int) -> str:
     return f"{mean} ± {student.ppf(0.975, len(values) - 1) * error:.{digits}f}"
 
 
-def print_rows(rows: Iterator[list[str]]) -> None:
+def print_rows(rows: Iterable[Sequence[str]]) -> None:
     """Print rows as they come."""
     columns = ("variant", "n", "val accuracy %", "difference", "val loss", "epochs")
     widths = (24, 4, 15, 14, 16, 7)
-    for cells in (columns, *rows):
+    for cells in chain([columns], rows):
         line = "".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
-        print(line.rstrip(), flush=True)  # a run takes hours: each row counts
+        print(line.rstrip(), flush=True)  # a row takes minutes: do not hold it back
 
 
 if __name__ == "__main__":

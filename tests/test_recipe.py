@@ -1,8 +1,10 @@
 """The variants that benchmarks/recipe.py compares: an hour is long to wait for a misspelt key."""
 
+from collections.abc import Iterator
+
 import pytest
 
-from benchmarks.recipe import VARIANTS, Run, change, interval, row
+from benchmarks.recipe import VARIANTS, Run, change, interval, print_rows, row
 from pipeline.params import Params
 
 
@@ -19,3 +21,13 @@ def test_differences_are_paired() -> None:
     default = [Run(0.5, 0.7, 9), Run(0.9, 0.3, 9)]
     better = [Run(0.6, 0.7, 9), Run(1.0, 0.3, 9)]
     assert row("better", better, default)[3] == "10.0 ± 0.0"
+
+
+def test_a_row_is_printed_before_the_next_is_computed(capsys: pytest.CaptureFixture[str]) -> None:
+    def rows() -> Iterator[list[str]]:
+        yield ["first", "1", "", "", "", ""]
+        assert "first" in capsys.readouterr().out
+        yield ["second", "1", "", "", "", ""]
+
+    print_rows(rows())
+    assert "second" in capsys.readouterr().out
