@@ -33,11 +33,7 @@ from pipeline.params import Params, load_params
 Changes = dict[str, object]
 
 VARIANTS: dict[str, Changes] = {
-    "60 epochs, no scale": {
-        "train.epochs": 60,
-        "augment.scale.probability": 0.0,
-        "early_stopping.patience": 20,
-    },
+    "60 epochs": {"train.epochs": 60, "early_stopping.patience": 20},
     "one cycle": {"train.schedule": "one_cycle"},
     "mixup": {"train.mixup": 0.4},
     "label smoothing": {"train.label_smoothing": 0.1},
@@ -47,7 +43,7 @@ VARIANTS: dict[str, Changes] = {
     "48 pixels": {"pack.size": 48},
     "batches of 128": {"train.batch_size": 128},
     "600 epochs": {"train.epochs": 600, "early_stopping.enabled": False},
-    "no scale": {"augment.scale.probability": 0.0},
+    "scale": {"augment.scale.probability": 0.7},
     "no flips": {"augment.horizontal_flip.probability": 0.0},
     "no rotation": {"augment.rotation.probability": 0.0},
     "no shift": {"augment.shift.probability": 0.0},
