@@ -227,7 +227,6 @@ class TrainParams(Section):
     learning_rate: Annotated[float, Field(gt=0, le=10)]
     weight_decay: Annotated[float, Field(ge=0, le=10)]
     label_smoothing: Annotated[float, Field(ge=0, lt=1)]
-    mixup: Annotated[float, Field(ge=0, le=10)]
     class_weights: Literal["none", "balanced"]
     schedule: Literal["constant", "cosine", "one_cycle", "plateau"]
     warmup: Fraction

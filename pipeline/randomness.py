@@ -21,7 +21,6 @@ class Purpose(IntEnum):
     DROPOUT = 6
     BOOTSTRAP = 7
     PREVIEW = 8
-    MIXUP = 9
 
 
 def seed_sequence(seed: int, purpose: Purpose, *indices: int) -> np.random.SeedSequence:

@@ -49,7 +49,6 @@ def test_no_parameter_has_a_default() -> None:
         ("dropout: 0.5", "dropout: 1.0", "`model.dropout` is 1.0; it must be less than 1"),
         ("dropout: 0.5", "dropout: [0.5]", "dropout lists 1 numbers for 2 hidden layers"),
         ("label_smoothing: 0.0", "label_smoothing: 1.0", "`train.label_smoothing` is 1.0"),
-        ("mixup: 0.0", "mixup: -0.2", "`train.mixup` is -0.2"),
         ("class_weights: none", "class_weights: even", "`train.class_weights` is 'even'"),
         ("schedule: cosine", "schedule: cosin", "`train.schedule` is 'cosin'"),
         ("warmup: 0.3", "warmup: 1.0", "`train.warmup` is 1.0; it must be less than 1"),

@@ -89,8 +89,8 @@ def outputs() -> dict[str, str]:
 
 def clear() -> None:
     """What DVC does before it runs a stage."""
-    for name in outputs():
-        Path(name).unlink()
+    for folder in OUTPUTS:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def states() -> list[Path]:

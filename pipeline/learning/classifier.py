@@ -15,7 +15,6 @@ from torchmetrics.classification import MulticlassAccuracy
 from pipeline.errors import TrainingError
 from pipeline.learning.datamodule import Batch, VehicleData
 from pipeline.learning.hardware import average_statistics
-from pipeline.learning.mixup import mix, mixing_share
 from pipeline.learning.schedules import schedule
 from pipeline.params import TrainParams
 from pipeline.randomness import Purpose, integer_seed
@@ -41,8 +40,7 @@ class Classifier(pl.LightningModule):
     Logs `train_loss`, `train_accuracy`, `val_loss` and `val_accuracy` once an epoch: the training
     figures as the network met each batch, dropout and augmentation included. Both losses are plain
     mean cross-entropies, whatever is minimised, so that the gap between them, and runs with other
-    params, compare like with like. Under mixup the training figures are of the mixtures, which are
-    harder: the loss against both labels in their shares, the accuracy against the larger.
+    params, compare like with like.
 
     Args:
         network: uint8 [N, H, W, 3] → float32 [N, classes].
@@ -78,10 +76,10 @@ class Classifier(pl.LightningModule):
         Raises:
             TrainingError: The loss is not finite.
         """
-        images, targets = self._mixed(batch)
+        images, labels = batch
         logits = self.network(images)
-        self._record("train", self.train_meters, logits, targets)
-        return self._objective(logits, targets)
+        self._record("train", self.train_meters, logits, labels)
+        return self._objective(logits, labels)
 
     def on_validation_start(self) -> None:
         """Measure one network, not one for each process: on CPUs each has its own statistics."""
@@ -111,16 +109,10 @@ class Classifier(pl.LightningModule):
         steps = self._params.epochs * len(data.train_dataloader())
         return {"optimizer": optimizer, "lr_scheduler": schedule(optimizer, self._params, steps)}
 
-    def _mixed(self, batch: Batch) -> Batch:
-        if self._params.mixup == 0:
-            return batch
-        share = mixing_share(self._params.mixup, self._params.seed, self.global_step)
-        return mix(*batch, classes=len(self.class_weights), share=share)
-
-    def _objective(self, logits: Tensor, targets: Tensor) -> Tensor:
+    def _objective(self, logits: Tensor, labels: Tensor) -> Tensor:
         losses = cross_entropy(
             logits,
-            targets,
+            labels,
             weight=self.class_weights,
             label_smoothing=self._params.label_smoothing,
             reduction="none",
@@ -138,19 +130,17 @@ class Classifier(pl.LightningModule):
         )
         return images * processes / float(total)
 
-    def _record(self, split: str, meters: Meters, logits: Tensor, targets: Tensor) -> None:
-        loss = cross_entropy(logits.detach(), targets)
+    def _record(self, split: str, meters: Meters, logits: Tensor, labels: Tensor) -> None:
+        loss = cross_entropy(logits.detach(), labels)
         if not torch.isfinite(loss):
             raise TrainingError(self._diverged(split, loss))
-        labels = targets if targets.ndim == 1 else targets.argmax(dim=1)
         meters.update(logits, labels, loss)
         figures: dict[str, Any] = {
             f"{split}_loss": meters.loss,
             f"{split}_accuracy": meters.accuracy,
         }
-        if (
-            self._trainer is None or self.trainer.is_last_batch
-        ):  # the meters need no more, and logging is slow
+        # The meters need no more than one call an epoch, and logging is slow.
+        if self._trainer is None or self.trainer.is_last_batch:
             self.log_dict(figures, on_step=False, on_epoch=True, logger=False)
 
     def _diverged(self, split: str, loss: Tensor) -> str:

@@ -1,0 +1,205 @@
+"""What each part of the recipe is worth: variants of params.yaml over folds and seeds.
+
+    python benchmarks/recipe.py                                    # all, on the images of data/raw
+    python benchmarks/recipe.py "no dropout" "no flips" --seeds 3  # some, beside params.yaml as is
+    python benchmarks/recipe.py --source photos.zip                # other images
+
+The test split is set aside; all else is divided as `split.folds` does. Each fold validates once for
+each seed. All variants meet the same folds and seeds, so differences are paired. Printed are means
+with 95 % intervals (Student's t) over the n runs, a row as soon as it is known. Runs of one fold
+share their images, so the intervals speak of these images; others would differ by more.
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+from scipy.stats import t as student
+
+from pipeline import paths
+from pipeline.dataset.duplicates import find_copies
+from pipeline.dataset.labels import read_labels
+from pipeline.dataset.packing import pack
+from pipeline.dataset.sources import fetch
+from pipeline.dataset.splitting import divide
+from pipeline.files import read_json
+from pipeline.params import Params, load_params
+
+Changes = dict[str, object]
+
+VARIANTS: dict[str, Changes] = {
+    "60 epochs": {"train.epochs": 60, "early_stopping.patience": 20},
+    "one cycle": {"train.schedule": "one_cycle"},
+    "label smoothing": {"train.label_smoothing": 0.1},
+    "gelu": {"model.activation": "gelu"},
+    "24 pixels": {"pack.size": 24},
+    "48 pixels": {"pack.size": 48},
+    "batches of 128": {"train.batch_size": 128},
+    "600 epochs": {"train.epochs": 600, "early_stopping.enabled": False},
+    "scale": {"augment.scale.probability": 0.7},
+    "no flips": {"augment.horizontal_flip.probability": 0.0},
+    "no rotation": {"augment.rotation.probability": 0.0},
+    "no shift": {"augment.shift.probability": 0.0},
+    "no noise, no blur": {"augment.noise.probability": 0.0, "augment.blur.probability": 0.0},
+    "no batch norm": {"model.batch_norm": False},
+    "no dropout": {"model.dropout": 0.0},
+    "no weight decay": {"train.weight_decay": 0.0},
+    "no early stopping": {"early_stopping.enabled": False},
+    "no checkpoint": {"checkpoint.enabled": False},
+    "constant rate": {"train.schedule": "constant"},
+}
+
+
+class Run(NamedTuple):
+    """What one run came to: figures of the weights that it keeps."""
+
+    accuracy: float
+    loss: float
+    epochs: int
+
+
+class Images(NamedTuple):
+    """What is needed to divide images into folds."""
+
+    raw: Path
+    sha256: Sequence[str]
+    groups: Sequence[int]
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description="What each part of the recipe is worth.")
+    parser.add_argument("variants", nargs="*", metavar="VARIANT", help=", ".join(VARIANTS))
+    parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--source", help="instead of the images in data/raw")
+    asked = parser.parse_args()
+    unknown = sorted(set(asked.variants) - set(VARIANTS))
+    if unknown:
+        parser.error(f"no variant {unknown[0]!r}; there are: {', '.join(VARIANTS)}")
+    with tempfile.TemporaryDirectory() as folder:
+        params = load_params()
+        images = find_images(params, asked.source, Path(folder))
+        names = asked.variants or list(VARIANTS)
+        print_rows(compare(params, names, images, asked.folds, asked.seeds, Path(folder)))
+
+
+def find_images(params: Params, source: str | None, folder: Path) -> Images:
+    """The images of `data/raw`, or of another source, and which are copies of one another."""
+    raw = paths.RAW
+    if source:
+        raw = folder / "raw"
+        fetch(params.fetch.model_copy(update={"source": source}), params.synthetic, raw)
+    labels = read_labels(raw / paths.RAW_LABELS.name)
+    files = [raw / paths.RAW_IMAGES.name / image.image for image in labels]
+    distance = params.split.near_duplicate_distance
+    copies = find_copies(files, [image.label for image in labels], distance)
+    return Images(raw, copies.sha256, copies.groups.tolist())
+
+
+def compare(
+    params: Params, names: Sequence[str], images: Images, folds: int, seeds: int, folder: Path
+) -> Iterator[list[str]]:
+    """A row for params.yaml as it is, then one for each variant."""
+    default: list[Run] = []
+    for name in ("params.yaml", *names):
+        chosen = change(params, VARIANTS.get(name, {}))
+        runs = [
+            train(change(chosen, {"train.seed": seed}), packed(chosen, images, folds, fold, folder))
+            for seed in range(1, seeds + 1)
+            for fold in range(folds)
+        ]
+        default = default or runs
+        yield row(name, runs, default)
+
+
+def change(params: Params, changes: Changes) -> Params:
+    """Params with other values, named by dotted keys, validated."""
+    tree = params.model_dump()
+    for key, value in changes.items():
+        *sections, last = key.split(".")
+        place = tree
+        for section in sections:
+            place = place[section]
+        place[last] = value
+    return Params.model_validate(tree)
+
+
+def packed(params: Params, images: Images, folds: int, fold: int, folder: Path) -> Path:
+    """The folder of the packed images in which this fold validates; made on first use."""
+    place = folder / f"{params.pack.size}-{fold}"
+    if not place.exists():
+        labels = read_labels(images.raw / paths.RAW_LABELS.name)
+        split = change(params, {"split.folds": folds, "split.fold": fold}).split
+        rows = divide(labels, images.sha256, images.groups, split).rows
+        used = [one for one in rows if one.split != "test"]
+        classes = read_json(images.raw / paths.RAW_MANIFEST.name)["classes"]
+        pack(params.pack, images.raw / paths.RAW_IMAGES.name, used, classes, place)
+    return place
+
+
+def train(params: Params, packed: Path) -> Run:
+    """One run of the pipeline's own training."""
+    # Not at the top: the processes that decode images import this module, and need no torch.
+    from pipeline.learning.datamodule import VehicleData  # noqa: PLC0415
+    from pipeline.learning.fit import build, fit  # noqa: PLC0415
+
+    data = VehicleData(
+        packed / "train",
+        packed / "validation",
+        params.augment,
+        seed=params.train.seed,
+        batch_size=params.train.batch_size,
+        workers=params.train.workers,
+    )
+    network = build(params.model, data, params.train.seed)
+    callbacks = params.early_stopping, params.checkpoint
+    with tempfile.TemporaryDirectory() as folder:
+        logs, state = Path(folder) / "logs", Path(folder) / "state"
+        result = fit(network, data, params.train, *callbacks, logs=logs, state=state)
+    used = result.used_epoch
+    where = f"{packed.name}, seed {params.train.seed}"
+    print(f"  {where}: accuracy {used.val_accuracy:.3f}, loss {used.val_loss:.3f}", file=sys.stderr)
+    return Run(used.val_accuracy, used.val_loss, len(result.epochs))
+
+
+def row(name: str, runs: Sequence[Run], default: Sequence[Run]) -> list[str]:
+    """The cells of one variant."""
+    gains = [
+        100 * (run.accuracy - other.accuracy) for run, other in zip(runs, default, strict=True)
+    ]
+    return [
+        name,
+        str(len(runs)),
+        interval([100 * run.accuracy for run in runs], 1),
+        interval(gains, 1) if runs is not default else "",
+        interval([run.loss for run in runs], 3),
+        f"{statistics.mean(run.epochs for run in runs):.0f}",
+    ]
+
+
+def interval(values: Sequence[float], digits: int) -> str:
+    """Mean ± half the 95 % interval of the mean, by Student's t."""
+    mean = f"{statistics.mean(values):.{digits}f}"
+    if len(values) < 2:
+        return mean
+    error = statistics.stdev(values) / len(values) ** 0.5
+    return f"{mean} ± {student.ppf(0.975, len(values) - 1) * error:.{digits}f}"
+
+
+def print_rows(rows: Iterable[Sequence[str]]) -> None:
+    """Print rows as they come."""
+    columns = ("variant", "n", "val accuracy %", "difference", "val loss", "epochs")
+    widths = (24, 4, 15, 14, 16, 7)
+    for cells in chain([columns], rows):
+        line = "".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+        print(line.rstrip(), flush=True)  # a row takes minutes: do not hold it back
+
+
+if __name__ == "__main__":
+    main()
