@@ -38,11 +38,11 @@ def test_no_parameter_has_a_default() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("epochs: 60", "epoch: 60", "unknown key `train.epoch`; did you mean `epochs`?"),
-        ("epochs: 60", "epochs: 0", "`train.epochs` is 0; it must be greater than or equal to 1"),
-        ("epochs: 60", "epochs: sixty", "`train.epochs` is 'sixty'; it must be a valid integer"),
-        ("epochs: 60", "epochs: 6.5", "`train.epochs` is 6.5"),
-        ("  epochs: 60", "  # none", "`train.epochs` is missing"),
+        ("epochs: 120", "epoch: 120", "unknown key `train.epoch`; did you mean `epochs`?"),
+        ("epochs: 120", "epochs: 0", "`train.epochs` is 0; it must be greater than or equal to 1"),
+        ("epochs: 120", "epochs: sixty", "`train.epochs` is 'sixty'; it must be a valid integer"),
+        ("epochs: 120", "epochs: 6.5", "`train.epochs` is 6.5"),
+        ("  epochs: 120", "  # none", "`train.epochs` is missing"),
         ("size: 32", "size: yes", "`pack.size` is 'yes'"),
         ("activation: relu", "activation: rely", "`model.activation` is 'rely'; it must be 'relu'"),
         ("hidden: [512, 128]", "hidden: [512, -1]", "`model.hidden[1]` is -1"),
@@ -95,7 +95,7 @@ def test_a_table_of_folders_is_refused(tmp_path: Path) -> None:
 
 
 def test_all_faults_are_named_at_once(tmp_path: Path) -> None:
-    path = changed(tmp_path, "epochs: 60\n  batch_size: 64", "epochs: 0\n  batch_size: 0")
+    path = changed(tmp_path, "patience: 40", "patience: 0\n  patience_: 0")
     with pytest.raises(ParamsError) as caught:
         load_params(path)
     assert len(str(caught.value).splitlines()) == 2
@@ -139,7 +139,7 @@ def test_a_plateau_that_would_outlast_early_stopping_is_refused(tmp_path: Path) 
     path = tmp_path / "params.yaml"
     path.write_text(text, encoding="utf-8")
     assert load_params(path).train.schedule == "plateau"
-    text = text.replace("plateau_patience: 5", "plateau_patience: 20")
+    text = text.replace("plateau_patience: 5", "plateau_patience: 40")
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(ParamsError, match=r"plateau_patience is 20, but early_stopping.*\(20\)"):
+    with pytest.raises(ParamsError, match=r"plateau_patience is 40, but early_stopping.*\(40\)"):
         load_params(path)
