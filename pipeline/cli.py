@@ -6,6 +6,7 @@ import typer
 from rich.console import Console
 
 from pipeline import paths
+from pipeline.ablation.techniques import with_technique
 from pipeline.errors import BluelightError
 from pipeline.evaluation.summary import summary
 from pipeline.files import read_json
@@ -21,7 +22,9 @@ app = typer.Typer(
 @app.command()
 def check() -> None:
     """Validate params.yaml without running anything."""
-    load_params()
+    params = load_params()
+    for name, technique in params.techniques.items():
+        with_technique(params, params.ablate.baseline, name, technique)
     print(f"{paths.PARAMS} is valid")
 
 

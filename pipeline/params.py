@@ -1,8 +1,9 @@
 """Every tunable of the pipeline, typed and validated: the shape of `params.yaml`.
 
-The models hold no defaults and change no value, so `params.yaml` alone says what a run does, and
-what DVC compares between commits is what the code reads. Stages therefore need not depend on this
-module: a test proves that it passes values through unchanged.
+The models change no value and hold no defaults (but "nothing", where a technique is silent). So
+`params.yaml` alone says what a run does, and what DVC compares between commits is what the code
+reads. Stages therefore need not depend on this module: a test proves that it passes values through
+unchanged.
 """
 
 import re
@@ -10,7 +11,16 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -271,27 +281,14 @@ class CheckpointParams(Monitor):
     """Lightning's ModelCheckpoint."""
 
 
-class EvaluateParams(Section):
-    """What is reported on the test split."""
+class LearningParams(Section):
+    """All that a training run reads."""
 
-    positive: Text
-    bootstrap: Annotated[int, Field(ge=100, le=1_000_000)]
-    confidence: Annotated[float, Field(gt=0.5, lt=1)]
-
-
-class Params(Section):
-    """The whole of `params.yaml`."""
-
-    fetch: FetchParams
-    synthetic: SyntheticParams
-    split: SplitParams
-    pack: PackParams
     augment: AugmentParams
     model: ModelParams
     train: TrainParams
     early_stopping: EarlyStoppingParams
     checkpoint: CheckpointParams
-    evaluate: EvaluateParams
 
     @model_validator(mode="after")
     def every_process_has_images(self) -> Self:
@@ -325,6 +322,108 @@ class Params(Section):
         return self
 
 
+# What `ablate` chooses for each of its runs, so that no technique can.
+CHOSEN = {
+    "train.seed": "`ablate.seeds` lists the seeds",
+    "train.epochs": "`ablate.epochs` sets them for all techniques",
+    **dict.fromkeys(
+        ("train.workers", "train.threads", "train.devices", "train.num_nodes", "train.strategy"),
+        "each of ablate's runs is one process with one thread",
+    ),
+}
+
+
+def _leaves(section: Any, prefix: str = "") -> dict[str, FieldInfo]:  # noqa: ANN401 - a model or a type
+    """The parameters of a section and of those in it, by dotted key."""
+    found: dict[str, FieldInfo] = {}
+    for name, field in section.model_fields.items():
+        if hasattr(field.annotation, "model_fields"):
+            found |= _leaves(field.annotation, f"{prefix}{name}.")
+        else:
+            found[prefix + name] = field
+    return found
+
+
+KEYS = _leaves(LearningParams)
+PREFIXES = {".".join(key.split(".")[:depth]) for key in KEYS for depth in (1, 2, 3)}
+
+
+def _known_key(key: str, known: set[str]) -> str:
+    """The key, where it is one that an override may name."""
+    if key in CHOSEN:
+        raise ValueError(f"`{key}` cannot be set here: {CHOSEN[key]}")
+    if key not in known:
+        close = get_close_matches(key, known, n=1, cutoff=0.5)
+        hint = f"did you mean `{close[0]}`?" if close else "name one such as `model.dropout`"
+        raise ValueError(f"unknown key `{key}`; {hint}")
+    return key
+
+
+def _checked_value(overrides: dict[str, Any]) -> dict[str, Any]:
+    """The overrides, where each has a known key and a value that its parameter may have."""
+    for key, value in overrides.items():
+        annotation: Any = KEYS[_known_key(key, set(KEYS))].rebuild_annotation()
+        try:
+            TypeAdapter(annotation, config=ConfigDict(strict=True)).validate_python(value)
+        except ValidationError as error:
+            fault = error.errors()[0]
+            raise ValueError(f"`{key}` is {value!r}; {_it_must(fault)}") from None
+    return overrides
+
+
+Kept = Annotated[str, AfterValidator(lambda key: _known_key(key, PREFIXES))]
+Overrides = Annotated[dict[str, Any], AfterValidator(_checked_value)]
+# A folder and a stage of DVC have this name; lower case, as some disks do not tell cases apart.
+TechniqueName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+
+
+class AblateParams(Section):
+    """The runs that compare techniques."""
+
+    seeds: Annotated[list[Seed], Field(min_length=1)]
+    epochs: Annotated[int, Field(ge=1, le=100_000)]
+    processes: Annotated[int, Field(ge=1, le=1024)]
+    baseline: Overrides
+
+    @model_validator(mode="after")
+    def no_seed_counts_twice(self) -> Self:
+        """A run repeated is no further evidence."""
+        twice = sorted({seed for seed in self.seeds if self.seeds.count(seed) > 1})
+        if twice:
+            raise ValueError(f"seeds has {twice[0]} twice; each seed is one run")
+        return self
+
+
+class Technique(Section):
+    """What a technique brings back of the sections above, and what it sets.
+
+    What it does not name it does not change: only here has absence a meaning.
+    """
+
+    keep: list[Kept] = []
+    set: Overrides = {}
+
+
+class EvaluateParams(Section):
+    """What is reported on the test split."""
+
+    positive: Text
+    bootstrap: Annotated[int, Field(ge=100, le=1_000_000)]
+    confidence: Annotated[float, Field(gt=0.5, lt=1)]
+
+
+class Params(LearningParams):
+    """The whole of `params.yaml`."""
+
+    fetch: FetchParams
+    synthetic: SyntheticParams
+    split: SplitParams
+    pack: PackParams
+    ablate: AblateParams
+    techniques: Annotated[dict[TechniqueName, Technique], Field(min_length=1)]
+    evaluate: EvaluateParams
+
+
 def load_params(path: Path = paths.PARAMS) -> Params:
     """Read and validate `params.yaml`.
 
@@ -352,16 +451,16 @@ def load_params(path: Path = paths.PARAMS) -> Params:
     try:
         return Params.model_validate(content)
     except ValidationError as error:
-        faults = [_explain(fault) for fault in error.errors()]
-        raise ParamsError("\n".join(f"{path}: {fault}" for fault in _unique(faults))) from None
+        raise ParamsError("\n".join(f"{path}: {fault}" for fault in faults(error))) from None
+
+
+def faults(error: ValidationError) -> list[str]:
+    """A line for each fault: the key, the value, and what is allowed."""
+    return list(dict.fromkeys(_explain(fault) for fault in error.errors()))
 
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
-
-
-def _unique(lines: list[str]) -> list[str]:
-    return list(dict.fromkeys(lines))
 
 
 def _explain(fault: ErrorDetails) -> str:
@@ -375,9 +474,14 @@ def _explain(fault: ErrorDetails) -> str:
         case "value_error":
             prefix = f"`{where}`: " if where else ""
             return prefix + fault["msg"].removeprefix("Value error, ")
+        case _ if fault["loc"][-1:] == ("[key]",):
+            return f"`techniques`: the name {fault['input']!r} must be of a to z, 0 to 9, _ and -"
         case _:
-            message = fault["msg"].replace("Input should", "it must", 1)
-            return f"`{where}` is {fault['input']!r}; {message}"
+            return f"`{where}` is {fault['input']!r}; {_it_must(fault)}"
+
+
+def _it_must(fault: ErrorDetails) -> str:
+    return fault["msg"].replace("Input should", "it must", 1)
 
 
 def _dotted(location: tuple[int | str, ...]) -> str:
@@ -402,5 +506,7 @@ def _suggest(location: tuple[int | str, ...]) -> str:
 def _known_keys(section: tuple[int | str, ...]) -> list[str]:
     model: Any = Params
     for part in section:
-        model = model.model_fields[str(part)].annotation
+        named = hasattr(model, "model_fields")
+        # Techniques have names of the user's own, and all have the same keys.
+        model = model.model_fields[str(part)].annotation if named else get_args(model)[1]
     return list(model.model_fields)

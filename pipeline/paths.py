@@ -32,6 +32,9 @@ TRAIN_HISTORY = TRAIN_REPORT / "history.csv"
 TRAIN_PREVIEW = TRAIN_REPORT / "augmentation.png"
 TRAIN_LOGS = Path("logs/train")
 
+ABLATION_REPORT = Path("reports/ablation")  # a folder for each technique
+ABLATION_LOGS = Path("logs/ablation")
+
 TEST_REPORT = Path("reports/test")
 TEST_METRICS = TEST_REPORT / "metrics.json"
 TEST_PREDICTIONS = TEST_REPORT / "predictions.csv"

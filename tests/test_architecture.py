@@ -16,6 +16,7 @@ ROOMS = [
     "cli.py",
     "inference",
     "evaluation",
+    "ablation",
     "learning",
     "artifact.py",
     "dataset",

@@ -8,10 +8,14 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipeline import paths
-from pipeline.params import Params
+from pipeline.ablation.techniques import ALONE
+from pipeline.params import Params, TrainParams
 from tests.imports import PACKAGE, ROOT, closure, is_empty, modules
 
-STAGES: dict[str, Any] = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
+WRITTEN: dict[str, Any] = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
+
+# A stage of several items has what DVC does for each under `do`, with `${key}` for the item.
+STAGES: dict[str, Any] = {name: stage.get("do", stage) for name, stage in WRITTEN.items()}
 
 # They cannot change a result. `params.py` passes values through (test_params.py), and the values
 # are tracked; a place in `paths.py` is tracked as an output or dependency (below); the others hold
@@ -53,7 +57,9 @@ def test_code_is_listed_exactly(stage: str) -> None:
 def test_every_stage_has_its_module() -> None:
     stems = {path.stem for path in (PACKAGE / "stages").glob("*.py")} - {"__init__", "__main__"}
     assert stems == set(STAGES)
-    assert all(STAGES[name]["cmd"] == f"python -m pipeline.stages {name}" for name in STAGES)
+    for name, stage in WRITTEN.items():
+        item = " ${key}" if "foreach" in stage else ""
+        assert STAGES[name]["cmd"] == f"python -m pipeline.stages {name}{item}"
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -69,6 +75,17 @@ def test_params_are_listed_exactly(stage: str) -> None:
     }
     # A stage may name one parameter of a section: a change of the others then leaves it alone.
     assert {name.split(".")[0] for name in STAGES[stage].get("params", [])} == read
+
+
+def test_ablate_leaves_out_what_it_sets_itself() -> None:
+    listed = {name for name in STAGES["ablate"]["params"] if name.startswith("train.")}
+    read = TrainParams.model_fields.keys() - ALONE.keys() - {"seed", "epochs"}
+    assert listed == {f"train.{name}" for name in read}
+
+
+def test_how_many_processes_ablate_has_is_not_tracked() -> None:
+    listed = {name for name in STAGES["ablate"]["params"] if name.startswith("ablate")}
+    assert listed == {"ablate.seeds", "ablate.epochs", "ablate.baseline"}
 
 
 def test_every_parameter_is_read_by_some_code() -> None:

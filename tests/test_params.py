@@ -21,7 +21,9 @@ def changed(tmp_path: Path, old: str, new: str) -> Path:
 
 def test_values_pass_through_unchanged() -> None:
     path = ROOT / "params.yaml"
-    assert load_params(path).model_dump() == YAML(typ="safe").load(path)
+    # A technique says only what it changes: what it does not say is not in the file either.
+    passed = load_params(path).model_dump(exclude_unset=True)
+    assert passed == YAML(typ="safe").load(path)
 
 
 def test_no_parameter_has_a_default() -> None:
@@ -77,6 +79,51 @@ def test_no_parameter_has_a_default() -> None:
         ("bad_image: error", "bad_image: ignore", "`fetch.on_bad_image` is 'ignore'"),
         ("published: ignore", "published: use", "`split.published` is 'use'"),
         ("fetch:\n", "fetch: [\n", "is not valid YAML"),
+        ("seeds: [1, 2, 3", "seeds: [1, 2, 2", "`ablate`: seeds has 2 twice"),
+        ("seeds: [1, 2, 3, 4, 5]", "seeds: []", "`ablate.seeds` is []"),
+        ("processes: 2", "processes: 0", "`ablate.processes` is 0"),
+        (
+            "    model.dropout: 0.0",
+            "    model.dropuot: 0.0",
+            "`ablate.baseline`: unknown key `model.dropuot`; did you mean `model.dropout`?",
+        ),
+        (
+            "    model.dropout: 0.0",
+            "    model.dropout: 1.0",
+            "`ablate.baseline`: `model.dropout` is 1.0; it must be less than 1",
+        ),
+        (
+            "    model.dropout: 0.0",
+            "    model: 0.0",
+            "`ablate.baseline`: unknown key `model`",
+        ),
+        (
+            "keep: [model.dropout]",
+            "keep: [model.dropot]",
+            "`techniques.dropout.keep[0]`: unknown key `model.dropot`; "
+            "did you mean `model.dropout`?",
+        ),
+        (
+            "keep: [model.dropout]",
+            "set: { model.dropout: half }",
+            "`techniques.dropout.set`: `model.dropout` is 'half'; it must be",
+        ),
+        (
+            "keep: [model.dropout]",
+            "set: { train.seed: 3 }",
+            "`train.seed` cannot be set here: `ablate.seeds` lists the seeds",
+        ),
+        (
+            "keep: [model.dropout]",
+            "sets: { model.dropout: 0.3 }",
+            "unknown key `techniques.dropout.sets`; did you mean `set`?",
+        ),
+        (
+            "  dropout: {",
+            "  ../dropout: {",
+            "`techniques`: the name '../dropout' must be of a to z",
+        ),
+        ("  dropout: {", "  5: {", "`techniques`: the name 5 must be"),
     ],
 )
 def test_faults_are_named(tmp_path: Path, old: str, new: str, message: str) -> None:

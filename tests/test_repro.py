@@ -1,5 +1,6 @@
 """The main job: in a fresh clone `dvc repro` makes everything, and a second has nothing to do."""
 
+import re
 import time
 from pathlib import Path
 
@@ -12,7 +13,12 @@ SMALL = {
     "  exact_copies: 134": "  exact_copies: 12",
     "  near_copies: 12": "  near_copies: 3",
     "  hidden: [512, 128]": "  hidden: [16]",
-    "  epochs: ": "  epochs: 2 # ",
+    "  epochs: 60": "  epochs: 2",
+    "  epochs: 20": "  epochs: 2",
+    "  seeds: [1, 2, 3, 4, 5]": "  seeds: [1, 2]",
+    "  batch_norm: { keep": "  # batch_norm: { keep",
+    "  augmentation: { keep": "  # augmentation: { keep",
+    "  checkpointing: { keep": "  # checkpointing: { keep",
 }
 
 
@@ -44,6 +50,9 @@ def test_everything_promised_is_there(clone: Path) -> None:
         "logs/train/validation/events.out.tfevents.0",
         "reports/train/augmentation.png",
         "reports/test/metrics.json",
+        "reports/ablation/dropout/metrics.json",
+        "reports/ablation/combined/predictions.csv",
+        "logs/ablation/baseline/seed-2/training/events.out.tfevents.0",
         "reports/index.html",
     ):
         assert (clone / name).stat().st_size > 0, name
@@ -55,6 +64,8 @@ def test_what_is_made_is_tracked_or_ignored(clone: Path) -> None:
     tracked = run(clone, "git", "ls-files").split()
     heavy = ("data/raw", "data/packed", "models/", "logs/", "reports/index")
     assert not [n for n in tracked if n.startswith(heavy) and not n.endswith(".gitignore")]
+    assert "reports/ablation/dropout/metrics.json" in tracked
+    assert "reports/ablation/dropout/predictions.csv" not in tracked
 
 
 def test_a_second_run_has_nothing_to_do(clone: Path) -> None:
@@ -67,15 +78,41 @@ def test_a_second_run_has_nothing_to_do(clone: Path) -> None:
 
 def test_a_rerun_makes_the_same_bytes(clone: Path) -> None:
     before = (clone / "dvc.lock").read_bytes()
-    dvc(clone, "repro", "--force", "--single-item", "train")
+    dvc(clone, "repro", "--force", "--single-item", "train", "ablate@combined")
     assert (clone / "dvc.lock").read_bytes() == before
 
 
-def test_a_parameter_reruns_only_what_reads_it(clone: Path) -> None:
+def rerun(clone: Path, old: str, new: str) -> set[str]:
+    """The stages that would run if params.yaml had `new` in the place of `old`."""
     path = clone / "params.yaml"
     before = path.read_text(encoding="utf-8")
-    path.write_text(before.replace("bootstrap: 2000", "bootstrap: 500"), encoding="utf-8")
+    assert old in before
+    path.write_text(before.replace(old, new), encoding="utf-8")
     printed = dvc(clone, "repro", "--dry")
-    assert "Running stage 'evaluate'" in printed
-    assert "Running stage 'train'" not in printed
     path.write_text(before, encoding="utf-8")
+    return set(re.findall(r"Running stage '(.+)'", printed)) - {"report"}
+
+
+def test_a_parameter_reruns_only_what_reads_it(clone: Path) -> None:
+    assert rerun(clone, "bootstrap: 2000", "bootstrap: 500") == {"evaluate"}
+
+
+def test_a_technique_reruns_only_its_own_item(clone: Path) -> None:
+    kept = "dropout: { keep: [model.dropout] }"
+    assert rerun(clone, kept, "dropout: { set: { model.dropout: 0.8 } }") == {"ablate@dropout"}
+    assert rerun(clone, kept, kept + "\n  rotation: {}") == {"ablate@rotation"}
+
+
+def test_what_only_ablate_reads_does_not_retrain(clone: Path) -> None:
+    items = rerun(clone, "seeds: [1, 2]", "seeds: [1, 3]")
+    assert items == rerun(clone, "model.dropout: 0.0", "model.dropout: 0.1")
+    names = ("baseline", "early_stopping", "dropout", "combined")
+    assert items == {f"ablate@{name}" for name in names}
+
+
+def test_what_only_train_reads_does_not_repeat_the_comparison(clone: Path) -> None:
+    assert rerun(clone, "  seed: 1 ", "  seed: 2 ") == {"train", "evaluate"}
+
+
+def test_more_processes_rerun_nothing(clone: Path) -> None:
+    assert rerun(clone, "processes: 2", "processes: 3") == set()

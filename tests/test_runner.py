@@ -24,7 +24,7 @@ def run(*command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_misspelt_parameter_stops_a_stage(elsewhere: Path) -> None:
-    text = (ROOT / "params.yaml").read_text(encoding="utf-8").replace("epochs:", "epoch:")
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8").replace("epochs: 60", "epoch: 60")
     (elsewhere / "params.yaml").write_text(text, encoding="utf-8")
     done = run("pipeline.stages", "fetch", cwd=elsewhere)
     assert done.returncode == 1
@@ -60,6 +60,15 @@ def test_check_accepts_the_projects_params() -> None:
     done = run("pipeline", "check", cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "params.yaml is valid\n"
+
+
+def test_check_tells_of_a_technique_whose_values_do_not_go_together(elsewhere: Path) -> None:
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    text = text.replace("keep: [model.dropout]", "set: { model.dropout: [0.5] }")
+    (elsewhere / "params.yaml").write_text(text, encoding="utf-8")
+    done = run("pipeline", "check", cwd=elsewhere)
+    assert done.returncode == 1
+    assert done.stderr.startswith("bluelight: techniques.dropout, over the baseline: `model`: ")
 
 
 def test_the_command_names_a_mistake(

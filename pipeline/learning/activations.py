@@ -5,8 +5,10 @@ moves: training is the same to the bit with them and without.
 """
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
+import pytorch_lightning as pl
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
@@ -86,6 +88,54 @@ class ActivationProbe:
             moments[stage].add(output)
 
         return part.register_forward_hook(add)
+
+
+@dataclass(frozen=True)
+class Activity:
+    """What one stage of a hidden layer gave over all validation images and units in an epoch."""
+
+    epoch: int
+    layer: str
+    stage: str
+    mean: float
+    deviation: float
+
+
+class ActivationHistory(pl.Callback):
+    """Collects the figures of every hidden layer and epoch, on one process.
+
+    Args:
+        network: The network that is trained.
+
+    Attributes:
+        rows: One for each epoch, layer and stage: `linear`, `batch_norm`, `activation`.
+    """
+
+    def __init__(self, network: Mlp) -> None:
+        self.rows: list[Activity] = []
+        self._probe = ActivationProbe(network)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The rows so far, for the checkpoint of an interrupted run."""
+        return {"rows": [asdict(row) for row in self.rows]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over the rows before the interruption."""
+        self.rows[:] = [Activity(**row) for row in state_dict["rows"]]
+
+    def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Begin to watch."""
+        del trainer, pl_module
+        self._probe.attach()
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Keep what was seen."""
+        del pl_module
+        self.rows += [
+            Activity(trainer.current_epoch, layer, stage, moments.mean, moments.deviation)
+            for layer, stages in self._probe.detach().items()
+            for stage, moments in stages.items()
+        ]
 
 
 def named_layers(network: Mlp) -> dict[str, nn.Module]:

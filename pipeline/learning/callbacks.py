@@ -16,6 +16,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from pipeline.learning.hardware import is_main_process
+
 
 @dataclass(frozen=True)
 class Epoch:
@@ -67,7 +69,7 @@ def epoch_figures(trainer: pl.Trainer) -> Epoch:
 
 
 class EpochProgress(pl.Callback):
-    """One bar over all epochs, and only where somebody watches."""
+    """One bar over all epochs, and only where somebody watches; says where a run goes on."""
 
     def __init__(self) -> None:
         self._progress = Progress(
@@ -77,7 +79,7 @@ class EpochProgress(pl.Callback):
             TextColumn("{task.fields[figures]}"),
             TimeRemainingColumn(),
             console=Console(file=sys.stderr),
-            disable=not sys.stderr.isatty(),
+            disable=not (sys.stderr.isatty() and is_main_process()),
         )
         self._task = TaskID(0)
         self._best = -math.inf
@@ -85,9 +87,10 @@ class EpochProgress(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Show the bar, from where the run goes on."""
         del pl_module
-        self._task = self._progress.add_task(
-            "epoch", total=trainer.max_epochs, completed=trainer.current_epoch, figures=""
-        )
+        done, total = trainer.current_epoch, trainer.max_epochs
+        if done and is_main_process():
+            print(f"train: going on after {done} of {total} epochs", flush=True)
+        self._task = self._progress.add_task("epoch", total=total, completed=done, figures="")
         self._progress.start()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

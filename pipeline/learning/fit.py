@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from pipeline.errors import TrainingError
 from pipeline.learning.callbacks import Epoch, EpochProgress, History
 from pipeline.learning.classifier import Classifier, class_weights
 from pipeline.learning.datamodule import VehicleData, channel_statistics
-from pipeline.learning.hardware import is_main_process, trainer_arguments, use_threads
+from pipeline.learning.hardware import trainer_arguments, use_threads
 from pipeline.learning.mlp import Mlp
 from pipeline.learning.resume import BEST, Resume, WholeFiles, claimed
 from pipeline.learning.tensorboard import TensorBoard
@@ -57,6 +57,7 @@ def fit(
     *,
     logs: Path,
     state: Path,
+    watchers: Sequence[pl.Callback] | None = None,
 ) -> Fit:
     """Train a network, or go on training it where an interrupted run stopped.
 
@@ -69,6 +70,8 @@ def fit(
         logs: Folder for TensorBoard's runs; emptied first.
         state: Folder of this very run's state, named by its `fingerprint`. It is left for the
             caller to remove once all results are safe.
+        watchers: What shows and records the run beside its history, writing to `logs` if anywhere;
+            by default all of TensorBoard and a progress bar.
 
     Returns:
         The run. Without `checkpoint`, the weights are those of the last epoch run.
@@ -83,17 +86,15 @@ def fit(
     with claimed(state):
         resume = Resume(state, logs)
         start = resume.restore()
-        if start is not None and is_main_process():
-            done = resume.epochs_done
-            print(f"train: going on after {done} of {train.epochs} epochs", flush=True)
         weights = class_weights(train.class_weights, data.train.labels, data.train.classes)
         classifier = Classifier(network, weights, train)
         # `resume` comes first: what the others write in an epoch belongs to that epoch's state.
-        history, board = History(), TensorBoard(logs, network, data, train)
-        progress = [EpochProgress()] if is_main_process() else []
+        history = History()
+        if watchers is None:
+            watchers = [TensorBoard(logs, network, data, train), EpochProgress()]
         best = _best_checkpoint(checkpoint, state / BEST)
         stopping = _early_stopping(early_stopping)
-        callbacks = [resume, history, board, *progress, *stopping, *best]
+        callbacks = [resume, history, *watchers, *stopping, *best]
         trainer = pl.Trainer(
             **trainer_arguments(train),
             max_epochs=train.epochs,

@@ -69,6 +69,15 @@ def fingerprint(settings: Mapping[str, Any], data: str) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def content_hash(*folders: Path) -> str:
+    """SHA-256 over the files of folders, in the order of their names."""
+    content = hashlib.sha256()
+    for folder in folders:
+        for path in sorted(folder.iterdir()):
+            content.update(bytes.fromhex(digest(path)))
+    return content.hexdigest()
+
+
 def _code_hash() -> str:
     package = Path(pipeline.__file__).parent
     files = sorted(package.rglob("*.py"))

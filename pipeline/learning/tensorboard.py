@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torchvision.utils import make_grid
 
 from pipeline.learning.activations import ActivationProbe, Moments, named_layers
-from pipeline.learning.callbacks import epoch_figures
+from pipeline.learning.callbacks import Epoch, epoch_figures
 from pipeline.learning.datamodule import Batch, VehicleData
 from pipeline.learning.events import EventLog
 from pipeline.learning.graph import graph_of
@@ -125,7 +125,7 @@ class TensorBoard(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the epoch's figures."""
         del pl_module
-        self._write_figures(trainer)
+        write_curves(self.runs["training"], self.runs["validation"], epoch_figures(trainer))
         if self._is_snapshot(trainer):
             self._write_snapshot(trainer.current_epoch)
         for log in self.runs.values():
@@ -153,15 +153,6 @@ class TensorBoard(pl.Callback):
     def _is_snapshot(self, trainer: pl.Trainer) -> bool:
         return trainer.current_epoch % self._every == 0
 
-    def _write_figures(self, trainer: pl.Trainer) -> None:
-        row = epoch_figures(trainer)
-        training, validation = self.runs["training"], self.runs["validation"]
-        training.scalar(f"{CURVES}/loss", row.train_loss, row.epoch)
-        training.scalar(f"{CURVES}/accuracy", row.train_accuracy, row.epoch)
-        training.scalar("learning_rate", row.learning_rate, row.epoch)
-        validation.scalar(f"{CURVES}/loss", row.val_loss, row.epoch)
-        validation.scalar(f"{CURVES}/accuracy", row.val_accuracy, row.epoch)
-
     def _write_activations(self, layer: str, moments: dict[str, Moments], epoch: int) -> None:
         dead = moments.pop("activation").constant_units
         for stage, seen in moments.items():
@@ -179,6 +170,55 @@ class TensorBoard(pl.Callback):
 
     def _histogram(self, tag: str, values: Tensor, epoch: int) -> None:
         self.runs["training"].histogram(tag, values, epoch)
+
+
+class Curves(pl.Callback):
+    """Writes a run's curves alone, for runs that are many and are looked at side by side.
+
+    Args:
+        logs: Folder of the runs `training` and `validation`; those that are there are continued.
+    """
+
+    def __init__(self, logs: Path) -> None:
+        self._logs = logs
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Open the event files."""
+        del trainer, pl_module, stage
+        self._training = EventLog(self._logs / "training")
+        self._validation = EventLog(self._logs / "validation")
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the epoch's figures."""
+        del pl_module
+        write_curves(self._training, self._validation, epoch_figures(trainer))
+        self._training.flush()
+        self._validation.flush()
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Close the event files."""
+        del trainer, pl_module, stage
+        self._close()
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Close the event files; Lightning skips `teardown` then."""
+        del trainer, pl_module, exception
+        self._close()
+
+    def _close(self) -> None:
+        self._training.close()
+        self._validation.close()
+
+
+def write_curves(training: EventLog, validation: EventLog, row: Epoch) -> None:
+    """Write a point of each curve: loss and accuracy under the same names in both."""
+    training.scalar(f"{CURVES}/loss", row.train_loss, row.epoch)
+    training.scalar(f"{CURVES}/accuracy", row.train_accuracy, row.epoch)
+    training.scalar("learning_rate", row.learning_rate, row.epoch)
+    validation.scalar(f"{CURVES}/loss", row.val_loss, row.epoch)
+    validation.scalar(f"{CURVES}/accuracy", row.val_accuracy, row.epoch)
 
 
 def grid(images: Tensor) -> npt.NDArray[np.uint8]:

@@ -1,4 +1,7 @@
-"""Run one stage: `python -m pipeline.stages fetch`. `dvc.yaml` starts each stage so."""
+"""Run one stage: `python -m pipeline.stages fetch`. `dvc.yaml` starts each stage so.
+
+Where DVC runs it for each of several items, the item follows: `… ablate dropout`.
+"""
 
 import errno
 import os
@@ -17,17 +20,18 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
-def main(name: str) -> int:
+def main(name: str, *item: str) -> int:
     """Validate the params and run the stage; returns the exit status.
 
     Args:
         name: A module of `pipeline.stages`.
+        item: What it is run for, where DVC runs it for several.
     """
     signal.signal(signal.SIGTERM, _interrupt)
     _end_with_dvc()
     try:
         params = load_params()
-        import_module(f"pipeline.stages.{name}").run(params)
+        import_module(f"pipeline.stages.{name}").run(params, *item)
     except BluelightError as error:
         return _complain(name, str(error))
     except OSError as error:
@@ -69,4 +73,4 @@ def _watch(parent: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(*sys.argv[1:]))

@@ -1,6 +1,6 @@
 """Stage `evaluate`: model and packed test images → metrics, predictions, plots' data, gallery.
 
-The only stage that reads the test split, and nothing that it finds is used to choose anything.
+Nothing that it finds on the test split is used to choose anything.
 """
 
 from dataclasses import asdict

@@ -1,6 +1,5 @@
 """Stage `train`: packed training and validation images → model, history, TensorBoard logs."""
 
-import hashlib
 import shutil
 from dataclasses import astuple, fields
 from importlib.metadata import version
@@ -21,7 +20,7 @@ from pipeline.learning.fit import Fit, build, fit
 from pipeline.learning.hardware import is_main_process
 from pipeline.learning.hparams import log_hparams
 from pipeline.learning.preview import augmentation_preview
-from pipeline.learning.resume import fingerprint, others
+from pipeline.learning.resume import content_hash, fingerprint, others
 from pipeline.params import Params
 
 TRAIN = paths.PACKED / "train"
@@ -38,7 +37,7 @@ def run(params: Params) -> None:
         batch_size=params.train.batch_size,
         workers=params.train.workers,
     )
-    settings, content = _settings(params), _content_hash(TRAIN, VALIDATION)
+    settings, content = _settings(params), content_hash(TRAIN, VALIDATION)
     state = paths.RESUME / fingerprint(settings, content)
     if is_main_process():
         _mention(others(state))
@@ -148,16 +147,6 @@ def _describe(
             "accuracy": round(result.used_epoch.val_accuracy, 6),
         },
     )
-
-
-def _content_hash(*folders: Path) -> str:
-    """SHA-256 over the packed files, in the order of their names."""
-    digest = hashlib.sha256()
-    for folder in folders:
-        for path in sorted(folder.iterdir()):
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
 
 
 def _summarise(params: Params, result: Fit) -> None:

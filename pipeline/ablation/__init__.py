@@ -1,0 +1,1 @@
+"""One technique over several seeds; the params of each run, and the runs side by side."""
