@@ -8,8 +8,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipeline.evaluation import wording
-from pipeline.evaluation.outcomes import Comparison, flat
 from pipeline.evaluation.copies import Card
+from pipeline.evaluation.outcomes import Comparison, flat
 from pipeline.evaluation.technique_figures import normalised
 
 

@@ -7,9 +7,9 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pipeline.evaluation.outcomes import Comparison, Curves, Entry, Outcome
 from pipeline.evaluation.comparison import ACCURACY, Estimate, Values
 from pipeline.evaluation.figures import FAINT, INK, RIGHT, STYLE, TRAIN, VALIDATION, png
+from pipeline.evaluation.outcomes import Comparison, Curves, Entry, Outcome
 from pipeline.evaluation.wording import number, span
 
 WIDTH = 4.6  # inches

@@ -1,7 +1,7 @@
 """How the report says a number and a difference: in words that claim no more than was shown."""
 
-from pipeline.evaluation.outcomes import Comparison, Entry
 from pipeline.evaluation.comparison import ACCURACY, Estimate
+from pipeline.evaluation.outcomes import Comparison, Entry
 
 MINUS = "\N{MINUS SIGN}"
 

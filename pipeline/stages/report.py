@@ -8,9 +8,9 @@ import numpy.typing as npt
 from rich.console import Console
 
 from pipeline import paths
+from pipeline.ablation.techniques import for_seed, with_technique
 from pipeline.artifact import DESCRIPTION
 from pipeline.dataset.images import decode, resize
-from pipeline.evaluation.outcomes import Comparison, Outcome, compare, load_outcome, ordered
 from pipeline.evaluation.comparison import Resampling
 from pipeline.evaluation.copies import cards
 from pipeline.evaluation.figures import (
@@ -20,12 +20,12 @@ from pipeline.evaluation.figures import (
     overview,
     roc_curve,
 )
+from pipeline.evaluation.outcomes import Comparison, Outcome, compare, load_outcome, ordered
 from pipeline.evaluation.page import Content, render
 from pipeline.evaluation.summary import summary
 from pipeline.evaluation.technique_figures import draw_all
 from pipeline.evaluation.wording import statement
 from pipeline.files import atomic_file, atomic_write_text, read_json
-from pipeline.ablation.techniques import for_seed, with_technique
 from pipeline.params import LearningParams, Params
 from pipeline.randomness import Purpose, generator
 
