@@ -90,7 +90,7 @@ def curves(entry: Entry, comparison: Comparison) -> bytes:
                 range(len(mean)), mean, color=INK, ls=":", lw=1.4, label="baseline's validation"
             )
         _mark_used(axes, entry.outcome)
-        axes.set(title=entry.title.capitalize(), xlabel="epoch", ylabel="loss")
+        axes.set(xlabel="epoch", ylabel="loss")
         axes.set(**_limits(comparison))
         axes.grid(visible=True, axis="y")
         axes.legend(frameon=False, fontsize=9, loc="upper left")

@@ -1,6 +1,6 @@
 """How the report says a number and a difference: in words that claim no more than was shown."""
 
-from pipeline.evaluation.comparison import ACCURACY, Estimate
+from pipeline.evaluation.comparison import ACCURACY, Estimate, Interval
 from pipeline.evaluation.outcomes import Comparison, Entry
 
 MINUS = "\N{MINUS SIGN}"
@@ -40,12 +40,13 @@ def verdict(difference: Estimate, unit: str = "", scale: float = 1, digits: int 
     if difference.interval is None:
         change = number(scale * difference.value, digits, signed=True)
         return " ".join(filter(None, (change, unit, "(one seed: no interval)")))
-    interval = span(difference, scale, digits)
     if not difference.shown:
+        interval = span(difference, scale, digits)
         return f"no difference shown ({' '.join(filter(None, (interval, unit)))})"
-    size = number(scale * abs(difference.value), digits)
     way = "more" if difference.value > 0 else "less"
-    return f"{' '.join(filter(None, (size, unit)))} {way} ({interval})"
+    size = _magnitude(difference)
+    words = (number(scale * size.value, digits), unit, way, f"({span(size, scale, digits)})")
+    return " ".join(filter(None, words))
 
 
 def statement(comparison: Comparison) -> str:
@@ -70,6 +71,14 @@ def _support(entry: Entry) -> float:
 def _claim(entry: Entry, seeds: int) -> str:
     difference = entry.differences[ACCURACY]
     verb = "beats" if difference.value > 0 else "falls behind"
-    points = number(100 * abs(difference.value), 1)
-    interval = span(difference, 100, 1)
+    size = _magnitude(difference)
+    points, interval = number(100 * size.value, 1), span(size, 100, 1)
     return f"{entry.title} {verb} baseline by {points} points ({interval}, {seeds} seeds)"
+
+
+def _magnitude(difference: Estimate) -> Estimate:
+    """A difference as a size, for a sentence that gives its direction in words."""
+    if difference.value >= 0 or difference.interval is None:
+        return difference
+    interval = Interval(-difference.interval.high, -difference.interval.low)
+    return Estimate(-difference.value, interval)
