@@ -15,7 +15,7 @@ from pipeline.evaluation.comparison import (
     differences,
     mean_over_seeds,
 )
-from pipeline.evaluation.outcomes import Comparison, compare, load_outcome, ordered
+from pipeline.evaluation.outcomes import Comparison, as_data, compare, load_outcome, ordered
 from pipeline.evaluation.wording import MINUS, number, statement, verdict
 from tests.techniques import NAMES, settings, write_technique
 
@@ -75,7 +75,7 @@ def test_differences_are_taken_pair_by_pair() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seed_effect", "image_effect"), [(0.0, 0.0), (0.0, 0.3), (0.05, 0.0), (0.03, 0.2)]
+    ("seed_effect", "image_effect"), [(0.0, 0.0), (0.0, 0.3), (0.03, 0.2), (0.15, 0.0)]
 )
 def test_without_a_difference_zero_is_in_the_interval(
     seed_effect: float, image_effect: float
@@ -96,7 +96,9 @@ def test_more_images_and_more_seeds_narrow_the_interval() -> None:
     tables = draw.random((2, 10, 800)) < 0.7
 
     def width(seeds: int, images: int) -> float:
-        found = difference_in_accuracy(*tables[:, :seeds, :images], HOW).interval
+        found = difference_in_accuracy(
+            tables[0, :seeds, :images], tables[1, :seeds, :images], HOW
+        ).interval
         assert found is not None
         return found.high - found.low
 
@@ -104,9 +106,20 @@ def test_more_images_and_more_seeds_narrow_the_interval() -> None:
     assert width(10, 800) < width(3, 800)
 
 
+def test_few_seeds_that_disagree_are_not_taken_for_many() -> None:
+    # Every image is answered alike by a seed: resampled seeds alone would stay within 0 and 1.
+    right = np.repeat(np.array([[False], [True], [True]]), 50, axis=1)
+    found = difference_in_accuracy(right, np.zeros_like(right), HOW).interval
+    student = mean_over_seeds(np.array([0.0, 1.0, 1.0]), HOW.confidence).interval
+    assert found == student
+    assert found is not None
+    assert found.low < 0
+
+
 def test_the_same_results_give_the_same_intervals() -> None:
-    tables = np.random.default_rng(4).random((2, 5, 100)) < 0.7
-    assert difference_in_accuracy(*tables, HOW) == difference_in_accuracy(*tables, HOW)
+    right, plain = np.random.default_rng(4).random((2, 5, 100)) < 0.7
+    first, second = (difference_in_accuracy(right, plain, HOW) for _ in range(2))
+    assert first == second
 
 
 def test_baseline_comes_first_and_combined_last() -> None:
@@ -137,6 +150,19 @@ def test_a_missing_result_is_told(tmp_path: Path) -> None:
 def test_what_a_technique_changes_is_listed(tmp_path: Path) -> None:
     entry = compared(tmp_path, ["baseline", "dropout"]).entries[1]
     assert entry.changes == {"model.dropout": 0.5}
+
+
+def test_as_data_it_has_every_interval(tmp_path: Path) -> None:
+    comparison = compared(tmp_path, ["baseline", "dropout"])
+    data = as_data(comparison)["techniques"]
+    found = comparison.entries[1].differences[ACCURACY]
+    assert found.interval is not None
+    assert data["dropout"]["differences"][ACCURACY] == {
+        "mean": pytest.approx(found.value, abs=1e-6),
+        "low": pytest.approx(found.interval.low, abs=1e-6),
+        "high": pytest.approx(found.interval.high, abs=1e-6),
+    }
+    assert data["baseline"]["differences"] == {}
 
 
 def test_the_statement_is_the_best_supported_difference(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from pipeline.evaluation.comparison import (
 )
 
 BASELINE, COMBINED = "baseline", "combined"
+DIGITS = 6  # beyond them, processors differ
 
 Table = dict[str, list[str]]
 Curves = dict[str, Values]
@@ -127,6 +128,19 @@ def compare(outcomes: Sequence[Outcome], how: Resampling) -> Comparison:
     return Comparison(entries, len(outcomes[0].seeds), how.confidence)
 
 
+def as_data(comparison: Comparison) -> dict[str, Any]:
+    """The comparison as JSON takes it: every mean and difference, with its interval."""
+    techniques = {
+        entry.name: {
+            "means": {name: _as_data(estimate) for name, estimate in entry.means.items()},
+            "differences": {name: _as_data(found) for name, found in entry.differences.items()},
+        }
+        for entry in comparison.entries
+    }
+    shared = {"seeds": comparison.seeds, "confidence": comparison.confidence}
+    return {**shared, "techniques": techniques}
+
+
 def load_outcome(folder: Path, settings: Mapping[str, Any]) -> Outcome:
     """Read what the runs of one technique gave.
 
@@ -169,6 +183,11 @@ def _entry(outcome: Outcome, baseline: Outcome | None, how: Resampling) -> Entry
     changes = {key: value for key, value in flat(outcome.settings) if plain.get(key) != value}
     gained = differences(outcome.runs, outcome.right, baseline.runs, baseline.right, how)
     return Entry(outcome, changes, means, gained)
+
+
+def _as_data(estimate: Estimate) -> dict[str, float]:
+    ends = {} if estimate.interval is None else asdict(estimate.interval)
+    return {name: round(value, DIGITS) for name, value in {"mean": estimate.value, **ends}.items()}
 
 
 def _check_paired(outcome: Outcome, first: Outcome) -> None:

@@ -20,12 +20,19 @@ from pipeline.evaluation.figures import (
     overview,
     roc_curve,
 )
-from pipeline.evaluation.outcomes import Comparison, Outcome, compare, load_outcome, ordered
+from pipeline.evaluation.outcomes import (
+    Comparison,
+    Outcome,
+    as_data,
+    compare,
+    load_outcome,
+    ordered,
+)
 from pipeline.evaluation.page import Content, render
 from pipeline.evaluation.summary import summary
 from pipeline.evaluation.technique_figures import draw_all
 from pipeline.evaluation.wording import statement
-from pipeline.files import atomic_file, atomic_write_text, read_json
+from pipeline.files import atomic_file, atomic_write_text, read_json, write_json
 from pipeline.params import LearningParams, Params
 from pipeline.randomness import Purpose, generator
 
@@ -42,7 +49,9 @@ def run(params: Params) -> None:
         partial.write_bytes(content.figures["overview"])
     atomic_write_text(paths.REPORT_HTML, render("report.html.j2", content))
     atomic_write_text(paths.REPORT_MARKDOWN, render("report.md.j2", content))
-    Console().print(summary(content.test, statement(content.techniques)))
+    finding = statement(content.techniques)
+    write_json(paths.REPORT_COMPARISON, {"finding": finding, **as_data(content.techniques)})
+    Console().print(summary(content.test, finding))
 
 
 def _compare(params: Params) -> Comparison:
