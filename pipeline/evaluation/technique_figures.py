@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from pipeline.evaluation.comparison import ACCURACY, Estimate, Values
 from pipeline.evaluation.figures import FAINT, INK, RIGHT, STYLE, TRAIN, VALIDATION, png
@@ -90,7 +91,8 @@ def curves(entry: Entry, comparison: Comparison) -> bytes:
                 range(len(mean)), mean, color=INK, ls=":", lw=1.4, label="baseline's validation"
             )
         _mark_used(axes, entry.outcome)
-        axes.set(xlabel="epoch", ylabel="loss")
+        _label_epochs(axes)
+        axes.set_ylabel("loss")
         axes.set(**_limits(comparison))
         axes.grid(visible=True, axis="y")
         axes.legend(frameon=False, fontsize=9, loc="upper left")
@@ -120,7 +122,8 @@ def early_stopping(outcome: Outcome) -> bytes:
         axes.plot(epochs, watched, color=VALIDATION, marker=".", label=_words(stop["monitor"]))
         axes.plot(last, watched[last], "o", color=RIGHT, ms=8, label=f"last improvement: {last}")
         axes.axvspan(last, len(watched) - 1, color=TRAIN, alpha=0.09, lw=0)
-        axes.set(title=_stopping_title(outcome, run, last), xlabel="epoch")
+        axes.set_title(_stopping_title(outcome, run, last))
+        _label_epochs(axes)
         axes.grid(visible=True, axis="y")
         figure.legend(frameon=False, fontsize=9, loc="outside lower center", ncols=2)
         return png(figure)
@@ -144,7 +147,8 @@ def checkpointing(outcome: Outcome) -> bytes:
         axes.plot(kept, watched[kept], "o", color=RIGHT, ms=9, label=label)
         label = f"last: {number(watched[last], 3)} at epoch {last}"
         axes.plot(last, watched[last], "X", color=INK, ms=9, label=label)
-        axes.set(title=f"The best epoch's weights, seed {outcome.seeds[0]}", xlabel="epoch")
+        axes.set_title(f"The best epoch's weights, seed {outcome.seeds[0]}")
+        _label_epochs(axes)
         axes.grid(visible=True, axis="y")
         figure.legend(frameon=False, fontsize=9, loc="outside lower center", ncols=2)
         return png(figure)
@@ -171,7 +175,7 @@ def activations(comparison: Comparison, layer: str) -> bytes:
             axes.set_ylabel(ylabel)
             axes.grid(visible=True, axis="y")
         panels[0].set_title(f"Hidden {_words(layer)}, on validation images")
-        panels[1].set_xlabel("epoch")
+        _label_epochs(panels[1])
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, frameon=False, fontsize=9, loc="outside lower center")
         return png(figure)
@@ -263,6 +267,11 @@ def _mean(outcome: Outcome, column: str) -> Values:
     shared = min(len(history["epoch"]) for history in outcome.histories)
     mean: Values = np.mean([history[column][:shared] for history in outcome.histories], axis=0)
     return mean
+
+
+def _label_epochs(axes: Axes) -> None:
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _mark_used(axes: Axes, outcome: Outcome) -> None:
