@@ -31,7 +31,8 @@ def check() -> None:
 @app.command("summary")
 def show_summary() -> None:
     """Show the result of the last run again."""
-    Console().print(summary(read_json(paths.TEST_METRICS)))
+    finding = read_json(paths.REPORT_COMPARISON)["finding"]
+    Console().print(summary(read_json(paths.TEST_METRICS), finding))
 
 
 def main() -> None:

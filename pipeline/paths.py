@@ -44,3 +44,4 @@ TEST_MISTAKES = TEST_REPORT / "mistakes.png"
 REPORT_OVERVIEW = Path("reports/overview.png")
 REPORT_HTML = Path("reports/index.html")
 REPORT_MARKDOWN = Path("reports/report.md")
+REPORT_COMPARISON = Path("reports/comparison.json")

@@ -21,6 +21,7 @@ class Purpose(IntEnum):
     DROPOUT = 6
     BOOTSTRAP = 7
     PREVIEW = 8
+    COMPARISON = 9
 
 
 def seed_sequence(seed: int, purpose: Purpose, *indices: int) -> np.random.SeedSequence:

@@ -1,13 +1,16 @@
 """The report: one self-contained page, and the same in short as Markdown."""
 
 import base64
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from pipeline.evaluation import wording
 from pipeline.evaluation.copies import Card
+from pipeline.evaluation.outcomes import Comparison, flat
+from pipeline.evaluation.technique_figures import normalised
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,8 @@ class Content:
         audit: The audit of the split.
         copies: Groups of copies with their pictures.
         figures: PNG bytes by name: overview, loss, accuracy, confusion, roc, mistakes,
-            augmentation, contact_sheet.
+            augmentation, contact_sheet, and those of `technique_figures.draw_all`.
+        techniques: The techniques compared.
     """
 
     model: Mapping[str, Any]
@@ -30,6 +34,7 @@ class Content:
     audit: Mapping[str, Any]
     copies: Sequence[Card]
     figures: Mapping[str, bytes]
+    techniques: Comparison
 
 
 def render(template: str, content: Content) -> str:
@@ -49,18 +54,13 @@ def render(template: str, content: Content) -> str:
     )
     environment.filters["percent"] = lambda share: f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
     environment.filters["data_uri"] = _data_uri
-    environment.filters["flat"] = _flat
+    environment.filters["flat"] = flat
+    environment.filters["capitalised"] = lambda text: text[:1].upper() + text[1:]
+    for word in (wording.number, wording.span, wording.cell, wording.verdict, wording.statement):
+        environment.globals[word.__name__] = word
+    environment.globals["normalised"] = normalised
     level = f"{content.test['confidence']:.0%}".replace("%", "\N{NO-BREAK SPACE}%")
     return environment.get_template(template).render(vars(content), level=level)
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The leaves of nested mappings, with dotted keys."""
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _data_uri(png: bytes) -> str:

@@ -17,11 +17,12 @@ NEXT = {
 }
 
 
-def summary(test: Mapping[str, Any]) -> RenderableType:
+def summary(test: Mapping[str, Any], finding: str) -> RenderableType:
     """Accuracy and F1 with their intervals, where the report is, and what to type next.
 
     Args:
         test: Metrics on the test split.
+        finding: What the comparison of techniques found, in one line.
     """
     figures = Table.grid(padding=(0, 2))
     for title, metric in (("test accuracy", "accuracy"), ("test F1", "f1")):
@@ -29,6 +30,7 @@ def summary(test: Mapping[str, Any]) -> RenderableType:
         interval = f"{test['confidence']:.0%} interval {low:.3f} to {high:.3f}"
         figures.add_row(title, f"[bold]{test[metric]:.3f}[/]", interval)
     figures.add_row("majority class", f"{test['majority_accuracy']:.3f}", "always answering it")
+    figures.add_row("techniques", "", finding)
     after = Table.grid(padding=(0, 2))
     for title, command in NEXT.items():
         after.add_row(title, f"[cyan]{command}[/]")

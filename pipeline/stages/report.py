@@ -8,8 +8,10 @@ import numpy.typing as npt
 from rich.console import Console
 
 from pipeline import paths
+from pipeline.ablation.techniques import for_seed, with_technique
 from pipeline.artifact import DESCRIPTION
 from pipeline.dataset.images import decode, resize
+from pipeline.evaluation.comparison import Resampling
 from pipeline.evaluation.copies import cards
 from pipeline.evaluation.figures import (
     Answer,
@@ -18,10 +20,20 @@ from pipeline.evaluation.figures import (
     overview,
     roc_curve,
 )
+from pipeline.evaluation.outcomes import (
+    Comparison,
+    Outcome,
+    as_data,
+    compare,
+    load_outcome,
+    ordered,
+)
 from pipeline.evaluation.page import Content, render
 from pipeline.evaluation.summary import summary
-from pipeline.files import atomic_file, atomic_write_text, read_json
-from pipeline.params import Params
+from pipeline.evaluation.technique_figures import draw_all
+from pipeline.evaluation.wording import statement
+from pipeline.files import atomic_file, atomic_write_text, read_json, write_json
+from pipeline.params import LearningParams, Params
 from pipeline.randomness import Purpose, generator
 
 SHOWN = 12  # photos in the overview
@@ -32,16 +44,38 @@ Columns = dict[str, list[str]]
 
 def run(params: Params) -> None:
     """Write the report and print the summary."""
-    del params
-    content = _gather()
+    content = _gather(_compare(params))
     with atomic_file(paths.REPORT_OVERVIEW) as partial:
         partial.write_bytes(content.figures["overview"])
     atomic_write_text(paths.REPORT_HTML, render("report.html.j2", content))
     atomic_write_text(paths.REPORT_MARKDOWN, render("report.md.j2", content))
-    Console().print(summary(content.test))
+    finding = statement(content.techniques)
+    write_json(paths.REPORT_COMPARISON, {"finding": finding, **as_data(content.techniques)})
+    Console().print(summary(content.test, finding))
 
 
-def _gather() -> Content:
+def _compare(params: Params) -> Comparison:
+    """Every technique of the params against the baseline."""
+    how = Resampling(params.evaluate.confidence, params.evaluate.bootstrap)
+    names = ordered(params.techniques)
+    return compare([_outcome(params, name) for name in names], how)
+
+
+def _outcome(params: Params, name: str) -> Outcome:
+    sections = LearningParams(
+        augment=params.augment,
+        model=params.model,
+        train=params.train,
+        early_stopping=params.early_stopping,
+        checkpoint=params.checkpoint,
+    )
+    ablate = params.ablate
+    merged = with_technique(sections, ablate.baseline, name, params.techniques[name])
+    settings = for_seed(merged, ablate.seeds[0], ablate.epochs).model_dump()
+    return load_outcome(paths.ABLATION_REPORT / name, settings)
+
+
+def _gather(techniques: Comparison) -> Content:
     model = read_json(paths.MODEL / DESCRIPTION)
     train, test = read_json(paths.TRAIN_METRICS), read_json(paths.TEST_METRICS)
     history = {
@@ -62,9 +96,10 @@ def _gather() -> Content:
         "augmentation": paths.TRAIN_PREVIEW.read_bytes(),
         "contact_sheet": paths.SPLIT_CONTACT_SHEET.read_bytes(),
     }
+    figures |= draw_all(techniques)
     audit = read_json(paths.SPLIT_AUDIT)
     copies = cards(audit["groups"], paths.RAW_IMAGES)
-    return Content(model, train, test, audit, copies, figures)
+    return Content(model, train, test, audit, copies, figures, techniques)
 
 
 def _read(path: Path) -> Columns:
