@@ -13,7 +13,7 @@ SMALL = {
     "  exact_copies: 134": "  exact_copies: 12",
     "  near_copies: 12": "  near_copies: 3",
     "  hidden: [512, 128]": "  hidden: [16]",
-    "  epochs: 60": "  epochs: 2",
+    "  epochs: 120": "  epochs: 2",
     "  epochs: 20": "  epochs: 2",
     "  seeds: [1, 2, 3, 4, 5]": "  seeds: [1, 2]",
     "  batch_norm: { keep": "  # batch_norm: { keep",

@@ -24,7 +24,7 @@ def run(*command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_misspelt_parameter_stops_a_stage(elsewhere: Path) -> None:
-    text = (ROOT / "params.yaml").read_text(encoding="utf-8").replace("epochs: 60", "epoch: 60")
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8").replace("epochs: 120", "epoch: 120")
     (elsewhere / "params.yaml").write_text(text, encoding="utf-8")
     done = run("pipeline.stages", "fetch", cwd=elsewhere)
     assert done.returncode == 1
