@@ -24,7 +24,7 @@ from pipeline.stages import __main__ as runner
 from tests.conftest import Pack, environment
 
 KILLS = 20
-EPOCHS = 20
+EPOCHS = 12
 OUTPUTS = (paths.MODEL, paths.TRAIN_REPORT, paths.TRAIN_LOGS)
 
 # Its server imports torch once, and starts no thread: a child is there at once.
