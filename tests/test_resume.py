@@ -56,7 +56,7 @@ def write_params(params: Params, **train: Any) -> None:
 def stage(largest_file: int) -> None:
     """What `python -m pipeline.stages train` does, in a process group of its own."""
     os.setsid()
-    # Its own workers are forked, as on Linux they are; a server of their own would import all again.
+    # Its own workers are forked, as in use; from a server of their own they would import all again.
     multiprocessing.set_start_method("fork", force=True)
     log = os.open("printed.log", os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
     os.dup2(log, 1)
