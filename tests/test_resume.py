@@ -120,7 +120,7 @@ def stop(process: Any, how: signal.Signals) -> int:
     return int(process.exitcode)
 
 
-def interrupt(how: signal.Signals = signal.SIGKILL, epoch: int = 5) -> int:
+def interrupt(how: signal.Signals = signal.SIGKILL, epoch: int = 1) -> int:
     """Start a run and stop it once it has kept the state of an epoch."""
     process = start()
     wait_for_epoch(process, epoch)
