@@ -64,6 +64,7 @@ def test_the_floor_is_the_better_number_of_threads_and_ratios_are_of_medians() -
         "floor, 1 thread": [2.0, 2.0, 9.0],
         "floor, 2 threads": [1.0, 1.0, 50.0],
         "bluelight": [1.5, 1.0, 3.0],
+        "bluelight, 2 threads": [1.2, 1.2, 1.2],
         "Keras": [6.0, 6.0, 6.0],
         "ImageFolder": [9.0, 9.0, 9.0],
     }

@@ -24,8 +24,11 @@ from pipeline.stages import __main__ as runner
 from tests.conftest import Pack, environment
 
 KILLS = 20
-EPOCHS = 20
+EPOCHS = 10
 OUTPUTS = (paths.MODEL, paths.TRAIN_REPORT, paths.TRAIN_LOGS)
+
+# What an uninterrupted run leaves: the same in every test's folder.
+WHOLE: dict[str, str] = {}
 
 # Its server imports torch once, and starts no thread: a child is there at once.
 PROCESSES = multiprocessing.get_context("forkserver")
@@ -37,12 +40,13 @@ def project(pack: Pack, elsewhere: Path, params: Params) -> Path:
     """A run of a second or two, with a worker, dropout and a schedule that have a state to lose."""
     pack("train", 96)
     pack("validation", 40)
-    write_params(params, epochs=EPOCHS, workers=1, learning_rate=0.003)
+    write_params(params)
     return elsewhere
 
 
 def write_params(params: Params, **train: Any) -> None:
     tree = params.model_dump()
+    tree["train"] |= {"epochs": EPOCHS, "batch_size": 32, "workers": 1, "learning_rate": 0.003}
     tree["train"] |= train
     tree["early_stopping"] |= {"patience": 1000}
     with paths.PARAMS.open("w", encoding="utf-8") as file:
@@ -52,6 +56,8 @@ def write_params(params: Params, **train: Any) -> None:
 def stage(largest_file: int) -> None:
     """What `python -m pipeline.stages train` does, in a process group of its own."""
     os.setsid()
+    # Its own workers are forked, as in use; from a server of their own they would import all again.
+    multiprocessing.set_start_method("fork", force=True)
     log = os.open("printed.log", os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
     os.dup2(log, 1)
     os.dup2(log, 2)
@@ -114,7 +120,7 @@ def stop(process: Any, how: signal.Signals) -> int:
     return int(process.exitcode)
 
 
-def interrupt(how: signal.Signals = signal.SIGKILL, epoch: int = 5) -> int:
+def interrupt(how: signal.Signals = signal.SIGKILL, epoch: int = 1) -> int:
     """Start a run and stop it once it has kept the state of an epoch."""
     process = start()
     wait_for_epoch(process, epoch)
@@ -124,10 +130,11 @@ def interrupt(how: signal.Signals = signal.SIGKILL, epoch: int = 5) -> int:
 @pytest.fixture
 def uninterrupted(project: Path) -> dict[str, str]:
     del project
-    whole = finish()
-    assert any(name.endswith("model.safetensors") for name in whole)
-    clear()
-    return whole
+    if not WHOLE:
+        WHOLE.update(finish())
+        assert any(name.endswith("model.safetensors") for name in WHOLE)
+        clear()
+    return WHOLE
 
 
 def test_twenty_kills_at_random_times(uninterrupted: dict[str, str]) -> None:
@@ -192,7 +199,7 @@ def test_a_damaged_state_is_reported_and_done_again(
 def test_other_params_start_another_run(uninterrupted: dict[str, str], params: Params) -> None:
     interrupt()
     left = states()[-1]
-    write_params(params, epochs=EPOCHS, workers=1, learning_rate=0.002)
+    write_params(params, learning_rate=0.002)
     process = start()
     process.join()
     other = outputs()
@@ -202,7 +209,7 @@ def test_other_params_start_another_run(uninterrupted: dict[str, str], params: P
     assert "going on" not in text
     assert f"{left.parent} holds an interrupted run with other params" in text
     clear()
-    write_params(params, epochs=EPOCHS, workers=1, learning_rate=0.003)
+    write_params(params)
     assert finish() == uninterrupted
     assert "going on" in printed(), "the state was not left for when params come back"
 
@@ -211,7 +218,7 @@ def test_the_number_of_workers_changes_neither_state_nor_bytes(
     uninterrupted: dict[str, str], params: Params
 ) -> None:
     interrupt()
-    write_params(params, epochs=EPOCHS, workers=0, learning_rate=0.003)
+    write_params(params, workers=0)
     assert finish() == uninterrupted
     assert "going on" in printed()
 

@@ -49,11 +49,12 @@ class Contestant(NamedTuple):
 
 
 def contestants(keras: str) -> list[Contestant]:
-    """Everyone, the floor with one thread and with two."""
+    """Everyone; the floor and bluelight with one thread and with two."""
     return [
         Contestant("floor, 1 thread", "floor", sys.executable, 1),
         Contestant("floor, 2 threads", "floor", sys.executable, 2),
-        Contestant("bluelight", "bluelight", sys.executable),
+        Contestant("bluelight", "bluelight", sys.executable, 1),
+        Contestant("bluelight, 2 threads", "bluelight", sys.executable, 2),
         Contestant("Keras", "imagedatagenerator", keras),
         Contestant("ImageFolder", "imagefolder", sys.executable),
     ]
@@ -105,9 +106,11 @@ def best_floor(medians: Mapping[str, Sequence[float]]) -> str:
 def ratios(medians: Mapping[str, Sequence[float]]) -> dict[str, dict[str, float]]:
     """Each ratio of medians, and its least and greatest within one round."""
     ours = medians["bluelight"]
+    floor = medians[best_floor(medians)]
     return {
-        "bluelight / floor": ratio(ours, medians[best_floor(medians)]),
-        "bluelight / floor, 1 thread": ratio(ours, medians["floor, 1 thread"]),
+        "bluelight / floor": ratio(ours, floor),
+        "bluelight / floor, 1 thread each": ratio(ours, medians["floor, 1 thread"]),
+        "bluelight, 2 threads / floor": ratio(medians["bluelight, 2 threads"], floor),
         "Keras / bluelight": ratio(medians["Keras"], ours),
         "ImageFolder / bluelight": ratio(medians["ImageFolder"], ours),
     }

@@ -44,14 +44,15 @@ class Stopwatch(pl.Callback):
         }
 
 
-def chosen(params: Params, epochs: int) -> Params:
-    """The project's params with the network of the others, all kinds of augmentation, `epochs`."""
+def chosen(params: Params, epochs: int, threads: int) -> Params:
+    """The project's params with the network of the others and all kinds of augmentation."""
+    train = {"epochs": epochs, "batch_size": BATCH, "threads": threads}
     model: dict[str, Any] = {"hidden": list(HIDDEN), "batch_norm": True, "dropout": DROPOUT}
     return params.model_copy(
         update={
             "augment": everything(params.augment),
             "model": params.model.model_copy(update=model),
-            "train": params.train.model_copy(update={"epochs": epochs, "batch_size": BATCH}),
+            "train": params.train.model_copy(update=train),
         }
     )
 
@@ -96,7 +97,7 @@ def train(params: Params, packed: Path) -> Stopwatch:
 def main() -> None:
     """Train and report."""
     given = arguments()
-    params = chosen(load_params(), given.epochs)
+    params = chosen(load_params(), given.epochs, given.threads)
     report(**train(params, Path(given.data) / "packed").seconds())
 
 

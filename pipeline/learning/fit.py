@@ -107,7 +107,7 @@ def fit(
             enable_model_summary=False,
             num_sanity_val_steps=0,
         )
-        with _ending_well(resume):
+        with _ending_well(trainer, resume):
             trainer.fit(classifier, datamodule=data, ckpt_path=start, weights_only=True)
         used = _restore(classifier, best) if best else len(history.epochs) - 1
         trainer.strategy.barrier()  # other processes read the main one's folder
@@ -115,7 +115,7 @@ def fit(
 
 
 @contextmanager
-def _ending_well(resume: Resume) -> Iterator[None]:
+def _ending_well(trainer: pl.Trainer, resume: Resume) -> Iterator[None]:
     """Forget a run that cannot succeed; of one that was interrupted, say where it goes on."""
     try:
         yield
@@ -123,9 +123,17 @@ def _ending_well(resume: Resume) -> Iterator[None]:
         resume.forget()
         raise
     except SystemExit:  # what Lightning makes of an interrupt
-        done = resume.epochs_done
-        where = f"goes on after {done} epochs" if done else "starts it again"
-        raise KeyboardInterrupt(where) from None
+        raise KeyboardInterrupt(_where(resume)) from None
+    except RuntimeError:
+        # A signal to the whole group also ends workers, which looks like a crash of theirs.
+        if not trainer.received_sigterm:
+            raise
+        raise KeyboardInterrupt(_where(resume)) from None
+
+
+def _where(resume: Resume) -> str:
+    done = resume.epochs_done
+    return f"goes on after {done} epochs" if done else "starts it again"
 
 
 def build(model: ModelParams, data: VehicleData, seed: int) -> Mlp:

@@ -17,6 +17,8 @@ from pipeline.params import load_params
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
+PATIENCE = 10  # seconds in which to end politely
+
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -70,6 +72,8 @@ def _watch(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(1)
     os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(PATIENCE)
+    os._exit(INTERRUPTED)  # everything on disk is whole at any time
 
 
 if __name__ == "__main__":
