@@ -95,15 +95,17 @@ class Warp(albumentations.ImageOnlyTransform):
         """
         del data
         height, width = params["shape"][:2]
-        draw = self.random_generator
-        rotates = draw.random() < self._rotation.probability
-        shifts = draw.random() < self._shift.probability
-        degrees = draw.uniform(-1, 1) * self._rotation.degrees * rotates
-        move = draw.uniform(-1, 1, size=2) * self._shift.fraction * shifts
-        scales = draw.random() < self._scale.probability
-        factor = 1 + draw.uniform(-1, 1) * self._scale.fraction * scales
+        rotates, shifts, scales, turn, right, down, growth = self.random_generator.random(
+            7
+        ).tolist()
+        degrees = (
+            _either_way(turn) * self._rotation.degrees * (rotates < self._rotation.probability)
+        )
+        move = self._shift.fraction * (shifts < self._shift.probability)
+        factor = 1 + _either_way(growth) * self._scale.fraction * (scales < self._scale.probability)
         matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, factor)
-        matrix[:, 2] += move * (width, height)
+        matrix[0, 2] += _either_way(right) * move * width
+        matrix[1, 2] += _either_way(down) * move * height
         return {"matrix": matrix}
 
     def apply(self, img: Image, matrix: npt.NDArray[np.float64], **_: Any) -> Image:  # noqa: ANN401
@@ -116,6 +118,11 @@ class Warp(albumentations.ImageOnlyTransform):
             img, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
         )
         return np.asarray(warped, dtype=np.uint8)
+
+
+def _either_way(draw: float) -> float:
+    """A draw from 0…1, spread over -1…1."""
+    return 2 * draw - 1
 
 
 def transforms(params: AugmentParams) -> list[albumentations.BasicTransform]:

@@ -66,7 +66,7 @@ class Mlp(nn.Module):
         """Logits of each class.
 
         Args:
-            images: RGB [N, size, size, 3], uint8, or float32 in 0…255 where images were mixed.
+            images: uint8 RGB [N, size, size, 3].
 
         Returns:
             float32 [N, classes].
@@ -77,12 +77,13 @@ class Mlp(nn.Module):
     def _normalised(self, pixels: Tensor) -> Tensor:
         """Scale [N, size * size * 3] by channel, to float32.
 
-        A statistic for each value rather than for each channel, and in place: a last dimension of
-        3 is too short for vector instructions, and took about three times as long.
+        A factor and an offset for each value rather than for each channel, and both applied in one
+        pass: a last dimension of 3 is too short for vector instructions.
         """
-        mean = self.mean.repeat(self.size * self.size)
-        deviation = self.deviation.repeat(self.size * self.size)
-        return pixels.to(mean.dtype, copy=True).div_(255).sub_(mean).div_(deviation)
+        places = self.size * self.size
+        factor = (1 / (255 * self.deviation)).repeat(places)
+        offset = (-self.mean / self.deviation).repeat(places)
+        return torch.addcmul(offset, pixels.to(factor.dtype), factor)
 
 
 def per_layer(dropout: float | Sequence[float], layers: int) -> list[float]:
