@@ -60,15 +60,8 @@ def plain(params: Params) -> Params:
 
 def train(params: Params, seed: int) -> list[Epoch]:
     """The history of one run."""
-    data = VehicleData(
-        paths.PACKED / "train",
-        paths.PACKED / "validation",
-        params.augment,
-        seed=seed,
-        batch_size=params.train.batch_size,
-        workers=params.train.workers,
-    )
     seeded = params.train.model_copy(update={"seed": seed})
+    data = VehicleData.of(paths.PACKED, params.augment, seeded)
     with tempfile.TemporaryDirectory() as folder:
         return fit(
             build(params.model, data, seed),

@@ -149,14 +149,7 @@ def train(params: Params, packed: Path) -> Run:
     from pipeline.learning.datamodule import VehicleData  # noqa: PLC0415
     from pipeline.learning.fit import build, fit  # noqa: PLC0415
 
-    data = VehicleData(
-        packed / "train",
-        packed / "validation",
-        params.augment,
-        seed=params.train.seed,
-        batch_size=params.train.batch_size,
-        workers=params.train.workers,
-    )
+    data = VehicleData.of(packed, params.augment, params.train)
     network = build(params.model, data, params.train.seed)
     callbacks = params.early_stopping, params.checkpoint
     with tempfile.TemporaryDirectory() as folder:

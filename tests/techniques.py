@@ -110,7 +110,7 @@ def _write_runs(
     path: Path, name: str, histories: list[list[list[float]]], right: list[np.ndarray]
 ) -> None:
     columns = (
-        "seed,test_accuracy,test_f1,test_roc_auc,test_loss,train_loss,val_loss,overfitting_gap,"
+        "seed,test_accuracy,test_f1,test_roc_auc,test_loss,train_loss,val_loss,clean_train_loss,overfitting_gap,"
         "epochs_run,used_epoch"
     )
     rows = []
@@ -121,7 +121,7 @@ def _write_runs(
         share = float(answers.mean())
         train, validation = history[used][1:3]
         figures = [share, share - 0.06, share + 0.07, validation + 0.01, train, validation]
-        rounded = [round(value, 6) for value in [*figures, validation - train]]
+        rounded = [round(value, 6) for value in [*figures, train, validation - train]]
         rows.append([seed, *rounded, len(history), used])
     write_csv(path, columns.split(","), rows)
 

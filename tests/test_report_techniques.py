@@ -65,7 +65,7 @@ def content(techniques: Comparison) -> Content:
             "architecture": {"dropout": 0.5},
             "training": {"augment": {}},
         },
-        train=train | {"overfitting_gap": 0.1},
+        train=train | {"clean_train_loss": 0.1, "overfitting_gap": 0.1},
         test=test,
         audit=audit(),
         copies=[],

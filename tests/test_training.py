@@ -126,14 +126,22 @@ def test_checkpointing_goes_back_to_the_best_epoch(runs: Runs, params: Params) -
     losses = [row.val_loss for row in run.epochs]
     assert run.used == losses.index(min(losses))
     assert run.used < 11, "the test shows nothing if the last epoch is the best"
-    assert measured_loss(run, runs) == pytest.approx(min(losses), abs=1e-5)
+    assert measured_loss(run, runs.folders[1]) == pytest.approx(min(losses), abs=1e-5)
 
 
-def measured_loss(run: Fit, runs: Runs) -> float:
-    validation = load_packed(runs.folders[1])
+def test_the_gap_compares_images_as_they_are(runs: Runs, params: Params) -> None:
+    run = runs(with_callbacks(with_train(params, epochs=3), False, True))
+    training = measured_loss(run, runs.folders[0])
+    assert run.clean_train_loss == pytest.approx(training, abs=1e-5)
+    assert run.overfitting_gap == pytest.approx(run.used_epoch.val_loss - training, abs=1e-5)
+    assert abs(training - run.used_epoch.train_loss) > 0.001, "dropout should tell them apart"
+
+
+def measured_loss(run: Fit, folder: Path) -> float:
+    split = load_packed(folder)
     with torch.inference_mode():
-        logits = run.network(torch.from_numpy(validation.images.copy()))
-    return float(torch.nn.functional.cross_entropy(logits, torch.from_numpy(validation.labels)))
+        logits = run.network(torch.from_numpy(split.images.copy()))
+    return float(torch.nn.functional.cross_entropy(logits, torch.from_numpy(split.labels)))
 
 
 def test_the_cosine_schedule_lowers_the_rate(runs: Runs, params: Params) -> None:

@@ -68,14 +68,7 @@ def everything(params: AugmentParams) -> AugmentParams:
 
 def train(params: Params, packed: Path) -> Stopwatch:
     """Train as stage `train` does, with the stopwatch where the progress bar would be."""
-    data = VehicleData(
-        packed / "train",
-        packed / "validation",
-        params.augment,
-        seed=params.train.seed,
-        batch_size=params.train.batch_size,
-        workers=params.train.workers,
-    )
+    data = VehicleData.of(packed, params.augment, params.train)
     network = fitting.build(params.model, data, params.train.seed)
     stopwatch = Stopwatch()
     with (

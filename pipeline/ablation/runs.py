@@ -32,13 +32,11 @@ from pipeline.learning.activations import ActivationHistory, Activity
 from pipeline.learning.callbacks import Epoch
 from pipeline.learning.datamodule import VehicleData
 from pipeline.learning.events import EventLog
-from pipeline.learning.fit import Fit, build, fit
+from pipeline.learning.fit import BATCH, Fit, build, fit
 from pipeline.learning.hparams import log_hparams
 from pipeline.learning.mlp import Mlp
 from pipeline.learning.tensorboard import Curves
 from pipeline.params import LearningParams
-
-BATCH = 1024  # test images at a time: bounds memory, not results
 
 RESULT = "result.json"
 LOGS = "logs"
@@ -73,6 +71,7 @@ class Run:
         seed: Its seed.
         epochs: The figures of every epoch run.
         used: The epoch whose weights it ends with.
+        clean_train_loss: Of the training images as they are, by those weights.
         activity: What the hidden layers gave in each epoch.
         probabilities: float64 [N, classes]; of the test images, by the weights it ends with.
         logs: TensorBoard's runs.
@@ -81,6 +80,7 @@ class Run:
     seed: int
     epochs: list[Epoch]
     used: int
+    clean_train_loss: float
     activity: list[Activity]
     probabilities: npt.NDArray[np.float64]
     logs: Path
@@ -176,14 +176,7 @@ def _leave(signum: int, frame: FrameType | None) -> None:
 def _train(task: Task) -> None:
     """Make one run and keep its result; its state is not needed then."""
     params, seed = task.params, task.params.train.seed
-    data = VehicleData(
-        task.packed / "train",
-        task.packed / "validation",
-        params.augment,
-        seed=seed,
-        batch_size=params.train.batch_size,
-        workers=params.train.workers,
-    )
+    data = VehicleData.of(task.packed, params.augment, params.train)
     network = build(params.model, data, seed)
     activations = ActivationHistory(network)
     logs = task.folder / LOGS
@@ -201,6 +194,7 @@ def _train(task: Task) -> None:
     kept = {
         "epochs": [asdict(epoch) for epoch in result.epochs],
         "used": result.used,
+        "clean_train_loss": result.clean_train_loss,
         "activity": [asdict(row) for row in activations.rows],
         "probabilities": _answers(result.network, load_packed(task.packed / "test")).tolist(),
     }
@@ -233,6 +227,7 @@ def _read(task: Task) -> Run:
         seed=task.params.train.seed,
         epochs=[Epoch(**epoch) for epoch in kept["epochs"]],
         used=kept["used"],
+        clean_train_loss=kept["clean_train_loss"],
         activity=[Activity(**row) for row in kept["activity"]],
         probabilities=np.array(kept["probabilities"]),
         logs=task.folder / LOGS,

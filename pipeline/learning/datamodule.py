@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
 from pipeline.dataset.packed import PackedSplit, load_packed
 from pipeline.errors import TrainingError
 from pipeline.learning.augmentation import Augmentation
-from pipeline.params import AugmentParams
+from pipeline.params import AugmentParams, TrainParams
 from pipeline.randomness import Purpose, generator
 
 Batch = tuple[Tensor, Tensor]
@@ -132,6 +132,18 @@ class VehicleData(pl.LightningDataModule):
         self._seed = seed
         self._batch_size = batch_size
         self._workers = workers
+
+    @classmethod
+    def of(cls, packed: Path, augment: AugmentParams, train: TrainParams) -> Self:
+        """The splits in a folder of packed ones, as the params have them trained on."""
+        return cls(
+            packed / "train",
+            packed / "validation",
+            augment,
+            seed=train.seed,
+            batch_size=train.batch_size,
+            workers=train.workers,
+        )
 
     def setup(self, stage: str) -> None:
         """Check that there is enough for every process; Lightning calls this in each.

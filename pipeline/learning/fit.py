@@ -10,7 +10,9 @@ from pathlib import Path
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from torch.nn.functional import cross_entropy
 
+from pipeline.dataset.packed import PackedSplit
 from pipeline.errors import TrainingError
 from pipeline.learning.callbacks import Epoch, EpochProgress, History
 from pipeline.learning.classifier import Classifier, class_weights
@@ -27,6 +29,8 @@ from pipeline.params import (
 )
 from pipeline.randomness import Purpose, integer_seed
 
+BATCH = 1024  # images at a time where nothing is trained: bounds memory, not results
+
 
 @dataclass(frozen=True)
 class Fit:
@@ -36,16 +40,24 @@ class Fit:
         network: The network with the weights that the run ends with, in evaluation mode.
         epochs: The figures of every epoch run.
         used: The epoch whose weights the network has.
+        clean_train_loss: Mean cross-entropy of the training images as they are, by those weights:
+            an epoch's own training loss is taken with dropout and augmentation, while they change.
     """
 
     network: Mlp
     epochs: list[Epoch]
     used: int
+    clean_train_loss: float
 
     @property
     def used_epoch(self) -> Epoch:
         """The figures of the epoch whose weights are used."""
         return self.epochs[self.used]
+
+    @property
+    def overfitting_gap(self) -> float:
+        """Validation less training loss, both of images as they are."""
+        return self.used_epoch.val_loss - self.clean_train_loss
 
 
 def fit(
@@ -111,7 +123,25 @@ def fit(
             trainer.fit(classifier, datamodule=data, ckpt_path=start, weights_only=True)
         used = _restore(classifier, best) if best else len(history.epochs) - 1
         trainer.strategy.barrier()  # other processes read the main one's folder
-    return Fit(network.cpu().eval(), history.epochs, used)
+    network.cpu().eval()
+    return Fit(network, history.epochs, used, mean_loss(network, data.train))
+
+
+def mean_loss(network: Mlp, split: PackedSplit) -> float:
+    """Mean cross-entropy, in nats, of a split's images as they are.
+
+    Args:
+        network: In evaluation mode.
+        split: Read a batch at a time.
+    """
+    total = 0.0
+    with torch.inference_mode():
+        for start in range(0, len(split), BATCH):
+            rows = slice(start, start + BATCH)
+            logits = network(torch.from_numpy(split.images[rows].copy()))
+            labels = torch.from_numpy(split.labels[rows].copy())
+            total += float(cross_entropy(logits, labels, reduction="sum"))
+    return total / len(split)
 
 
 @contextmanager

@@ -104,13 +104,14 @@ def _figures(run: Run, test: PackedSplit, positive: str) -> Figures:
     used = run.epochs[run.used]
     figures = {f"test_{name}": metrics[name] for name in ("accuracy", "f1", "roc_auc", "loss")}
     figures |= {"train_loss": used.train_loss, "val_loss": used.val_loss}
-    figures["overfitting_gap"] = used.val_loss - used.train_loss
+    figures["clean_train_loss"] = run.clean_train_loss
+    figures["overfitting_gap"] = used.val_loss - run.clean_train_loss
     rounded = {name: round(value, DIGITS) for name, value in figures.items()}
     return rounded | {"epochs_run": len(run.epochs), "used_epoch": used.epoch}
 
 
 def _means(figures: list[Figures]) -> Figures:
-    left_out = {"train_loss", "val_loss"}  # the gap between them says more
+    left_out = {"train_loss", "val_loss", "clean_train_loss"}  # the gap between them says more
     names = [name for name in figures[0] if name not in left_out]
     return {name: round(mean(row[name] for row in figures), DIGITS) for name in names}
 

@@ -29,14 +29,7 @@ VALIDATION = paths.PACKED / "validation"
 
 def run(params: Params) -> None:
     """Train the network; write the model artifact, the history and TensorBoard's logs."""
-    data = VehicleData(
-        TRAIN,
-        VALIDATION,
-        params.augment,
-        seed=params.train.seed,
-        batch_size=params.train.batch_size,
-        workers=params.train.workers,
-    )
+    data = VehicleData.of(paths.PACKED, params.augment, params.train)
     settings, content = _settings(params), content_hash(TRAIN, VALIDATION)
     state = paths.RESUME / fingerprint(settings, content)
     if is_main_process():
@@ -93,7 +86,8 @@ def _metrics(result: Fit) -> dict[str, float]:
         "val_loss": round(used.val_loss, 6),
         "train_accuracy": round(used.train_accuracy, 6),
         "val_accuracy": round(used.val_accuracy, 6),
-        "overfitting_gap": round(used.val_loss - used.train_loss, 6),
+        "clean_train_loss": round(result.clean_train_loss, 6),
+        "overfitting_gap": round(result.overfitting_gap, 6),
     }
 
 
