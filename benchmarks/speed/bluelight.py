@@ -16,9 +16,14 @@ from pipeline.params import AugmentParams, FlipParams, Params, load_params
 
 
 class Stopwatch(pl.Callback):
-    """Notes when each epoch starts and when its training batches are done."""
+    """Notes when each epoch starts and when its training batches are done; ends the run.
 
-    def __init__(self) -> None:
+    Args:
+        epochs: After how many.
+    """
+
+    def __init__(self, epochs: int) -> None:
+        self._epochs = epochs
         self._starts: list[float] = []
         self._trained: list[float] = []
 
@@ -29,6 +34,11 @@ class Stopwatch(pl.Callback):
     def on_validation_start(self, *_: object) -> None:
         """The last training batch is done."""
         self._trained.append(time.perf_counter())
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop a run that is planned to be longer: what it does only now and then stays rare."""
+        del pl_module
+        trainer.should_stop = trainer.current_epoch + 1 >= self._epochs
 
     def on_train_end(self, *_: object) -> None:
         """The last epoch is over, its callbacks and checkpoint included."""
@@ -44,9 +54,9 @@ class Stopwatch(pl.Callback):
         }
 
 
-def chosen(params: Params, epochs: int, threads: int) -> Params:
+def chosen(params: Params, threads: int) -> Params:
     """The project's params with the network of the others and all kinds of augmentation."""
-    train = {"epochs": epochs, "batch_size": BATCH, "threads": threads}
+    train = {"batch_size": BATCH, "threads": threads}
     model: dict[str, Any] = {"hidden": list(HIDDEN), "batch_norm": True, "dropout": DROPOUT}
     return params.model_copy(
         update={
@@ -66,11 +76,11 @@ def everything(params: AugmentParams) -> AugmentParams:
     return augment
 
 
-def train(params: Params, packed: Path) -> Stopwatch:
+def train(params: Params, packed: Path, epochs: int) -> Stopwatch:
     """Train as stage `train` does, with the stopwatch where the progress bar would be."""
     data = VehicleData.of(packed, params.augment, params.train)
     network = fitting.build(params.model, data, params.train.seed)
-    stopwatch = Stopwatch()
+    stopwatch = Stopwatch(epochs)
     with (
         tempfile.TemporaryDirectory() as folder,
         patch.object(fitting, "EpochProgress", lambda: stopwatch),
@@ -90,8 +100,8 @@ def train(params: Params, packed: Path) -> Stopwatch:
 def main() -> None:
     """Train and report."""
     given = arguments()
-    params = chosen(load_params(), given.epochs, given.threads)
-    report(**train(params, Path(given.data) / "packed").seconds())
+    params = chosen(load_params(), given.threads)
+    report(**train(params, Path(given.data) / "packed", given.epochs).seconds())
 
 
 if __name__ == "__main__":
