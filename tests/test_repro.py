@@ -54,6 +54,7 @@ def test_everything_promised_is_there(clone: Path) -> None:
         "reports/ablation/combined/predictions.csv",
         "logs/ablation/baseline/seed-2/training/events.out.tfevents.0",
         "reports/index.html",
+        "reports/comparison.json",
     ):
         assert (clone / name).stat().st_size > 0, name
 
