@@ -25,7 +25,7 @@ from pipeline.packaging.onnx_graph import build_onnx
 
 ARCHITECTURE: dict[str, Any] = {
     "hidden": [6, 4],
-    "activation": "relu",
+    "activation": "tanh",  # of random weights, few rectified units would be alive
     "batch_norm": True,
     "dropout": 0.5,
 }

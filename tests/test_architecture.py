@@ -56,7 +56,9 @@ def test_stages_do_not_import_each_other() -> None:
         ("pipeline.stages.evaluate", {"torch", "pytorch_lightning", "albumentations"}),
         ("pipeline.stages.report", {"torch", "pytorch_lightning", "albumentations"}),
         ("pipeline.inference.classify", {"torch", "albumentations", "sklearn", "scipy", "onnx"}),
-        ("pipeline.cli", {"torch", "pytorch_lightning", "albumentations", "matplotlib"}),
+        ("pipeline.inference.predict", {"torch", "dvc", "sklearn", "scipy", "matplotlib", "onnx"}),
+        ("pipeline.cli", {"torch", "dvc", "numpy", "matplotlib", "onnxruntime", "pydantic"}),
+        ("pipeline", {"torch", "numpy", "onnxruntime", "pydantic", "cv2"}),
     ],
 )
 def test_heavy_libraries_are_spared(module: str, spared: set[str]) -> None:

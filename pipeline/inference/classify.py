@@ -1,5 +1,6 @@
 """Load an artifact and classify images: ONNX Runtime, without torch."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,11 +10,26 @@ from onnxruntime import InferenceSession, SessionOptions
 
 from pipeline.artifact import DESCRIPTION, ONNX, Description, read_artifact
 from pipeline.errors import ArtifactError
+from pipeline.inference.pictures import Picture, to_pixels
+from pipeline.inference.threads import blockwise, decoding_quietly
 
 BATCH = 1024  # images at a time: bounds memory
 FATAL = 4  # of the runtime's levels of logging: what is less comes as an exception
 
 Probabilities = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model says of one image.
+
+    Attributes:
+        label: The class it is called.
+        probabilities: The calibrated probability of each class, by name.
+    """
+
+    label: str
+    probabilities: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -65,6 +81,40 @@ class VehicleClassifier:
         positive = classes.index(decision.positive)
         reached = probabilities[:, positive] >= decision.threshold
         return np.where(reached, positive, 1 - positive).astype(np.int64)
+
+    def predictions(self, images: npt.NDArray[np.uint8]) -> list[Prediction]:
+        """Label and probabilities of images that are as large as the model's input.
+
+        Args:
+            images: uint8 RGB [N, size, size, 3].
+        """
+        probabilities, classes = self.probabilities(images), self.description.classes
+        return [
+            Prediction(classes[label], dict(zip(classes, map(float, row), strict=True)))
+            for label, row in zip(self.labels(probabilities), probabilities, strict=True)
+        ]
+
+    def predict(self, images: Iterable[Picture]) -> list[Prediction]:
+        """Label and probabilities of pictures of any size, in their order.
+
+        They are prepared exactly as the training images were, on all cores.
+
+        Args:
+            images: Paths of image files, PIL images, or arrays uint8 RGB [height, width, 3].
+
+        Raises:
+            ImageError: One of them is no usable image; the message names it.
+        """
+        if isinstance(images, str | Path):
+            images = [images]
+        with decoding_quietly():
+            blocks = blockwise(self._predict_block, enumerate(images))
+            return [prediction for block in blocks for prediction in block]
+
+    def _predict_block(self, block: Sequence[tuple[int, Picture]]) -> list[Prediction]:
+        size = self.description.size
+        pixels = [to_pixels(image, size, f"image {index}") for index, image in block]
+        return self.predictions(np.stack(pixels))
 
 
 def load(directory: str | Path) -> VehicleClassifier:
