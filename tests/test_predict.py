@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
+from benchmarks import predict as benchmark
 from pipeline import cli, load, paths
 from pipeline.artifact import Decision
 from pipeline.inference import predict as predicting
@@ -329,3 +331,16 @@ def test_it_runs_on_its_own_and_stops_when_nobody_reads() -> None:
     )
     assert done.stdout == "image,label,probability_other,probability_emergency\n"
     assert done.stderr == ""
+
+
+def test_the_benchmark_tells_of_one_photo_and_of_many(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    artifacts.write(elsewhere / paths.MODEL)
+    write(elsewhere / "photos/a.jpg", encoded(5))
+    arguments = ["--photos", "photos", "--images", "70", "--rounds", "1"]
+    monkeypatch.setattr(sys, "argv", ["predict.py", *arguments])
+    benchmark.main()
+    printed = capsys.readouterr().out
+    assert re.search(r"one photo +│ +[0-9.]+ \(", printed)
+    assert re.search(r"70 photos +│ +[0-9.]+ \(", printed)
