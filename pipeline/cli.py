@@ -1,16 +1,16 @@
-"""The command `bluelight`: what DVC has no command for."""
+"""The command `bluelight`: what DVC has no command for.
+
+A command imports what it needs itself: none waits for another's libraries.
+"""
 
 import sys
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 
 from pipeline import paths
-from pipeline.ablation.techniques import with_technique
 from pipeline.errors import BluelightError
-from pipeline.evaluation.summary import summary
-from pipeline.files import read_json
-from pipeline.params import load_params
 
 app = typer.Typer(
     help="A reproducible image-classification pipeline. `dvc repro` runs it.",
@@ -22,15 +22,60 @@ app = typer.Typer(
 @app.command()
 def check() -> None:
     """Validate params.yaml without running anything."""
+    from pipeline.ablation.techniques import with_technique
+    from pipeline.params import load_params
+
     params = load_params()
     for name, technique in params.techniques.items():
         with_technique(params, params.ablate.baseline, name, technique)
     print(f"{paths.PARAMS} is valid")
 
 
+@app.command()
+def predict(
+    path: Annotated[list[str], typer.Argument(help="Files, folders, patterns, or a CSV table.")],
+    *,
+    model: Annotated[Path, typer.Option(help="The model's folder.")] = paths.MODEL,
+    images: Annotated[
+        Path | None, typer.Option(help="Where a table's images are; else beside it.")
+    ] = None,
+    form: Annotated[
+        Literal["table", "csv", "json"] | None,
+        typer.Option("--format", help="A table on a terminal, CSV elsewhere."),
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="The file to write.")] = None,
+    threshold: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Of the positive class; else the model's.")
+    ] = None,
+    submission: Annotated[
+        bool, typer.Option("--submission", help="Write image_names,emergency_or_not.")
+    ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Stop at a bad image and write nothing.")
+    ] = False,
+) -> None:
+    """Say of photos which class they are, and how probable each class is.
+
+    A bad image is told of and left out, and the exit status is then 1.
+    """
+    from pipeline.inference.predict import Request
+    from pipeline.inference.predict import predict as answer
+
+    bad = answer(Request(path, model, images, form, output, threshold, submission, strict))
+    if bad:
+        were = "image was" if bad == 1 else "images were"
+        print(f"bluelight: {bad:,} bad {were} left out", file=sys.stderr)
+        raise typer.Exit(1)
+
+
 @app.command("summary")
 def show_summary() -> None:
     """Show the result of the last run again."""
+    from rich.console import Console
+
+    from pipeline.evaluation.summary import summary
+    from pipeline.files import read_json
+
     finding = read_json(paths.REPORT_COMPARISON)["finding"]
     Console().print(summary(read_json(paths.TEST_METRICS), finding))
 

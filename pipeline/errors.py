@@ -31,3 +31,7 @@ class TrainingError(BluelightError):
 
 class ArtifactError(BluelightError):
     """A model artifact is missing, damaged, or was made for something else."""
+
+
+class PredictionError(BluelightError):
+    """What is to be classified is not there, or the answers cannot be given in the form asked."""

@@ -18,7 +18,7 @@ def modules() -> list[Path]:
 def imported(module: Path) -> frozenset[Path]:
     """The files of the package that a module names in its imports, packages on the way included."""
     tree = ast.parse(module.read_text(encoding="utf-8"))
-    names = (name for node in ast.walk(tree) for name in _names(node))
+    names = (name for node in _executed(tree) for name in _names(node))
     return frozenset(path for name in names for path in _files(name))
 
 
@@ -38,6 +38,14 @@ def is_empty(module: Path) -> bool:
     """Whether a module has nothing but its docstring."""
     body = ast.parse(module.read_text(encoding="utf-8")).body
     return all(isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) for node in body)
+
+
+def _executed(node: ast.AST) -> Iterator[ast.AST]:
+    """A node and all below it, less what only type checkers read."""
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
+            yield from _executed(child)
 
 
 def _names(node: ast.AST) -> Iterator[str]:

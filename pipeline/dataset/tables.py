@@ -83,11 +83,20 @@ def columns_found(root: Path, files: Sequence[PurePosixPath]) -> str:
 
 
 def _header(root: Path, file: PurePosixPath) -> list[str]:
-    rows = _read_csv(root, file)
+    rows = read_csv(root, file)
     return [column.strip() for column in rows[0]] if rows else []
 
 
-def _read_csv(root: Path, file: PurePosixPath) -> list[list[str]]:
+def read_csv(root: Path, file: PurePosixPath) -> list[list[str]]:
+    """The lines of a CSV file in UTF-8, header included, by fields.
+
+    Args:
+        root: A folder.
+        file: Where the file is in it, as messages name it.
+
+    Raises:
+        SourceError: It is not UTF-8 or not CSV.
+    """
     try:
         with (root / file).open(encoding="utf-8-sig", newline="") as stream:
             return list(csv.reader(stream, strict=True))
@@ -128,7 +137,7 @@ def list_table(
 
 def _rows_of(root: Path, table: PurePosixPath, params: FetchParams) -> dict[str, Row]:
     """What the table says of each image that it names."""
-    header, *lines = _read_csv(root, table)
+    header, *lines = read_csv(root, table)
     columns = [column.strip() for column in header]
     rows: dict[str, Row] = {}
     for number, line in enumerate(lines, start=2):

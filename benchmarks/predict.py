@@ -1,0 +1,117 @@
+"""How fast `bluelight predict` is: the first answer of a new process, and many photos.
+
+    python benchmarks/predict.py [--photos FOLDER] [--model FOLDER] [--images 5000] [--rounds 5]
+
+Without a folder, 1,000 synthetic photos of 224x224 pixels are drawn first. For the many, a table
+names the photos over and over until there are enough. Both are processes of their own, measured by
+turns from before Python starts until it has ended; the files are in the system's cache. Linux only.
+"""
+
+import argparse
+import csv
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from itertools import cycle, islice
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+
+from pipeline import paths
+from pipeline.dataset.parallel import available_cores
+from pipeline.dataset.synthetic import generate
+from pipeline.params import SyntheticParams
+
+ROOT = Path(__file__).parent.parent
+DRAWN = SyntheticParams(
+    seed=7,
+    images=1000,
+    size=224,
+    emergency_fraction=0.4,
+    exact_copies=0,
+    near_copies=0,
+    label_conflicts=0,
+)
+
+
+class Cost(NamedTuple):
+    """What a process took.
+
+    Attributes:
+        seconds: On the clock.
+        cpu: Seconds of its threads together.
+        peak: Most mebibytes resident.
+    """
+
+    seconds: float
+    cpu: float
+    peak: float
+
+
+def measure(*arguments: str) -> Cost:
+    """Run `bluelight predict` to its end."""
+    command = [sys.executable, "-m", "pipeline", "predict", *arguments]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    start = time.perf_counter()
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(process.returncode)
+    return Cost(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+
+
+def write_table(path: Path, photos: Path, images: int) -> Path:
+    """A table of so many rows, which names the photos of a folder again and again."""
+    names = sorted(photo.relative_to(photos).as_posix() for photo in photos.rglob("*.jpg"))
+    if not names:
+        sys.exit(f"{photos} holds no .jpg; name a folder that does")
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([["image"], *([name] for name in islice(cycle(names), images))])
+    return path
+
+
+def show(first: list[Cost], many: list[Cost], images: int) -> None:
+    """Print one table: medians, with the least and the greatest on the clock."""
+    table = Table(title=f"{available_cores()} cores, {len(first)} rounds")
+    for column in ("", "seconds", "CPU seconds", "images/s", "peak memory, MiB"):
+        table.add_column(column, justify="right" if column else "left")
+    for name, costs, count in (("one photo", first, 1), (f"{images:,} photos", many, images)):
+        seconds, cpu, peak = (median(values) for values in zip(*costs, strict=True))
+        ends = sorted(cost.seconds for cost in costs)
+        spread = f"{seconds:.2f} ({ends[0]:.2f} to {ends[-1]:.2f})"
+        table.add_row(name, spread, f"{cpu:.2f}", f"{count / seconds:,.0f}", f"{peak:.0f}")
+    Console(width=100).print(table)
+
+
+def main() -> None:
+    """Draw, run, report."""
+    parser = argparse.ArgumentParser(description="Time and memory of `bluelight predict`.")
+    parser.add_argument("--photos", type=Path, help="a folder of JPEG files instead")
+    parser.add_argument("--model", default=str(paths.MODEL))
+    parser.add_argument("--images", type=int, default=5000)
+    parser.add_argument("--rounds", type=int, default=5)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if asked.photos is None:
+            generate(DRAWN, folder)
+        photos = asked.photos or folder / "images"
+        table = write_table(folder / "photos.csv", photos, asked.images)
+        one = next(photos.rglob("*.jpg"))
+        many = [str(table), "--images", str(photos), "--output", str(folder / "answers.csv")]
+        costs = [
+            (measure(str(one), "--model", asked.model), measure(*many, "--model", asked.model))
+            for _ in range(asked.rounds)
+        ]
+        show([first for first, _ in costs], [rest for _, rest in costs], asked.images)
+
+
+if __name__ == "__main__":
+    main()
