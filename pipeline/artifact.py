@@ -1,35 +1,51 @@
-"""The model's file format: a folder of weights and JSON, with a model card.
+"""The model's file format: folders of weights and JSON, for what training found and for its users.
 
-`model.safetensors` holds the weights, `model.json` all that is needed to use and to judge them.
-Nothing is pickled, no path is absolute and nothing carries a time, so the same model has the same
-bytes. This module knows neither torch nor Lightning.
+`train` writes a network: `model.safetensors` holds the weights, `model.json` all that is known of
+them. `package` makes the artifact of it, which adds how to decide by the answers, the same network
+as ONNX and a model card. Nothing is pickled, no path is absolute and nothing carries a time, so the
+same model has the same bytes. This module knows neither torch nor Lightning.
 """
 
+import hashlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors.numpy import load, save
 
 from pipeline.errors import ArtifactError
 from pipeline.files import atomic_directory, write_json
 
-FORMAT = 1
+FORMAT = 2
 WEIGHTS = "model.safetensors"
 DESCRIPTION = "model.json"
+ONNX = "model.onnx"
 CARD = "README.md"
 
+Weights = dict[str, npt.NDArray[np.generic]]
 
-class Description(BaseModel):
-    """`model.json`: what the weights are and where they come from."""
+
+class Decision(BaseModel):
+    """How the network's answers become a label; found on the validation split."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    temperature: Annotated[float, Field(gt=0)]  # logits are divided by it before the softmax
+    positive: str | None  # the class whose recall or cost counts; None where the data lack it
+    threshold: Annotated[float, Field(ge=0, le=1)] | None  # of `positive`; None: most probable
+    rule: str  # which of `decision.rule` gave the threshold
+
+
+class NetworkDescription(BaseModel):
+    """`model.json` of a network: what the weights are and where they come from."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: int = FORMAT
-    name: str
     version: str  # of Bluelight
     classes: list[str]
     size: int  # pixels a side; images are resized to it as packing does
@@ -47,89 +63,133 @@ class Description(BaseModel):
         Raises:
             ArtifactError: It is missing, damaged, or of another format.
         """
+        content = _read_bytes(path)
         try:
-            description = cls.model_validate_json(path.read_bytes())
-        except FileNotFoundError:
-            raise ArtifactError(
-                f"{path} not found; make it with `dvc repro train` or `dvc pull`"
-            ) from None
+            _check_format(path, _Format.model_validate_json(content).format)
+            return cls.model_validate_json(content)
         except ValidationError as error:
             first = error.errors()[0]
             raise ArtifactError(
-                f"{path} is damaged or not a Bluelight model ({first['msg']}); "
-                "restore it with `dvc checkout`"
+                f"{path} is damaged or not a Bluelight model ({first['msg']}); {RESTORE}"
             ) from None
-        if description.format != FORMAT:
-            raise ArtifactError(
-                f"{path} has format {description.format}, this version reads {FORMAT}; "
-                "use the version of Bluelight that wrote it"
-            )
-        return description
 
 
-def write_artifact(
-    directory: Path, weights: dict[str, npt.NDArray[np.generic]], description: Description
-) -> None:
-    """Write the artifact, whole or not at all.
+class Description(NetworkDescription):
+    """`model.json` of an artifact: also its name, how to decide, and what its files hold."""
+
+    name: str
+    decision: Decision
+    sha256: dict[str, str]  # of the weights and of the ONNX file, by name
+
+    @model_validator(mode="after")
+    def a_threshold_divides_two_classes(self) -> Self:
+        """One number can only choose between two."""
+        decision = self.decision
+        if decision.positive is not None and decision.positive not in self.classes:
+            raise ValueError(f"there is no class {decision.positive!r}")
+        if decision.threshold is not None and (decision.positive is None or len(self.classes) != 2):
+            raise ValueError("a threshold needs two classes, one of them positive")
+        return self
+
+
+class _Format(BaseModel):
+    format: int
+
+
+RESTORE = "restore it with `dvc checkout`, or download or make it anew"
+
+
+def write_network(directory: Path, weights: Weights, description: NetworkDescription) -> None:
+    """Write a trained network, whole or not at all.
 
     Args:
-        directory: The artifact's folder; replaced if it exists.
+        directory: Its folder; replaced if it exists.
         weights: Tensors by name.
         description: The contents of `model.json`.
     """
     with atomic_directory(directory) as folder:
         (folder / WEIGHTS).write_bytes(save(dict(sorted(weights.items()))))
         write_json(folder / DESCRIPTION, description.model_dump())
-        (folder / CARD).write_text(model_card(description), encoding="utf-8")
 
 
-def read_weights(directory: Path) -> dict[str, npt.NDArray[np.generic]]:
-    """The tensors of an artifact, by name.
+def write_artifact(
+    directory: Path, description: Description, weights: bytes, onnx: bytes, card: str
+) -> None:
+    """Write the artifact, whole or not at all.
+
+    Args:
+        directory: The artifact's folder; replaced if it exists.
+        description: The contents of `model.json`.
+        weights: The contents of the network's `model.safetensors`.
+        onnx: The same network as ONNX.
+        card: The model card, in Markdown.
+    """
+    with atomic_directory(directory) as folder:
+        (folder / WEIGHTS).write_bytes(weights)
+        (folder / ONNX).write_bytes(onnx)
+        write_json(folder / DESCRIPTION, description.model_dump())
+        (folder / CARD).write_text(card, encoding="utf-8", newline="\n")
+
+
+def read_artifact(directory: Path) -> tuple[Description, bytes]:
+    """What an artifact is, and its network as ONNX.
 
     Raises:
-        ArtifactError: The file is missing or damaged.
+        ArtifactError: It is missing, incomplete or damaged, or a file is another model's.
     """
-    path = directory / WEIGHTS
-    try:
-        return load_file(path)
-    except FileNotFoundError:
-        raise ArtifactError(f"{path} not found; restore it with `dvc checkout`") from None
-    except SafetensorError as error:
+    if not directory.is_dir():
         raise ArtifactError(
-            f"{path} is damaged ({error}); restore it with `dvc checkout`"
-        ) from None
+            f"there is no model in {directory}; make it with `dvc repro package`, get it with "
+            "`dvc pull`, or name its folder"
+        )
+    description = Description.read(directory / DESCRIPTION)
+    contents = {name: _read_bytes(directory / name) for name in (WEIGHTS, ONNX)}
+    for name, content in contents.items():
+        if hashlib.sha256(content).hexdigest() != description.sha256.get(name):
+            raise ArtifactError(
+                f"{directory / name} is damaged or another model's: it does not have the SHA-256 "
+                f"that {DESCRIPTION} states; {RESTORE}"
+            )
+    return description, contents[ONNX]
 
 
-def model_card(description: Description) -> str:
-    """The model card, in Markdown (Mitchell et al., 2019)."""
-    classes = ", ".join(f"`{name}`" for name in description.classes)
-    layers = " → ".join(str(units) for units in description.architecture["hidden"]) or "none"
-    size = description.size
-    counts = ", ".join(f"{value:,} {key}" for key, value in description.data["images"].items())
-    metrics = "\n".join(f"| {key} | {value:.4f} |" for key, value in description.metrics.items())
-    return f"""# {description.name}
+def read_network(directory: Path) -> tuple[NetworkDescription, bytes]:
+    """What a trained network is, and its `model.safetensors`.
 
-A regularised multilayer perceptron that tells {classes} apart in photos.
+    Raises:
+        ArtifactError: A file is missing or damaged.
+    """
+    description = NetworkDescription.read(directory / DESCRIPTION)
+    return description, _read_bytes(directory / WEIGHTS)
 
-- **Input** an RGB photo, resized to {size}x{size} pixels; normalisation is part of the weights.
-- **Output** a probability for each class.
-- **Hidden layers** {layers} units, {description.architecture["activation"]}, \
-batch normalisation {"on" if description.architecture["batch_norm"] else "off"}, \
-dropout {description.architecture["dropout"]}.
-- **Made by** Bluelight {description.version}, from {counts} images \
-(content `{description.data["content_hash"][:12]}`).
 
-| validation metric | value |
-|---|---|
-{metrics}
+def parse_weights(content: bytes) -> Weights:
+    """The tensors of a `model.safetensors`, by name.
 
-## Use
+    Raises:
+        ArtifactError: It is damaged.
+    """
+    try:
+        return load(content)
+    except SafetensorError as error:
+        raise ArtifactError(f"{WEIGHTS} is damaged ({error}); {RESTORE}") from None
 
-For study and as a baseline. It sees a small thumbnail and knows colours and coarse layout, not
-what a vehicle is: do not let it decide anything that matters to somebody's safety. It answers for
-any picture, also for one without a vehicle. Photos unlike those it was trained on (other countries'
-liveries, night, drawings) are beyond what its figures speak of.
 
-The weights are `model.safetensors`; `model.json` has the classes, the architecture, all
-parameters of the training, and the hash of its data.
-"""
+def sha256_of(contents: Mapping[str, bytes]) -> dict[str, str]:
+    """SHA-256 of each, in hexadecimal."""
+    return {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"{path} cannot be read ({error.strerror}); {RESTORE}") from None
+
+
+def _check_format(path: Path, found: int) -> None:
+    if found != FORMAT:
+        raise ArtifactError(
+            f"{path} has format {found}, this version reads {FORMAT}; use the version of "
+            "Bluelight that wrote it"
+        )

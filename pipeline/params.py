@@ -404,6 +404,14 @@ class Technique(Section):
     set: Overrides = {}
 
 
+class DecisionParams(Section):
+    """How the model's probabilities become a label."""
+
+    rule: Literal["cost", "recall", "most_probable"]
+    miss_cost: Annotated[float, Field(gt=0, le=1_000_000)]
+    recall: Annotated[float, Field(gt=0, le=1)]
+
+
 class EvaluateParams(Section):
     """What is reported on the test split."""
 
@@ -421,6 +429,7 @@ class Params(LearningParams):
     pack: PackParams
     ablate: AblateParams
     techniques: Annotated[dict[TechniqueName, Technique], Field(min_length=1)]
+    decision: DecisionParams
     evaluate: EvaluateParams
 
 

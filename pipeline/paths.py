@@ -24,7 +24,8 @@ SPLIT_CONTACT_SHEET = SPLIT / "contact_sheet.png"
 
 PACKED = Path("data/packed")
 
-MODEL = Path("models/vehicle-classifier")
+NETWORK = Path("models/network")  # as trained
+MODEL = Path("models/vehicle-classifier")  # the artifact, for its users
 
 TRAIN_REPORT = Path("reports/train")
 TRAIN_METRICS = TRAIN_REPORT / "metrics.json"

@@ -14,9 +14,9 @@ from ruamel.yaml import YAML
 from safetensors.numpy import load_file
 
 from pipeline.dataset.packed import load_packed
-from pipeline.inference.classify import load
+from pipeline.inference.classify import calibrated, load
 from pipeline.params import load_params
-from pipeline.stages import train
+from pipeline.stages import package, train
 from tests.conftest import Pack, environment
 from tests.imports import ROOT
 from tests.pictures import contents
@@ -78,7 +78,7 @@ def history(folder: Path) -> npt.NDArray[np.float64]:
 
 
 def weights(folder: Path) -> dict[str, npt.NDArray[np.float32]]:
-    return load_file(folder / "models/vehicle-classifier/model.safetensors")
+    return load_file(folder / "models/network/model.safetensors")
 
 
 def assert_close(
@@ -120,7 +120,7 @@ def test_batch_norm_and_dropout_end_near_one_process(workplace: Workplace) -> No
 
 def measured_loss(folder: Path) -> float:
     """The validation loss of the weights that were written."""
-    classifier = load(folder / "models/vehicle-classifier")
+    package.run(load_params())
     split = load_packed(folder / "data/packed/validation")
-    shares = classifier.probabilities(split.images)
+    shares = calibrated(load(folder / "models/vehicle-classifier").logits(split.images), 1.0)
     return float(-np.log(shares[np.arange(len(split)), split.labels]).mean())

@@ -44,6 +44,7 @@ def test_everything_promised_is_there(clone: Path) -> None:
         "data/split/audit.json",
         "models/vehicle-classifier/model.safetensors",
         "models/vehicle-classifier/model.json",
+        "models/vehicle-classifier/model.onnx",
         "models/vehicle-classifier/README.md",
         "logs/train/events.out.tfevents.0",
         "logs/train/training/events.out.tfevents.0",
@@ -111,7 +112,11 @@ def test_what_only_ablate_reads_does_not_retrain(clone: Path) -> None:
 
 
 def test_what_only_train_reads_does_not_repeat_the_comparison(clone: Path) -> None:
-    assert rerun(clone, "  seed: 1 ", "  seed: 2 ") == {"train", "evaluate"}
+    assert rerun(clone, "  seed: 1 ", "  seed: 2 ") == {"train", "package", "evaluate"}
+
+
+def test_another_threshold_does_not_retrain(clone: Path) -> None:
+    assert rerun(clone, "miss_cost: 2.0", "miss_cost: 5.0") == {"package", "evaluate"}
 
 
 def test_more_processes_rerun_nothing(clone: Path) -> None:

@@ -25,7 +25,7 @@ from tests.conftest import Pack, environment
 
 KILLS = 20
 EPOCHS = 10
-OUTPUTS = (paths.MODEL, paths.TRAIN_REPORT, paths.TRAIN_LOGS)
+OUTPUTS = (paths.NETWORK, paths.TRAIN_REPORT, paths.TRAIN_LOGS)
 
 # What an uninterrupted run leaves: the same in every test's folder.
 WHOLE: dict[str, str] = {}
@@ -159,7 +159,7 @@ def test_a_polite_stop_says_where_it_goes_on(
     assert printed().strip() == (
         f"bluelight: train: interrupted; `dvc repro` goes on after {epochs_kept()} epochs"
     )
-    assert not paths.MODEL.exists()
+    assert not paths.NETWORK.exists()
     assert not paths.TRAIN_REPORT.exists()
     after = epochs_kept()
     assert finish() == uninterrupted
@@ -225,7 +225,7 @@ def test_the_number_of_workers_changes_neither_state_nor_bytes(
 
 def test_a_full_disk_is_one_line_and_the_run_goes_on_later(uninterrupted: dict[str, str]) -> None:
     interrupt()
-    weights = paths.MODEL / "model.safetensors"
+    weights = paths.NETWORK / "model.safetensors"
     process = start(largest_file=8_000)
     process.join()
     assert process.exitcode == 1
@@ -247,7 +247,7 @@ def test_a_run_that_diverged_leaves_no_state(params: Params) -> None:
     assert process.exitcode == 1
     assert "lower train.learning_rate" in printed()
     assert not any(paths.RESUME.iterdir())
-    assert not paths.MODEL.exists()
+    assert not paths.NETWORK.exists()
 
 
 def test_two_processes_do_not_train_the_same_run(tmp_path: Path) -> None:

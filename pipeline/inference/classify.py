@@ -1,18 +1,19 @@
-"""Load an artifact and classify images; torch, but neither Lightning nor albumentations."""
+"""Load an artifact and classify images: ONNX Runtime, without torch."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch.nn.functional import softmax
+from onnxruntime import InferenceSession, SessionOptions
 
-from pipeline.artifact import DESCRIPTION, Description, read_weights
+from pipeline.artifact import DESCRIPTION, ONNX, Description, read_artifact
 from pipeline.errors import ArtifactError
-from pipeline.learning.mlp import Mlp
 
-BATCH = 1024  # images at a time: bounds memory, not results
+BATCH = 1024  # images at a time: bounds memory
+FATAL = 4  # of the runtime's levels of logging: what is less comes as an exception
+
+Probabilities = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -20,15 +21,26 @@ class VehicleClassifier:
     """A trained model.
 
     Attributes:
-        network: The network, in evaluation mode.
-        description: Its classes, input size and origin.
+        session: The network in ONNX Runtime, on one thread: their number changes the last bits.
+        description: Its classes, input size, temperature and threshold, and its origin.
     """
 
-    network: Mlp
+    session: InferenceSession
     description: Description
 
-    def probabilities(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-        """The probability of each class.
+    def logits(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """The network's own answers, before the temperature.
+
+        Args:
+            images: uint8 RGB [N, size, size, 3].
+
+        Returns:
+            float32 [N, classes].
+        """
+        return logits_of(self.session, images)
+
+    def probabilities(self, images: npt.NDArray[np.uint8]) -> Probabilities:
+        """The calibrated probability of each class.
 
         Args:
             images: uint8 RGB [N, size, size, 3].
@@ -36,43 +48,77 @@ class VehicleClassifier:
         Returns:
             float64 [N, classes]; rows sum to 1.
         """
-        # A fixed thread count: it changes the last bits of a sum.
-        torch.set_num_threads(1)
-        with torch.inference_mode():
-            batches = [
-                softmax(self.network(torch.from_numpy(np.array(batch))).double(), dim=1)
-                for batch in _batches(images)
-            ]
-        return torch.cat(batches).numpy()
+        return calibrated(self.logits(images), self.description.decision.temperature)
+
+    def labels(self, probabilities: Probabilities) -> npt.NDArray[np.int64]:
+        """The class that each row stands for, by the stored threshold; else the most probable.
+
+        Args:
+            probabilities: float64 [N, classes].
+
+        Returns:
+            int64 [N], indices into `description.classes`.
+        """
+        decision, classes = self.description.decision, self.description.classes
+        if decision.threshold is None or decision.positive is None:
+            return np.asarray(probabilities.argmax(axis=1))
+        positive = classes.index(decision.positive)
+        reached = probabilities[:, positive] >= decision.threshold
+        return np.where(reached, positive, 1 - positive).astype(np.int64)
 
 
-def load(directory: Path) -> VehicleClassifier:
+def load(directory: str | Path) -> VehicleClassifier:
     """Load a model artifact.
 
     Args:
         directory: The artifact's folder.
 
     Raises:
-        ArtifactError: It is missing, damaged, or its parts do not belong together.
+        ArtifactError: It is missing, incomplete or damaged, or its parts do not belong together.
     """
-    description = Description.read(directory / DESCRIPTION)
-    network = Mlp(
-        size=description.size,
-        classes=len(description.classes),
-        mean=description.mean,
-        deviation=description.deviation,
-        **description.architecture,
-    )
-    weights = {name: torch.from_numpy(value) for name, value in read_weights(directory).items()}
+    directory = Path(directory)
+    description, onnx = read_artifact(directory)
     try:
-        network.load_state_dict(weights)
-    except RuntimeError as error:
+        session = open_session(onnx)
+    except Exception as error:  # the runtime has a dozen of its own, without a common ancestor
+        reason = " ".join(str(error).split())
+        raise ArtifactError(f"{directory / ONNX} is no network to run ({reason})") from None
+    _check_shapes(session, description, directory)
+    return VehicleClassifier(session, description)
+
+
+def open_session(onnx: bytes) -> InferenceSession:
+    """A network ready to run on one thread, so that the same images give the same bytes."""
+    options = SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = FATAL
+    return InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
+
+
+def logits_of(session: InferenceSession, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """Run images uint8 [N, size, size, 3], a memory map if they are many: float32 [N, classes]."""
+    starts = range(0, max(len(images), 1), BATCH)
+    name = session.get_inputs()[0].name
+    return np.concatenate(
+        [
+            session.run(None, {name: np.ascontiguousarray(images[start : start + BATCH])})[0]
+            for start in starts
+        ]
+    )
+
+
+def calibrated(logits: npt.NDArray[np.float32], temperature: float) -> Probabilities:
+    """Softmax of logits [N, classes] / temperature: float64 (Guo et al., 2017)."""
+    scaled = logits.astype(np.float64) / temperature
+    shares = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    return np.asarray(shares / shares.sum(axis=1, keepdims=True))
+
+
+def _check_shapes(session: InferenceSession, description: Description, directory: Path) -> None:
+    size = description.size
+    found = [part.shape[1:] for part in (*session.get_inputs(), *session.get_outputs())]
+    if found != [[size, size, 3], [len(description.classes)]]:
         raise ArtifactError(
-            f"the weights in {directory} do not fit its {DESCRIPTION}: {error}; "
-            "restore both with `dvc checkout`"
-        ) from None
-    return VehicleClassifier(network.eval(), description)
-
-
-def _batches(images: npt.NDArray[np.uint8]) -> list[npt.NDArray[np.uint8]]:
-    return [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
+            f"{directory / ONNX} does not fit {DESCRIPTION}: its shapes are {found}, not those of "
+            f"{size} pixels a side and {len(description.classes)} classes; fetch both anew"
+        )

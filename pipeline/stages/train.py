@@ -1,4 +1,4 @@
-"""Stage `train`: packed training and validation images → model, history, TensorBoard logs."""
+"""Stage `train`: packed training and validation images → network, history, TensorBoard logs."""
 
 import shutil
 from dataclasses import astuple, fields
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline import paths
-from pipeline.artifact import Description, write_artifact
+from pipeline.artifact import NetworkDescription, write_network
 from pipeline.files import atomic_file, write_csv, write_json
 from pipeline.learning.callbacks import Epoch
 from pipeline.learning.datamodule import VehicleData
@@ -28,7 +28,7 @@ VALIDATION = paths.PACKED / "validation"
 
 
 def run(params: Params) -> None:
-    """Train the network; write the model artifact, the history and TensorBoard's logs."""
+    """Train the network; write its weights, the history and TensorBoard's logs."""
     data = VehicleData(
         TRAIN,
         VALIDATION,
@@ -63,7 +63,7 @@ def _write(
     metrics = _metrics(result)
     _log_hparams(settings, metrics)
     _write_reports(result, metrics, preview)
-    write_artifact(paths.MODEL, _weights(result), _describe(settings, content, data, result))
+    write_network(paths.NETWORK, _weights(result), _describe(settings, content, data, result))
     _summarise(params, result)
 
 
@@ -124,10 +124,9 @@ def _settings(params: Params) -> dict[str, Any]:
 
 def _describe(
     settings: dict[str, Any], content: str, data: VehicleData, result: Fit
-) -> Description:
+) -> NetworkDescription:
     network = result.network
-    return Description(
-        name=paths.MODEL.name,
+    return NetworkDescription(
         version=version("bluelight"),
         classes=list(data.train.classes),
         size=network.size,
