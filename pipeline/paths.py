@@ -41,6 +41,11 @@ TEST_METRICS = TEST_REPORT / "metrics.json"
 TEST_PREDICTIONS = TEST_REPORT / "predictions.csv"
 TEST_ROC = TEST_REPORT / "roc.json"
 TEST_MISTAKES = TEST_REPORT / "mistakes.png"
+TEST_UNCERTAIN = TEST_REPORT / "uncertain.png"
+TEST_PRECISION_RECALL = TEST_REPORT / "precision_recall.json"
+TEST_RELIABILITY = TEST_REPORT / "reliability.csv"
+TEST_THRESHOLDS = TEST_REPORT / "thresholds.csv"
+TEST_REFERENCES = TEST_REPORT / "references.json"
 
 REPORT_OVERVIEW = Path("reports/overview.png")
 REPORT_HTML = Path("reports/index.html")

@@ -22,6 +22,7 @@ class Purpose(IntEnum):
     BOOTSTRAP = 7
     PREVIEW = 8
     COMPARISON = 9
+    REFERENCES = 10
 
 
 def seed_sequence(seed: int, purpose: Purpose, *indices: int) -> np.random.SeedSequence:

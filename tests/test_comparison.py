@@ -9,13 +9,12 @@ from pipeline.errors import BluelightError
 from pipeline.evaluation.comparison import (
     ACCURACY,
     Estimate,
-    Interval,
-    Resampling,
     difference_in_accuracy,
     differences,
     mean_over_seeds,
 )
 from pipeline.evaluation.outcomes import Comparison, as_data, compare, load_outcome, ordered
+from pipeline.evaluation.resampling import Interval, Resampling
 from pipeline.evaluation.wording import MINUS, number, statement, verdict
 from tests.techniques import NAMES, settings, write_technique
 

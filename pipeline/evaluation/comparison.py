@@ -11,25 +11,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import stdtrit
 
+from pipeline.evaluation.resampling import Interval, Resampling
 from pipeline.randomness import Purpose, generator
 
 Values = npt.NDArray[np.float64]
 Right = npt.NDArray[np.bool_]
 
 ACCURACY = "test_accuracy"
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A confidence interval."""
-
-    low: float
-    high: float
-
-    @property
-    def distance_from_zero(self) -> float:
-        """How far the nearer end lies from zero; 0 where the interval includes it."""
-        return max(self.low, -self.high, 0.0)
 
 
 @dataclass(frozen=True)
@@ -48,21 +36,6 @@ class Estimate:
     def shown(self) -> bool:
         """Whether this, as a difference, is shown not to be zero."""
         return self.interval is not None and self.interval.distance_from_zero > 0
-
-
-@dataclass(frozen=True)
-class Resampling:
-    """How intervals are made.
-
-    Attributes:
-        confidence: Share of the cases in which an interval should hold the truth.
-        resamples: Number of resamples.
-        seed: Seed of the draws.
-    """
-
-    confidence: float
-    resamples: int
-    seed: int = 0
 
 
 def mean_over_seeds(values: Values, confidence: float) -> Estimate:
@@ -99,8 +72,7 @@ def difference_in_accuracy(right: Right, baseline: Right, how: Resampling) -> Es
     over_seeds = mean_over_seeds(differences.mean(axis=1), how.confidence)
     if over_seeds.interval is None:
         return over_seeds
-    tails = [(1 - how.confidence) / 2, (1 + how.confidence) / 2]
-    low, high = np.quantile(_resampled_means(differences, how), tails)
+    low, high = np.quantile(_resampled_means(differences, how), how.tails)
     student = over_seeds.interval
     widest = Interval(min(student.low, float(low)), max(student.high, float(high)))
     return Estimate(over_seeds.value, widest)

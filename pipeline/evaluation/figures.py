@@ -28,6 +28,7 @@ STYLE: dict[Any, Any] = {
     "ytick.color": INK,
 }
 DPI = 160
+CELL, CAPTION, GAP = 1.6, 0.5, 0.03  # inches in a gallery: an image, lines above it, its margin
 
 
 def png(figure: Figure, dpi: int = DPI) -> bytes:
@@ -88,68 +89,31 @@ def overview(answers: Sequence[Answer], history: Mapping[str, Sequence[float]], 
         return png(figure, dpi=100)
 
 
-def confusion_matrix(counts: npt.NDArray[np.int64], classes: Sequence[str]) -> bytes:
-    """Images by true and by predicted class.
-
-    Args:
-        counts: int64 [classes, classes], true class by predicted class.
-        classes: Names in the order of `counts`.
-    """
-    with rc_context(STYLE):
-        side = max(3.4, 1.4 + 0.6 * len(classes))
-        figure = Figure(figsize=(side, side), layout="constrained")
-        axes = figure.subplots()
-        shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-        for (row, column), count in np.ndenumerate(counts):
-            colour = "white" if shares[row, column] > 0.55 else INK
-            text = f"{count:,}\n{shares[row, column]:.0%}"
-            axes.text(column, row, text, ha="center", va="center", color=colour)
-        axes.set_xticks(range(len(classes)), classes)
-        axes.set_yticks(range(len(classes)), classes, rotation=90, va="center")
-        axes.set(xlabel="predicted", ylabel="true", title="Confusion matrix")
-        axes.spines[:].set_visible(False)
-        return png(figure)
-
-
-def roc_curve(points: Mapping[str, Sequence[float]], area: float) -> bytes:
-    """True against false positive rate over all thresholds.
-
-    Args:
-        points: `fpr` and `tpr`.
-        area: Area under the curve.
-    """
-    with rc_context(STYLE):
-        figure = Figure(figsize=(3.4, 3.4), layout="constrained")
-        axes = figure.subplots()
-        axes.plot([0, 1], [0, 1], color=FAINT, linestyle=":", label="chance")
-        axes.plot(points["fpr"], points["tpr"], color=TRAIN, label=f"area {area:.3f}")
-        axes.set(
-            xlabel="false positive rate", ylabel="true positive rate", title="ROC", aspect="equal"
-        )
-        axes.legend(frameon=False, loc="lower right")
-        return png(figure)
-
-
 def gallery(
     images: Sequence[npt.NDArray[np.uint8]], captions: Sequence[str], columns: int = 6
 ) -> bytes:
     """Images in a grid, each under its caption.
 
     Args:
-        images: uint8 RGB [H, W, 3] each.
-        captions: One for each image; up to two short lines.
+        images: uint8 RGB [side, side, 3] each.
+        captions: One for each image; up to three short lines.
         columns: Images in a row.
     """
     rows = max(1, -(-len(images) // columns))
+    width, height = CELL * columns, (CELL + CAPTION) * rows
     with rc_context(STYLE):
-        figure = Figure(figsize=(1.6 * columns, 2.05 * rows), layout="constrained")
-        cells = np.atleast_1d(figure.subplots(rows, columns)).ravel()
-        for axes in cells:
-            axes.axis("off")
-        for axes, image, caption in zip(cells, images, captions, strict=False):
-            axes.imshow(image)
-            axes.set_title(caption, fontsize=7.5, fontweight="normal", loc="center")
+        figure = Figure(figsize=(width, height))
+        # One set of axes, in inches, for all: one for each image takes far longer to draw.
+        axes = figure.add_axes((0, 0, 1, 1))
+        for index, (image, caption) in enumerate(zip(images, captions, strict=True)):
+            row, column = divmod(index, columns)
+            left, top = CELL * column + GAP, (CELL + CAPTION) * row + CAPTION
+            right, bottom = left + CELL - 2 * GAP, top + CELL - 2 * GAP
+            axes.imshow(image, extent=(left, right, bottom, top), aspect="auto")
+            middle = (left + right) / 2
+            axes.text(middle, top - GAP, caption, fontsize=7.5, ha="center", va="bottom")
+        axes.set(xlim=(0, width), ylim=(height, 0))
+        axes.axis("off")
         return png(figure)
 
 

@@ -11,12 +11,12 @@ import numpy as np
 from pipeline.errors import BluelightError
 from pipeline.evaluation.comparison import (
     Estimate,
-    Resampling,
     Right,
     Values,
     differences,
     mean_over_seeds,
 )
+from pipeline.evaluation.resampling import Resampling
 
 BASELINE, COMBINED = "baseline", "combined"
 DIGITS = 6  # beyond them, processors differ

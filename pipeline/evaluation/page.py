@@ -12,6 +12,15 @@ from pipeline.evaluation.copies import Card
 from pipeline.evaluation.outcomes import Comparison, flat
 from pipeline.evaluation.technique_figures import normalised
 
+WORDS = (
+    wording.number,
+    wording.span,
+    wording.cell,
+    wording.verdict,
+    wording.statement,
+    wording.difference,
+)
+
 
 @dataclass(frozen=True)
 class Content:
@@ -21,16 +30,19 @@ class Content:
         model: `model.json` of the artifact.
         train: Metrics of the training run.
         test: Metrics on the test split.
+        references: Metrics of the reference points on it, by their names.
         audit: The audit of the split.
         copies: Groups of copies with their pictures.
-        figures: PNG bytes by name: overview, loss, accuracy, confusion, roc, mistakes,
-            augmentation, contact_sheet, and those of `technique_figures.draw_all`.
+        figures: PNG bytes by name: overview, loss, accuracy, mistakes, uncertain, augmentation,
+            contact_sheet, those of `result_figures.draw_results` and of
+            `technique_figures.draw_all`.
         techniques: The techniques compared.
     """
 
     model: Mapping[str, Any]
     train: Mapping[str, Any]
     test: Mapping[str, Any]
+    references: Mapping[str, Any]
     audit: Mapping[str, Any]
     copies: Sequence[Card]
     figures: Mapping[str, bytes]
@@ -56,7 +68,7 @@ def render(template: str, content: Content) -> str:
     environment.filters["data_uri"] = _data_uri
     environment.filters["flat"] = flat
     environment.filters["capitalised"] = lambda text: text[:1].upper() + text[1:]
-    for word in (wording.number, wording.span, wording.cell, wording.verdict, wording.statement):
+    for word in WORDS:
         environment.globals[word.__name__] = word
     environment.globals["normalised"] = normalised
     level = f"{content.test['confidence']:.0%}".replace("%", "\N{NO-BREAK SPACE}%")

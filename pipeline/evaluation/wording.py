@@ -1,7 +1,10 @@
 """How the report says a number and a difference: in words that claim no more than was shown."""
 
-from pipeline.evaluation.comparison import ACCURACY, Estimate, Interval
+from collections.abc import Mapping
+
+from pipeline.evaluation.comparison import ACCURACY, Estimate
 from pipeline.evaluation.outcomes import Comparison, Entry
+from pipeline.evaluation.resampling import Interval
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -47,6 +50,11 @@ def verdict(difference: Estimate, unit: str = "", scale: float = 1, digits: int 
     size = _magnitude(difference)
     words = (number(scale * size.value, digits), unit, way, f"({span(size, scale, digits)})")
     return " ".join(filter(None, words))
+
+
+def difference(found: Mapping[str, float]) -> Estimate:
+    """A difference as `metrics.json` and its like have it: `value`, `low` and `high`."""
+    return Estimate(found["value"], Interval(found["low"], found["high"]))
 
 
 def statement(comparison: Comparison) -> str:

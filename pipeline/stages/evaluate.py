@@ -1,29 +1,42 @@
-"""Stage `evaluate`: model and packed test images → metrics, predictions, plots' data, gallery.
+"""Stage `evaluate`: model and packed test images → metrics, predictions, curves, galleries.
 
-Nothing that it finds on the test split is used to choose anything.
+Nothing that it finds on the test split is used to choose anything. Of the other splits, only the
+reference points learn: the model is done.
 """
 
-from dataclasses import asdict
+from collections.abc import Mapping
+from math import isnan
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import roc_curve
 
 from pipeline import paths
 from pipeline.dataset.images import decode, resize
 from pipeline.dataset.packed import PackedSplit, load_packed
 from pipeline.errors import ArtifactError
+from pipeline.evaluation.curves import precision_recall, roc
+from pipeline.evaluation.estimates import (
+    DIGITS,
+    Estimates,
+    estimate,
+    estimate_all,
+    estimate_calibration,
+    gain,
+    rounded,
+)
 from pipeline.evaluation.figures import gallery
-from pipeline.evaluation.metrics import bootstrap, confusion, measure
+from pipeline.evaluation.galleries import captions, least_certain, surest_mistakes
+from pipeline.evaluation.metrics import Answers, Predictions, Values, of_answers
+from pipeline.evaluation.references import Reference, references
+from pipeline.evaluation.reliability import Bin, reliability
+from pipeline.evaluation.resampling import Resampling
+from pipeline.evaluation.thresholds import COLUMNS, at_threshold, mistakes, threshold_curve
 from pipeline.files import atomic_file, write_csv, write_json
-from pipeline.inference.classify import VehicleClassifier, load
+from pipeline.inference.classify import VehicleClassifier, calibrated, load
 from pipeline.params import Params
 
-DIGITS = 6  # beyond them, processors differ
-SHOWN = 18  # mistakes in the gallery
-PHOTO = 224  # pixels a side there
-
-Probabilities = npt.NDArray[np.float64]
+PHOTO = 224  # pixels a side in a gallery
 
 
 def run(params: Params) -> None:
@@ -31,36 +44,35 @@ def run(params: Params) -> None:
     model = load(paths.MODEL)
     test = load_packed(paths.PACKED / "test")
     _check_classes(model, test)
-    probabilities = np.round(model.probabilities(test.images), DIGITS)
+    logits = model.logits(test.images)
     positive = _positive(params.evaluate.positive, test.classes)
-    metrics = measure(test.labels, probabilities, positive)
-    counts = confusion(test.labels, probabilities.argmax(axis=1), len(test.classes))
-    intervals = bootstrap(
-        counts,
-        positive,
-        resamples=params.evaluate.bootstrap,
-        confidence=params.evaluate.confidence,
+    before, after = (
+        Predictions(test.labels, calibrated(logits, temperature).round(DIGITS), positive)
+        for temperature in (1.0, model.description.decision.temperature)
     )
+    how = Resampling(params.evaluate.confidence, params.evaluate.bootstrap)
+    found = estimate_all(after, how)
+    miss_cost = params.decision.miss_cost
     write_json(
         paths.TEST_METRICS,
         {
-            "images": len(test.labels),
-            "confidence": params.evaluate.confidence,
-            **_rounded(metrics),
-            "interval": {name: _rounded(asdict(ends)) for name, ends in intervals.items()},
+            "images": len(test),
+            "confidence": how.confidence,
+            **found.as_data(),
+            "majority_accuracy": round(_commonest(test), DIGITS),
+            "temperature": model.description.decision.temperature,
+            "before_temperature": estimate_calibration(before, how).as_data(),
+            **_at_threshold(model, after, miss_cost, how),
         },
     )
-    _write_predictions(test, probabilities)
-    _write_roc(test, probabilities, positive)
-    _write_mistakes(test, probabilities)
+    _write_references(test, found, positive, how)
+    _write_predictions(test, after)
+    _write_curves(before, after, miss_cost, how)
+    _write_galleries(test, after)
     print(
-        f"evaluate: test accuracy {metrics['accuracy']:.3f}, F1 {metrics['f1']:.3f} "
-        f"on {len(test.labels):,} images"
+        f"evaluate: test accuracy {found.values['accuracy']:.3f}, F1 {found.values['f1']:.3f} "
+        f"on {len(test):,} images"
     )
-
-
-def _photo(name: str) -> npt.NDArray[np.uint8]:
-    return resize(decode((paths.RAW_IMAGES / name).read_bytes(), name), PHOTO)
 
 
 def _check_classes(model: VehicleClassifier, test: PackedSplit) -> None:
@@ -77,46 +89,123 @@ def _positive(name: str, classes: list[str]) -> int | None:
     return classes.index(name) if name in classes else None
 
 
-def _rounded(figures: dict[str, float]) -> dict[str, float]:
-    return {name: round(value, DIGITS) for name, value in figures.items()}
+def _commonest(test: PackedSplit) -> float:
+    """What always answering the commonest class of the test images would reach."""
+    return float(np.bincount(test.labels).max() / len(test))
 
 
-def _write_predictions(test: PackedSplit, probabilities: Probabilities) -> None:
+def _at_threshold(
+    model: VehicleClassifier, after: Predictions, miss_cost: float, how: Resampling
+) -> dict[str, Any]:
+    """What the stored threshold comes to; nothing where the model has none."""
+    decision = model.description.decision
+    if decision.threshold is None or decision.positive is None:
+        return {}
+    positive = model.description.classes.index(decision.positive)
+    labels = model.labels(after.probabilities)
+    answers = Answers(after.labels, labels, after.classes, positive)
+    found = estimate(
+        lambda weights: at_threshold(answers, miss_cost, weights), len(labels), how
+    ).as_data()
+    missed, alarms = (int(wrong.sum()) for wrong in mistakes(answers))
+    own = {"threshold": decision.threshold, "missed": missed, "false_alarms": alarms}
+    return {"at_threshold": own | {"miss_cost": miss_cost} | found}
+
+
+def _write_references(
+    test: PackedSplit, ours: Estimates, positive: int | None, how: Resampling
+) -> None:
+    """The reference points, and how much more of the same images the model answers rightly."""
+    train, validation = (load_packed(paths.PACKED / name) for name in ("train", "validation"))
+    found = {
+        name: _estimate_reference(test, reference, positive, how)
+        for name, reference in references(train, validation, test).items()
+    }
+    write_json(
+        paths.TEST_REFERENCES,
+        {
+            name: {
+                **theirs.as_data(),
+                "accuracy_of_model_less_this": gain(ours, theirs, "accuracy", how),
+            }
+            for name, theirs in found.items()
+        },
+    )
+
+
+def _estimate_reference(
+    test: PackedSplit, reference: Reference, positive: int | None, how: Resampling
+) -> Estimates:
+    if reference.probabilities is not None:
+        probabilities = reference.probabilities.round(DIGITS)
+        return estimate_all(Predictions(test.labels, probabilities, positive), how)
+    answers = Answers(test.labels, reference.predicted, len(test.classes), positive)
+    return estimate(lambda weights: of_answers(answers, weights), len(test), how)
+
+
+def _write_predictions(test: PackedSplit, after: Predictions) -> None:
     names = test.classes
-    predicted = probabilities.argmax(axis=1)
     write_csv(
         paths.TEST_PREDICTIONS,
         ["image", "label", "predicted", *(f"probability_{name}" for name in names)],
         (
             [image, names[label], names[guess], *map(float, row)]
             for image, label, guess, row in zip(
-                test.names, test.labels, predicted, probabilities, strict=True
+                test.names, test.labels, after.predicted, after.probabilities, strict=True
             )
         ),
     )
 
 
-def _write_roc(test: PackedSplit, probabilities: Probabilities, positive: int | None) -> None:
-    """The curve of the positive class against the rest; of the last class where none is named."""
-    chosen = len(test.classes) - 1 if positive is None else positive
-    fpr, tpr, _ = roc_curve(test.labels == chosen, probabilities[:, chosen])
-    points = [
-        {"fpr": round(float(x), DIGITS), "tpr": round(float(y), DIGITS)}
-        for x, y in zip(fpr, tpr, strict=True)
-    ]
-    write_json(paths.TEST_ROC, points)
+def _write_curves(
+    before: Predictions, after: Predictions, miss_cost: float, how: Resampling
+) -> None:
+    write_json(paths.TEST_ROC, _rows(roc(after)))
+    write_json(paths.TEST_PRECISION_RECALL, _rows(precision_recall(after)))
+    bins = {"before": reliability(before, how), "after": reliability(after, how)}
+    write_csv(
+        paths.TEST_RELIABILITY,
+        ["temperature", *Bin._fields],
+        (
+            [when, *(round(value, DIGITS) for value in row)]
+            for when, rows in bins.items()
+            for row in rows
+        ),
+    )
+    _write_thresholds(after, miss_cost)
 
 
-def _write_mistakes(test: PackedSplit, probabilities: Probabilities) -> None:
-    """The wrong answers that the model was surest of, as photos."""
-    predicted, certainty = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    wrong = np.flatnonzero(predicted != test.labels)
-    shown = wrong[np.argsort(-certainty[wrong], kind="stable")][:SHOWN]
-    captions = [
-        f"{test.names[row]}: {test.classes[test.labels[row]]}\n"
-        f"taken for {test.classes[predicted[row]]}, {certainty[row]:.0%}"
-        for row in shown
-    ]
-    photos = [_photo(test.names[row]) for row in shown]
-    with atomic_file(paths.TEST_MISTAKES) as partial:
-        partial.write_bytes(gallery(photos, captions))
+def _rows(columns: Mapping[str, Values]) -> list[dict[str, float]]:
+    """A table by rows, as `dvc plots` reads JSON."""
+    values = (map(float, column) for column in columns.values())
+    return [rounded(dict(zip(columns, row, strict=True))) for row in zip(*values, strict=True)]
+
+
+def _write_thresholds(after: Predictions, miss_cost: float) -> None:
+    """The curve of the positive class; without one there is no line to draw, and no row."""
+    rows: list[dict[str, float]] = []
+    if after.positive is not None:
+        scores, is_positive = after.probabilities[:, after.positive], after.labels == after.positive
+        rows = _rows(threshold_curve(scores, is_positive, miss_cost))
+    cells = ([_cell(value) for value in row.values()] for row in rows)
+    write_csv(paths.TEST_THRESHOLDS, COLUMNS, cells)
+
+
+def _cell(value: float) -> float | None:
+    """None, which is written as nothing, for what is undefined."""
+    return None if isnan(value) else value
+
+
+def _write_galleries(test: PackedSplit, after: Predictions) -> None:
+    """Photos of the surest mistakes, and of the answers that were hardly answers."""
+    for path, rows in (
+        (paths.TEST_MISTAKES, surest_mistakes(after)),
+        (paths.TEST_UNCERTAIN, least_certain(after)),
+    ):
+        photos = [_photo(test.names[row]) for row in rows]
+        with atomic_file(path) as partial:
+            partial.write_bytes(gallery(photos, captions(after, rows, test.names, test.classes)))
+
+
+def _photo(name: str) -> npt.NDArray[np.uint8]:
+    return resize(decode((paths.RAW_IMAGES / name).read_bytes(), name), PHOTO)

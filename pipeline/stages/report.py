@@ -2,6 +2,7 @@
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,15 +12,13 @@ from pipeline import paths
 from pipeline.ablation.techniques import for_seed, with_technique
 from pipeline.artifact import DESCRIPTION
 from pipeline.dataset.images import decode, resize
-from pipeline.evaluation.comparison import Resampling
 from pipeline.evaluation.copies import cards
 from pipeline.evaluation.figures import (
     Answer,
-    confusion_matrix,
     learning_curve,
     overview,
-    roc_curve,
 )
+from pipeline.evaluation.metrics import Values
 from pipeline.evaluation.outcomes import (
     Comparison,
     Outcome,
@@ -29,6 +28,8 @@ from pipeline.evaluation.outcomes import (
     ordered,
 )
 from pipeline.evaluation.page import Content, render
+from pipeline.evaluation.resampling import Resampling
+from pipeline.evaluation.result_figures import Results, draw_results
 from pipeline.evaluation.summary import summary
 from pipeline.evaluation.technique_figures import draw_all
 from pipeline.evaluation.wording import statement
@@ -40,6 +41,7 @@ SHOWN = 12  # photos in the overview
 PHOTO = 160  # pixels a side there
 
 Columns = dict[str, list[str]]
+Json = dict[str, Any]
 
 
 def run(params: Params) -> None:
@@ -81,32 +83,67 @@ def _gather(techniques: Comparison) -> Content:
     history = {
         name: [float(x) for x in cells] for name, cells in _read(paths.TRAIN_HISTORY).items()
     }
-    roc = read_json(paths.TEST_ROC)
     predictions = _read(paths.TEST_PREDICTIONS)
-    counts = _count(predictions, model["classes"])
     figures = {
         "overview": overview(_answers(predictions), history, train["used_epoch"]),
         "loss": learning_curve(history, "loss", train["used_epoch"]),
         "accuracy": learning_curve(history, "accuracy", train["used_epoch"]),
-        "confusion": confusion_matrix(counts, model["classes"]),
-        "roc": roc_curve(
-            {axis: [p[axis] for p in roc] for axis in ("fpr", "tpr")}, test["roc_auc"]
-        ),
         "mistakes": paths.TEST_MISTAKES.read_bytes(),
+        "uncertain": paths.TEST_UNCERTAIN.read_bytes(),
         "augmentation": paths.TRAIN_PREVIEW.read_bytes(),
         "contact_sheet": paths.SPLIT_CONTACT_SHEET.read_bytes(),
     }
+    figures |= draw_results(_results(model, test, predictions))
     figures |= draw_all(techniques)
     audit = read_json(paths.SPLIT_AUDIT)
     copies = cards(audit["groups"], paths.RAW_IMAGES)
-    return Content(model, train, test, audit, copies, figures, techniques)
+    references = read_json(paths.TEST_REFERENCES)
+    return Content(model, train, test, references, audit, copies, figures, techniques)
+
+
+def _results(model: Json, test: Json, predictions: Columns) -> Results:
+    return Results(
+        classes=model["classes"],
+        positive=model["decision"]["positive"],
+        test=test,
+        counts=_count(predictions, model["classes"]),
+        roc=_columns(read_json(paths.TEST_ROC)),
+        precision_recall=_columns(read_json(paths.TEST_PRECISION_RECALL)),
+        reliability=_reliability(_read(paths.TEST_RELIABILITY)),
+        thresholds=_floats(_read(paths.TEST_THRESHOLDS)),
+    )
+
+
+def _reliability(table: Columns) -> dict[str, dict[str, Values]]:
+    """The bins `before` and `after` the temperature."""
+    when = np.array(table.pop("temperature"))
+    columns = _floats(table)
+    return {
+        one: {name: cells[when == one] for name, cells in columns.items()}
+        for one in ("before", "after")
+    }
+
+
+def _floats(table: Columns) -> dict[str, Values]:
+    """An empty cell is NaN."""
+    return {
+        name: np.array([cell or "nan" for cell in cells], dtype=np.float64)
+        for name, cells in table.items()
+    }
+
+
+def _columns(points: list[dict[str, float]]) -> dict[str, Values]:
+    """A table of rows by columns."""
+    names = points[0] if points else []
+    return {name: np.array([point[name] for point in points]) for name in names}
 
 
 def _read(path: Path) -> Columns:
     """A CSV file by columns."""
     with path.open(encoding="utf-8", newline="") as file:
         header, *rows = csv.reader(file)
-    return dict(zip(header, map(list, zip(*rows, strict=True)), strict=True))
+    columns = map(list, zip(*rows, strict=True)) if rows else ([] for _ in header)
+    return dict(zip(header, columns, strict=True))
 
 
 def _answers(predictions: Columns) -> list[Answer]:
