@@ -1,6 +1,13 @@
-"""The command `bluelight`: what DVC has no command for."""
+"""The command `bluelight`: what DVC has no command for.
 
+A command imports what it needs when it runs, so that none waits for what others need.
+"""
+
+import json
 import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -9,7 +16,7 @@ from pipeline import paths
 from pipeline.ablation.techniques import with_technique
 from pipeline.errors import BluelightError
 from pipeline.evaluation.summary import summary
-from pipeline.files import read_json
+from pipeline.files import atomic_write_text, read_json
 from pipeline.params import load_params
 
 app = typer.Typer(
@@ -17,6 +24,14 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
 )
+
+
+class Form(StrEnum):
+    """How to print a comparison."""
+
+    TABLE = "table"
+    JSON = "json"
+    MARKDOWN = "md"
 
 
 @app.command()
@@ -33,6 +48,33 @@ def show_summary() -> None:
     """Show the result of the last run again."""
     finding = read_json(paths.REPORT_COMPARISON)["finding"]
     Console().print(summary(read_json(paths.TEST_METRICS), finding))
+
+
+Rev = Annotated[str, typer.Argument(help="commit, branch, tag, experiment or `workspace`")]
+
+
+@app.command()
+def diff(
+    old: Rev = "HEAD",
+    new: Rev = "workspace",
+    form: Annotated[Form, typer.Option("--format", help="table, json or md")] = Form.TABLE,
+    html: Annotated[Path | None, typer.Option(help="write a page here, with pictures")] = None,
+) -> None:
+    """Compare two revisions: what went in, what came out, which images are answered otherwise."""
+    from pipeline.history import difference as comparison
+    from pipeline.history import page, terminal
+    from pipeline.history.revisions import open_revision
+
+    root = Path.cwd()
+    found = comparison.compare(root, open_revision(root, old), open_revision(root, new))
+    if html is not None:
+        atomic_write_text(html, page.html(found))
+    if form is Form.JSON:
+        print(json.dumps(comparison.as_data(found), indent=2, ensure_ascii=False))
+    elif form is Form.MARKDOWN:
+        print(page.markdown(found))
+    else:
+        Console().print(terminal.render(found))
 
 
 def main() -> None:

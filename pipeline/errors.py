@@ -31,3 +31,20 @@ class TrainingError(BluelightError):
 
 class ArtifactError(BluelightError):
     """A model artifact is missing, damaged, or was made for something else."""
+
+
+class HistoryError(BluelightError):
+    """A revision cannot be found, read or rebuilt."""
+
+
+class MissingOutputError(HistoryError):
+    """An output of a revision is in no place that can be reached.
+
+    Attributes:
+        path: Of the output.
+        reason: Why, and how to get it; the same for all that are missing alike.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"missing {path} {reason}")
+        self.path, self.reason = path, reason

@@ -14,6 +14,7 @@ ROOMS = [
     "stages",
     "__main__.py",
     "cli.py",
+    "history",
     "inference",
     "evaluation",
     "ablation",
