@@ -77,6 +77,18 @@ def diff(
         Console().print(terminal.render(found))
 
 
+@app.command()
+def verify(revision: Rev = "HEAD") -> None:
+    """Make a commit anew in a clone with an empty cache; exits with 0 if all outputs are equal."""
+    from pipeline.history import verdict, verification
+    from pipeline.history.revisions import open_revision
+
+    root = Path.cwd()
+    found = verification.verify(root, open_revision(root, revision))
+    Console().print(verdict.render(found))
+    raise typer.Exit(code=0 if found.holds else 1)
+
+
 def main() -> None:
     """Run a command; a user's mistake is one message and exit status 1."""
     try:

@@ -1,7 +1,7 @@
 """A project of three tiny stages, laid out as Bluelight's is, whose results are known by hand.
 
 Twenty test images; with dropout 0.5 the model is wrong about the images 0, 1 and 2, with 0.2 about
-2 and 3, with any other about none.
+2 and 3, with any other about none. On a PROCESSOR of another name the weights differ a little.
 """
 
 from pathlib import Path
@@ -59,6 +59,7 @@ for index in range(20):
 """
 
 TRAIN = """
+import json, os
 from pathlib import Path
 import numpy as np
 from ruamel.yaml import YAML
@@ -67,11 +68,17 @@ from safetensors.numpy import save_file
 dropout = YAML(typ="safe").load(Path("params.yaml"))["model"]["dropout"]
 for folder in ("models/network", "logs/train/training", "reports/train"):
     Path(folder).mkdir(parents=True, exist_ok=True)
-save_file({"weight": np.full(4, dropout, np.float32)}, "models/network/model.safetensors")
+processor = os.environ.get("PROCESSOR", "one")  # on another, weights differ a little
+weight = np.full(4, dropout, np.float32)
+weight[1] += 0.0001 * (processor != "one")
+save_file({"weight": weight}, "models/network/model.safetensors")
 Path("logs/train/training/events.out.tfevents.0").write_bytes(b"")
 header = "epoch,train_loss,train_accuracy,val_loss,val_accuracy"
 rows = [f"{epoch},{1 - dropout * epoch},0.5,{1 - epoch / 4},0.5" for epoch in range(3)]
 Path("reports/train/history.csv").write_text("\\n".join([header, *rows]) + "\\n")
+facts = {"python": "3.11", "system": "", "processor": processor, "instructions": ["X86_V3"]}
+note = {"stages": ["train"], **facts, "variables": {}, "libraries": {}}
+Path("reports/environment.json").write_text(json.dumps([note]))
 """
 
 EVALUATE = """
@@ -79,7 +86,8 @@ import json
 from pathlib import Path
 from safetensors.numpy import load_file
 
-dropout = round(float(load_file("models/network/model.safetensors")["weight"][0]), 3)
+weight = load_file("models/network/model.safetensors")["weight"]
+dropout = round(float(weight[0]), 3)
 wrong = {0.5: {0, 1, 2}, 0.2: {2, 3}}.get(dropout, set())
 classes = ["other", "emergency"]
 rows = ["image,label,predicted,probability_other,probability_emergency"]
@@ -90,7 +98,8 @@ for index in range(20):
     rows.append(",".join(map(str, row)))
 Path("reports/test").mkdir(parents=True, exist_ok=True)
 Path("reports/test/predictions.csv").write_text("\\n".join(rows) + "\\n")
-metrics = {"images": 20, "accuracy": 1 - len(wrong) / 20, "at_threshold": {"recall": 0.5}}
+metrics = {"images": 20, "accuracy": 1 - len(wrong) / 20}
+metrics["at_threshold"] = {"recall": float(weight.mean())}
 metrics["interval"] = {"accuracy": {"low": 0.0, "high": dropout}}
 Path("reports/test/metrics.json").write_text(json.dumps(metrics))
 """

@@ -21,6 +21,7 @@ ROOMS = [
     "learning",
     "artifact.py",
     "dataset",
+    "environment.py",
     "files.py",
     "randomness.py",
     "params.py",

@@ -91,6 +91,14 @@ def test_libraries_that_changed_are_named(project: Path) -> None:
     assert difference()["environment"] == {"torch": {"old": "2.14.0", "new": "2.15.0"}}
 
 
+def test_a_stage_that_ran_on_another_processor_is_told(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROCESSOR", "two")
+    dvc(project, "repro", "--quiet", "--force")
+    assert difference()["environment"] == {"processor": {"old": "one", "new": "two"}}
+
+
 def test_a_commit_whose_params_were_not_run_is_told(project: Path) -> None:
     replace(project / "params.yaml", "dropout: 0.2", "dropout: 0.1")
     commit(project, "not run")

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from pipeline import paths
 from pipeline.errors import MissingOutputError
 from pipeline.evaluation.metrics import Interval
-from pipeline.history.environments import REQUIREMENTS, pins
+from pipeline.history.environments import REQUIREMENTS, Pair, moved, pins, recorded
 from pipeline.history.git import changed_files
 from pipeline.history.predictions import Change, Predictions, changes, intervals, parse
 from pipeline.history.revisions import Revision, Table, leaves, within
@@ -19,7 +19,6 @@ CONFIDENCE, RESAMPLES = 0.95, 2000  # where a revision's params do not say
 ENDS = {"interval", "low", "high"}  # in a key of a metric: the end of an interval, no metric
 DIGITS = 6  # beyond them, processors differ
 
-Pair = tuple[Any, Any]
 T = TypeVar("T")
 
 
@@ -85,7 +84,7 @@ class Difference:
         data: Paths of outputs that are data and not the same.
         code: Files that are not the same.
         stages: Names of the stages that read those files.
-        environment: Versions in `requirements.lock`, by library.
+        environment: Versions in `requirements.lock`, by library; what else stages ran on.
         metrics: By file and name; those that are the same too.
         answers: None where a revision's predictions are missing.
         histories: Columns of the training's history, of those revisions that have it.
@@ -158,7 +157,7 @@ def compare(root: Path, old: Revision, new: Revision) -> Difference:
         data=_changed_data(old, new),
         code=code,
         stages=new.stages_reading(code),
-        environment=_changed(*(_pins(revision) for revision in (old, new))),
+        environment=_environment(old, new),
         metrics=_metrics(read, old, new, ends),
         answers=answers,
         histories=_histories(read, old, new),
@@ -211,6 +210,13 @@ def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Pair]:
 
 def _changed_data(old: Revision, new: Revision) -> list[str]:
     return [path for path in _changed(old.hashes, new.hashes) if within(path, DATA)]
+
+
+def _environment(old: Revision, new: Revision) -> dict[str, Pair]:
+    """The locked libraries that changed, and what else the stages ran on."""
+    places = moved(recorded(old), recorded(new))
+    beside = {name: pair for name, pair in places.items() if not name.startswith("libraries.")}
+    return _changed(_pins(old), _pins(new)) | beside
 
 
 def _pins(revision: Revision) -> dict[str, str]:

@@ -3,7 +3,8 @@
 from typing import Any
 
 from pipeline.evaluation.wording import number
-from pipeline.history.difference import Answers, Difference, MetricChange, Pair
+from pipeline.history.difference import Answers, Difference, MetricChange
+from pipeline.history.environments import Pair
 
 NOTHING = "\N{EN DASH}"
 ARROW = "\N{RIGHTWARDS ARROW}"
