@@ -78,15 +78,40 @@ def diff(
 
 
 @app.command()
-def verify(revision: Rev = "HEAD") -> None:
+def verify(
+    revision: Rev = "HEAD",
+    stages: Annotated[
+        list[str] | None, typer.Argument(help="only these, and what they need")
+    ] = None,
+) -> None:
     """Make a commit anew in a clone with an empty cache; exits with 0 if all outputs are equal."""
     from pipeline.history import verdict, verification
     from pipeline.history.revisions import open_revision
 
     root = Path.cwd()
-    found = verification.verify(root, open_revision(root, revision))
+    found = verification.verify(root, open_revision(root, revision), stages or [])
     Console().print(verdict.render(found))
     raise typer.Exit(code=0 if found.holds else 1)
+
+
+@app.command()
+def tensorboard(
+    revisions: Annotated[list[str] | None, typer.Argument(help="beside the workspace")] = None,
+    port: Annotated[int, typer.Option(help="to serve on")] = 6006,
+    only_gather: Annotated[
+        bool, typer.Option("--print", help="print the folder of logs, and start nothing")
+    ] = False,
+) -> None:
+    """Open TensorBoard on the workspace's logs and those of revisions, one name for each."""
+    from pipeline.history.revisions import open_revision
+    from pipeline.history.tensorboard import gather, show
+
+    root = Path.cwd()
+    folder = gather(root, [open_revision(root, name) for name in revisions or []])
+    if only_gather:
+        print(folder)
+    else:
+        show(folder, port)
 
 
 def main() -> None:

@@ -30,8 +30,8 @@ def project(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     return copy
 
 
-def verify(*revision: str, fails: bool = False) -> str:
-    result: Result = CliRunner().invoke(app, ["verify", *revision], catch_exceptions=False)
+def verify(*arguments: str, fails: bool = False) -> str:
+    result: Result = CliRunner().invoke(app, ["verify", *arguments], catch_exceptions=False)
     assert result.exit_code == int(fails), result.stdout
     return "\n".join(line.rstrip() for line in result.stdout.splitlines())
 
@@ -100,6 +100,14 @@ def test_libraries_that_are_not_as_locked_are_named(project: Path) -> None:
     del project
     printed = verify()
     assert "numpy 2.0.0 in requirements.lock, " in printed
+
+
+@pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")  # DVC's use of pygtrie
+def test_a_stage_is_made_with_what_it_needs_and_no_more(project: Path) -> None:
+    spoil(project, "reports/test/predictions.csv")
+    assert "all 4 outputs are equal" in verify("HEAD", "train")
+    with pytest.raises(HistoryError, match=r"HEAD \(.*\): Stage 'nonsense' not found"):
+        verify("HEAD", "nonsense")
 
 
 def test_a_pipeline_that_fails_leaves_its_outputs_missing(project: Path) -> None:

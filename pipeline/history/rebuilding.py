@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -44,17 +44,18 @@ def clone(root: Path, commit: str) -> Iterator[Path]:
         yield folder
 
 
-def reproduce(folder: Path) -> bool:
-    """Run the whole pipeline of a clone with this Python; what it prints goes to standard error.
+def reproduce(folder: Path, stages: Sequence[str]) -> bool:
+    """Run the pipeline of a clone with this Python; what it prints goes to standard error.
 
     Args:
         folder: Of the clone.
+        stages: These, and what they need; all where there are none.
 
     Returns:
         Whether it ran to the end.
     """
     done = subprocess.run(
-        [sys.executable, "-m", "dvc", "repro", "--no-run-cache"],
+        [sys.executable, "-m", "dvc", "repro", "--no-run-cache", *stages],
         cwd=folder,
         env=_environment(folder),
         stdout=STDERR,

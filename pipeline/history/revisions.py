@@ -6,7 +6,7 @@ need not be laid out as today's is. Nothing here writes to the workspace or to g
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -155,6 +155,25 @@ class Revision:
             self.files.get(path, str(target), recursive=True)
         except Exception as error:  # as above
             raise MissingOutputError(path, self._missing(path, error)) from None
+
+    def outputs_of(self, stages: Sequence[str]) -> list[str]:
+        """Paths of the outputs of these stages and of those that they need; of all for none.
+
+        Args:
+            stages: Names.
+
+        Raises:
+            HistoryError: There is no such stage.
+        """
+        repo = self.files.repo
+        try:
+            needed = [
+                stage for name in stages for stage in repo.stage.collect(name, with_deps=True)
+            ]
+        except DvcException as error:
+            raise HistoryError(f"{self.title}: {_reason(error)}") from None
+        found = {out.def_path for stage in needed for out in stage.outs}
+        return [path for path in self.hashes if path in found or not stages]
 
     def stages_reading(self, changed: list[str]) -> list[str]:
         """Names of the stages that list one of these files, or its folder, as a dependency."""

@@ -1,6 +1,6 @@
 """Whether a revision can be made again: its outputs, made anew, against its own `dvc.lock`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -46,7 +46,7 @@ class Verification:
     Attributes:
         revision: Which.
         completed: Whether the pipeline ran to its end.
-        outputs: All that `dvc.yaml` declares.
+        outputs: All that were to be made.
         stale: Stages whose lock was made with other params, code or inputs than the commit has.
         made: What each stage ran on when the lock was made; empty where that is not recorded.
         rebuilt: What it ran on now.
@@ -74,7 +74,7 @@ class Verification:
         return moved(self.made, self.rebuilt)
 
 
-def verify(root: Path, revision: Revision) -> Verification:
+def verify(root: Path, revision: Revision, stages: Sequence[str]) -> Verification:
     """Make a revision anew in a temporary clone with an empty cache, and compare.
 
     The clone's pipeline runs with the Python and libraries of this process, whatever the
@@ -83,19 +83,22 @@ def verify(root: Path, revision: Revision) -> Verification:
     Args:
         root: Of the project.
         revision: A commit.
+        stages: What to make: these, and what they need; everything where there are none.
 
     Raises:
-        HistoryError: It is the workspace, or its source is not on this machine.
+        HistoryError: It is the workspace, its source is not on this machine, or it has no such
+            stage.
     """
     if revision.commit is None:
         raise HistoryError("the workspace is no commit; commit it, then verify HEAD")
+    wanted = revision.outputs_of(stages)
     with clone(root, revision.commit) as folder:
-        completed = reproduce(folder)
+        completed = reproduce(folder, stages)
         rebuilt = open_revision(folder, WORKSPACE)
         return Verification(
             revision=revision,
             completed=completed,
-            outputs=_outputs(revision, rebuilt),
+            outputs=_outputs(wanted, revision, rebuilt),
             stale=revision.stale_stages(),
             made=recorded(revision),
             rebuilt=recorded(rebuilt),
@@ -104,12 +107,9 @@ def verify(root: Path, revision: Revision) -> Verification:
         )
 
 
-def _outputs(revision: Revision, rebuilt: Revision) -> list[Output]:
-    made = rebuilt.hashes
-    return [
-        _output(path, locked, made.get(path, ""), revision, rebuilt)
-        for path, locked in revision.hashes.items()
-    ]
+def _outputs(paths: Sequence[str], revision: Revision, rebuilt: Revision) -> list[Output]:
+    locked, made = revision.hashes, rebuilt.hashes
+    return [_output(path, locked[path], made.get(path, ""), revision, rebuilt) for path in paths]
 
 
 def _output(path: str, locked: str, made: str, revision: Revision, rebuilt: Revision) -> Output:
