@@ -8,13 +8,14 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet
 # DVC starts each stage as `python -m …`: it must find this environment's Python.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help repro test lint format tensorboard bench lock clean
+.PHONY: help repro test lint format verify tensorboard bench lock clean
 
 help:
 	@echo "make repro        rebuild everything: data, model, report"
 	@echo "make test         run the test suite"
 	@echo "make lint         formatting, lint and type checks"
 	@echo "make format       format the code and mend what the linter can"
+	@echo "make verify       make the last commit anew in a clone, and compare it with dvc.lock"
 	@echo "make tensorboard  open TensorBoard on this workspace's logs"
 	@echo "make bench        time a training epoch against a floor, Keras and ImageFolder"
 	@echo "make lock         resolve pyproject.toml into requirements.lock anew"
@@ -44,6 +45,9 @@ lint: $(READY)
 format: $(READY)
 	@ruff format .
 	@ruff check --fix .
+
+verify: $(READY)
+	@bluelight verify
 
 tensorboard: $(READY)
 	@tensorboard --logdir logs

@@ -1,9 +1,11 @@
 """The command `bluelight`: what DVC has no command for.
 
-A command imports what it needs itself: none waits for another's libraries.
+A command imports what it needs when it runs, so that none waits for what others need.
 """
 
+import json
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,6 +19,14 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
 )
+
+
+class Form(StrEnum):
+    """How to print a comparison."""
+
+    TABLE = "table"
+    JSON = "json"
+    MARKDOWN = "md"
 
 
 @app.command()
@@ -78,6 +88,75 @@ def show_summary() -> None:
 
     finding = read_json(paths.REPORT_COMPARISON)["finding"]
     Console().print(summary(read_json(paths.TEST_METRICS), finding))
+
+
+Rev = Annotated[str, typer.Argument(help="commit, branch, tag, experiment or `workspace`")]
+
+
+@app.command()
+def diff(
+    old: Rev = "HEAD",
+    new: Rev = "workspace",
+    form: Annotated[Form, typer.Option("--format", help="table, json or md")] = Form.TABLE,
+    html: Annotated[Path | None, typer.Option(help="write a page here, with pictures")] = None,
+) -> None:
+    """Compare two revisions: what went in, what came out, which images are answered otherwise."""
+    from rich.console import Console
+
+    from pipeline.files import atomic_write_text
+    from pipeline.history import difference as comparison
+    from pipeline.history import page, terminal
+    from pipeline.history.revisions import open_revision
+
+    root = Path.cwd()
+    found = comparison.compare(root, open_revision(root, old), open_revision(root, new))
+    if html is not None:
+        atomic_write_text(html, page.html(found))
+    if form is Form.JSON:
+        print(json.dumps(comparison.as_data(found), indent=2, ensure_ascii=False))
+    elif form is Form.MARKDOWN:
+        print(page.markdown(found))
+    else:
+        Console().print(terminal.render(found))
+
+
+@app.command()
+def verify(
+    revision: Rev = "HEAD",
+    stages: Annotated[
+        list[str] | None, typer.Argument(help="only these, and what they need")
+    ] = None,
+) -> None:
+    """Make a commit anew in a clone with an empty cache; exits with 0 if all outputs are equal."""
+    from rich.console import Console
+
+    from pipeline.history import verdict, verification
+    from pipeline.history.revisions import open_revision
+
+    root = Path.cwd()
+    found = verification.verify(root, open_revision(root, revision), stages or [])
+    Console().print(verdict.render(found))
+    raise typer.Exit(code=0 if found.holds else 1)
+
+
+@app.command()
+def tensorboard(
+    revisions: Annotated[list[str] | None, typer.Argument(help="beside the workspace")] = None,
+    port: Annotated[int, typer.Option(help="to serve on")] = 6006,
+    only_gather: Annotated[
+        bool, typer.Option("--print", help="print the folder of logs, and start nothing")
+    ] = False,
+) -> None:
+    """Open TensorBoard on the workspace's logs and those of revisions, one name for each."""
+    from pipeline.history.revisions import open_revision
+    from pipeline.history.tensorboard import gather, show
+
+    root = Path.cwd()
+    folder = gather(root, [open_revision(root, name) for name in revisions or []])
+    if only_gather:
+        print(folder)
+    else:
+        show(folder, port)
 
 
 def main() -> None:

@@ -35,3 +35,20 @@ class ArtifactError(BluelightError):
 
 class PredictionError(BluelightError):
     """What is to be classified is not there, or the answers cannot be given in the form asked."""
+
+
+class HistoryError(BluelightError):
+    """A revision cannot be found, read or rebuilt."""
+
+
+class MissingOutputError(HistoryError):
+    """An output of a revision is in no place that can be reached.
+
+    Attributes:
+        path: Of the output.
+        reason: Why, and how to get it; the same for all that are missing alike.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"missing {path} {reason}")
+        self.path, self.reason = path, reason

@@ -51,3 +51,5 @@ REPORT_OVERVIEW = Path("reports/overview.png")
 REPORT_HTML = Path("reports/index.html")
 REPORT_MARKDOWN = Path("reports/report.md")
 REPORT_COMPARISON = Path("reports/comparison.json")
+
+ENVIRONMENT = Path("reports/environment.json")  # what the stages ran on; in git, no output

@@ -12,6 +12,7 @@ import time
 from importlib import import_module
 from types import FrameType
 
+from pipeline.environment import facts, is_only_process, record
 from pipeline.errors import BluelightError
 from pipeline.params import load_params
 
@@ -33,7 +34,10 @@ def main(name: str, *item: str) -> int:
     _end_with_dvc()
     try:
         params = load_params()
+        found = facts()  # a stage may set variables of its own
         import_module(f"pipeline.stages.{name}").run(params, *item)
+        if is_only_process():
+            record("@".join([name, *item]), found)
     except BluelightError as error:
         return _complain(name, str(error))
     except OSError as error:

@@ -1,0 +1,1 @@
+"""Git revisions of the project: comparing two, rebuilding one, looking at several."""
