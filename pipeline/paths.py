@@ -44,7 +44,7 @@ TEST_MISTAKES = TEST_REPORT / "mistakes.png"
 TEST_UNCERTAIN = TEST_REPORT / "uncertain.png"
 TEST_PRECISION_RECALL = TEST_REPORT / "precision_recall.json"
 TEST_RELIABILITY = TEST_REPORT / "reliability.csv"
-TEST_THRESHOLDS = TEST_REPORT / "thresholds.csv"
+TEST_THRESHOLDS = TEST_REPORT / "thresholds.json"
 TEST_REFERENCES = TEST_REPORT / "references.json"
 
 REPORT_OVERVIEW = Path("reports/overview.png")

@@ -102,8 +102,9 @@ def check_the_stored_threshold_decides(miss_cost: float) -> None:
     assert (found["threshold"], found["missed"], found["false_alarms"]) == (0.45, missed, alarms)
     assert found["accuracy"] == pytest.approx(1 - (missed + alarms) / 24, abs=1e-6)
     assert found["cost"] == pytest.approx((miss_cost * missed + alarms) / 24, abs=1e-6)
-    at = {row["threshold"]: row for row in rows(paths.TEST_THRESHOLDS)}
-    assert float(at["0.45"]["cost"]) == found["cost"]
+    at = {row["threshold"]: row for row in read(paths.TEST_THRESHOLDS)}
+    assert at[0.45]["cost"] == found["cost"]
+    assert at[1.0]["precision"] is None
 
 
 def check_predictions_call_the_most_probable() -> None:
@@ -129,7 +130,7 @@ def test_without_a_positive_class_there_is_no_threshold(quick: Params) -> None:
     prepare(THREE, Decision(temperature=0.8, positive=None, threshold=None, rule="most_probable"))
     evaluate.run(quick)
     assert "at_threshold" not in read(paths.TEST_METRICS)
-    assert rows(paths.TEST_THRESHOLDS) == []
+    assert read(paths.TEST_THRESHOLDS) == []
     assert len(read(paths.TEST_ROC)) == 101
     assert {row["temperature"] for row in rows(paths.TEST_RELIABILITY)} == {"before", "after"}
 

@@ -3,8 +3,7 @@
 A network that does not beat them has learnt nothing that the pixels did not give away. All are
 fitted on training images alone; the validation split chooses how strongly logistic regression is
 regularised. They see what the network sees, the packed pixels, but shrunk where a side is over 32,
-and of more than 5,000 training images a random 5,000: seconds for the vehicles, half a minute where
-both limits and ten classes are reached.
+and of more than 5,000 training images a random 5,000, which bounds time and memory.
 """
 
 import warnings

@@ -32,7 +32,7 @@ class Results:
         roc: Columns of `roc.json`; none where the images are of one class.
         precision_recall: Columns of `precision_recall.json`, likewise.
         reliability: Columns of `reliability.csv`, `before` and `after` the temperature.
-        thresholds: Columns of `thresholds.csv`; empty where no class is positive.
+        thresholds: Columns of `thresholds.json`; empty where no class is positive.
     """
 
     classes: Sequence[str]
@@ -65,7 +65,7 @@ def draw_results(results: Results) -> dict[str, bytes]:
         figures["precision_recall"] = precision_recall_curve(
             results.precision_recall, test["average_precision"], _chance(results)
         )
-    if results.positive and len(results.thresholds["threshold"]):
+    if results.positive and results.thresholds:
         decided = test.get("at_threshold")
         figures["thresholds"] = threshold_curve(results.thresholds, results.positive, decided)
     return figures

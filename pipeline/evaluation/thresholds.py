@@ -6,7 +6,6 @@ import numpy.typing as npt
 from pipeline.evaluation.metrics import Answers, Labels, Values, of_answers
 
 STEPS = 100  # thresholds at every hundredth, whatever the images
-COLUMNS = ("threshold", "precision", "recall", "cost")
 
 
 def threshold_curve(
@@ -29,7 +28,7 @@ def threshold_curve(
     with np.errstate(invalid="ignore"):  # 0 / 0 is NaN, and means it
         precision, recall = hits / (hits + alarms), hits / is_positive.sum()
     cost = (miss_cost * misses + alarms) / len(scores)
-    return dict(zip(COLUMNS, (thresholds, precision, recall, cost), strict=True))
+    return {"threshold": thresholds, "precision": precision, "recall": recall, "cost": cost}
 
 
 def at_threshold(answers: Answers, miss_cost: float, weights: Values) -> dict[str, Values]:

@@ -23,7 +23,6 @@ from pipeline.evaluation.estimates import (
     estimate_all,
     estimate_calibration,
     gain,
-    rounded,
 )
 from pipeline.evaluation.figures import gallery
 from pipeline.evaluation.galleries import captions, least_certain, surest_mistakes
@@ -31,7 +30,7 @@ from pipeline.evaluation.metrics import Answers, Predictions, Values, of_answers
 from pipeline.evaluation.references import Reference, references
 from pipeline.evaluation.reliability import Bin, reliability
 from pipeline.evaluation.resampling import Resampling
-from pipeline.evaluation.thresholds import COLUMNS, at_threshold, mistakes, threshold_curve
+from pipeline.evaluation.thresholds import at_threshold, mistakes, threshold_curve
 from pipeline.files import atomic_file, write_csv, write_json
 from pipeline.inference.classify import VehicleClassifier, calibrated, load
 from pipeline.params import Params
@@ -175,25 +174,23 @@ def _write_curves(
     _write_thresholds(after, miss_cost)
 
 
-def _rows(columns: Mapping[str, Values]) -> list[dict[str, float]]:
-    """A table by rows, as `dvc plots` reads JSON."""
-    values = (map(float, column) for column in columns.values())
-    return [rounded(dict(zip(columns, row, strict=True))) for row in zip(*values, strict=True)]
+def _rows(columns: Mapping[str, Values]) -> list[dict[str, float | None]]:
+    """A table by rows, as `dvc plots` reads JSON; null is what is undefined."""
+    values = ([_number(value) for value in column] for column in columns.values())
+    return [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
+
+
+def _number(value: float) -> float | None:
+    return None if isnan(value) else round(float(value), DIGITS)
 
 
 def _write_thresholds(after: Predictions, miss_cost: float) -> None:
     """The curve of the positive class; without one there is no line to draw, and no row."""
-    rows: list[dict[str, float]] = []
+    curve: dict[str, Values] = {}
     if after.positive is not None:
-        scores, is_positive = after.probabilities[:, after.positive], after.labels == after.positive
-        rows = _rows(threshold_curve(scores, is_positive, miss_cost))
-    cells = ([_cell(value) for value in row.values()] for row in rows)
-    write_csv(paths.TEST_THRESHOLDS, COLUMNS, cells)
-
-
-def _cell(value: float) -> float | None:
-    """None, which is written as nothing, for what is undefined."""
-    return None if isnan(value) else value
+        is_positive = after.labels == after.positive
+        curve = threshold_curve(after.probabilities[:, after.positive], is_positive, miss_cost)
+    write_json(paths.TEST_THRESHOLDS, _rows(curve))
 
 
 def _write_galleries(test: PackedSplit, after: Predictions) -> None:

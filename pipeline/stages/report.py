@@ -110,32 +110,24 @@ def _results(model: Json, test: Json, predictions: Columns) -> Results:
         roc=_columns(read_json(paths.TEST_ROC)),
         precision_recall=_columns(read_json(paths.TEST_PRECISION_RECALL)),
         reliability=_reliability(_read(paths.TEST_RELIABILITY)),
-        thresholds=_floats(_read(paths.TEST_THRESHOLDS)),
+        thresholds=_columns(read_json(paths.TEST_THRESHOLDS)),
     )
 
 
 def _reliability(table: Columns) -> dict[str, dict[str, Values]]:
     """The bins `before` and `after` the temperature."""
     when = np.array(table.pop("temperature"))
-    columns = _floats(table)
+    columns = {name: np.array(cells, dtype=np.float64) for name, cells in table.items()}
     return {
         one: {name: cells[when == one] for name, cells in columns.items()}
         for one in ("before", "after")
     }
 
 
-def _floats(table: Columns) -> dict[str, Values]:
-    """An empty cell is NaN."""
-    return {
-        name: np.array([cell or "nan" for cell in cells], dtype=np.float64)
-        for name, cells in table.items()
-    }
-
-
-def _columns(points: list[dict[str, float]]) -> dict[str, Values]:
-    """A table of rows by columns."""
+def _columns(points: list[dict[str, float | None]]) -> dict[str, Values]:
+    """A table of rows by columns; null is NaN."""
     names = points[0] if points else []
-    return {name: np.array([point[name] for point in points]) for name in names}
+    return {name: np.array([point[name] for point in points], dtype=np.float64) for name in names}
 
 
 def _read(path: Path) -> Columns:
