@@ -35,3 +35,7 @@ class ArtifactError(BluelightError):
 
 class PredictionError(BluelightError):
     """What is to be classified is not there, or the answers cannot be given in the form asked."""
+
+
+class DemoError(BluelightError):
+    """The demo page cannot be served."""

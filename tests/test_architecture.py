@@ -15,6 +15,7 @@ ROOMS = [
     "__main__.py",
     "cli.py",
     "packaging",
+    "demo",
     "inference",
     "evaluation",
     "ablation",
