@@ -50,6 +50,11 @@ def occlusion_map(model: VehicleClassifier, image: Pixels, label: int) -> Drops:
     return np.asarray(total / times)
 
 
+def strongest(drops: Drops) -> float:
+    """The change of probability that is coloured most strongly; the same in both directions."""
+    return max(float(np.abs(drops).max()), LEAST)
+
+
 def overlay(drops: Drops) -> Pixels:
     """Colours to lay over the photo, the stronger the more a pixel matters.
 
@@ -59,7 +64,7 @@ def overlay(drops: Drops) -> Pixels:
     Returns:
         uint8 RGBA [size, size, 4]; orange spoke for the class, blue against it.
     """
-    strength = np.abs(drops) / max(np.abs(drops).max(), LEAST)
+    strength = np.abs(drops) / strongest(drops)
     colours = np.where(drops[..., np.newaxis] > 0, FOR, AGAINST)
     return np.dstack([colours, np.rint(OPAQUE * strength)]).astype(np.uint8)
 

@@ -13,7 +13,7 @@ from pipeline.artifact import Description
 from pipeline.dataset.images import MAXIMUM_PIXELS, Pixels, decode, resize
 from pipeline.demo.examples import Example
 from pipeline.demo.kinds import Kind
-from pipeline.demo.occlusion import PATCHES, occlusion_map, overlay
+from pipeline.demo.occlusion import PATCHES, occlusion_map, overlay, strongest
 from pipeline.inference.classify import VehicleClassifier
 
 MAXIMUM_BYTES = 20_000_000  # no camera's JPEG is larger
@@ -63,8 +63,7 @@ def answer(model: VehicleClassifier, data: bytes) -> Json:
         "decision": description.decision.model_dump(),
         "photo": _data_uri(_as_shown(photo), "JPEG"),
         "map": _data_uri(overlay(drops), "PNG"),
-        "most_for": float(drops.max()),
-        "most_against": float(-drops.min()),
+        "strongest": strongest(drops),
     }
 
 

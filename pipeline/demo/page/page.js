@@ -3,7 +3,7 @@
 
 const at = (id) => document.getElementById(id);
 const percent = (share) => `${(100 * share).toFixed(1)} %`;
-const points = (share) => `${(100 * Math.max(share, 0)).toFixed(1)} points`;
+const points = (share) => `by ${(100 * share).toFixed(1)} percentage points`;
 
 let page; // what /about says
 let current; // the photo shown
@@ -84,8 +84,8 @@ function showAnswer(name, answer, truth) {
   at("hidden").textContent = answer.label;
   at("bars").replaceChildren(...answer.classes.map((one) => bar(one, answer)));
   at("why").textContent = reason(answer) + verdict(answer.label, truth);
-  at("for").textContent = `for: up to ${points(answer.most_for)}`;
-  at("against").textContent = `against: up to ${points(answer.most_against)}`;
+  at("for").textContent = `for ${answer.label} ${points(answer.strongest)}`;
+  at("against").textContent = `against it ${points(answer.strongest)}`;
   at("answer").hidden = false;
 }
 
@@ -99,8 +99,8 @@ function bar({ name, probability }, { label, decision }) {
 // As a picture, because the page's policy allows no styles within elements.
 function drawing(share, threshold) {
   const svg = vector("svg", { viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" });
-  svg.append(vector("rect", { class: "ground", width: 100, height: 10 }));
-  svg.append(vector("rect", { class: "share", width: 100 * share, height: 10 }));
+  svg.append(vector("rect", { class: "ground", y: 1, width: 100, height: 8 }));
+  svg.append(vector("rect", { class: "share", y: 1, width: 100 * share, height: 8 }));
   if (threshold !== null) {
     const x = 100 * threshold;
     svg.append(vector("line", { class: "threshold", x1: x, x2: x, y1: 0, y2: 10 }));
@@ -191,7 +191,10 @@ at("file").addEventListener("change", () => {
   if (file) askFile(file);
   at("file").value = ""; // so that the same file can be chosen again
 });
-at("show").addEventListener("change", () => (at("map").hidden = !at("show").checked));
+at("show").addEventListener("change", () => {
+  at("map").hidden = !at("show").checked;
+  at("frame").classList.toggle("mapped", at("show").checked);
+});
 at("again").addEventListener("click", drawAgain);
 for (const kind of ["dragenter", "dragover", "dragleave", "drop"]) {
   document.addEventListener(kind, (event) => {
