@@ -78,6 +78,24 @@ def predict(
         raise typer.Exit(1)
 
 
+@app.command()
+def demo(
+    *,
+    model: Annotated[Path, typer.Option(help="The model's folder.")] = paths.MODEL,
+    port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="Of this machine; 0 for any that is free.")
+    ] = 8765,
+    browser: Annotated[bool, typer.Option(help="Open the page in a browser.")] = True,
+) -> None:
+    """Try the model on a page that this machine alone can open.
+
+    It shows the answer to a photo, which pixels mattered, and what each augmentation does to it.
+    """
+    from pipeline.demo.server import run_demo
+
+    run_demo(model, port, browser=browser)
+
+
 @app.command("summary")
 def show_summary() -> None:
     """Show the result of the last run again."""

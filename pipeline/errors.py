@@ -52,3 +52,7 @@ class MissingOutputError(HistoryError):
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(f"missing {path} {reason}")
         self.path, self.reason = path, reason
+
+
+class DemoError(BluelightError):
+    """The demo page cannot be served."""

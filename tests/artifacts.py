@@ -22,6 +22,8 @@ from pipeline.artifact import (
 from pipeline.learning.mlp import Mlp
 from pipeline.packaging.card import model_card
 from pipeline.packaging.onnx_graph import build_onnx
+from pipeline.params import load_params
+from tests.imports import ROOT
 
 ARCHITECTURE: dict[str, Any] = {
     "hidden": [6, 4],
@@ -65,7 +67,7 @@ def describe(model: Mlp, classes: list[str], **architecture: Any) -> NetworkDesc
         mean=model.mean.tolist(),
         deviation=model.deviation.tolist(),
         architecture=ARCHITECTURE | architecture,
-        training={},
+        training={"augment": load_params(ROOT / "params.yaml").augment.model_dump()},
         data={"images": {"training": 10, "validation": 5}, "content_hash": "0" * 64},
         metrics={"loss": 0.5, "accuracy": 0.75},
     )
@@ -77,11 +79,12 @@ def write(
     *,
     classes: list[str] = CLASSES,
     decision: Decision = DECISION,
+    **architecture: Any,
 ) -> Path:
     """Write an artifact of this network, beside what `train` would have left."""
-    model = model or network(classes=len(classes))
+    model = model or network(classes=len(classes), **architecture)
     source = folder.with_name(f"{folder.name}-{paths.NETWORK.name}")
-    write_network(source, weights_of(model), describe(model, classes))
+    write_network(source, weights_of(model), describe(model, classes, **architecture))
     description, weights = read_network(source)
     onnx = build_onnx(parse_weights(weights), description)
     whole = Description(

@@ -16,6 +16,7 @@ ROOMS = [
     "cli.py",
     "history",
     "packaging",
+    "demo",
     "inference",
     "evaluation",
     "ablation",
