@@ -186,7 +186,7 @@ class Handler(BaseHTTPRequestHandler):
     def _check_sender(self) -> None:
         """Refuse what other pages send, even ones whose name leads to this machine."""
         host = self.headers.get("Host", "")
-        origin = self.headers.get("Origin", f"http://{host}").removeprefix("http://")
+        origin = self.headers.get("Origin", f"http://{ADDRESS}").removeprefix("http://")
         if not (OWN_HOST.fullmatch(host) and OWN_HOST.fullmatch(origin)):
             raise Refusal(HTTPStatus.FORBIDDEN, f"Only pages of {self.server.url} are answered.")
 
