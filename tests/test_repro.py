@@ -120,7 +120,7 @@ def test_what_only_train_reads_does_not_repeat_the_comparison(clone: Path) -> No
 
 
 def test_another_threshold_does_not_retrain(clone: Path) -> None:
-    assert rerun(clone, "miss_cost: 2.0", "miss_cost: 5.0") == {"package"}
+    assert rerun(clone, "miss_cost: 2.0", "miss_cost: 5.0") == {"package", "evaluate"}
 
 
 def test_more_processes_rerun_nothing(clone: Path) -> None:
