@@ -79,14 +79,15 @@ def write_table(path: Path, photos: Path, images: int) -> Path:
 
 def show(first: list[Cost], many: list[Cost], images: int) -> None:
     """Print one table: medians, with the least and the greatest on the clock."""
-    table = Table(title=f"{available_cores()} cores, {len(first)} rounds")
+    table = Table(title=f"cores: {available_cores()}, rounds: {len(first)}")
     for column in ("", "seconds", "CPU seconds", "images/s", "peak memory, MiB"):
         table.add_column(column, justify="right" if column else "left")
     for name, costs, count in (("one photo", first, 1), (f"{images:,} photos", many, images)):
         seconds, cpu, peak = (median(values) for values in zip(*costs, strict=True))
         ends = sorted(cost.seconds for cost in costs)
         spread = f"{seconds:.2f} ({ends[0]:.2f} to {ends[-1]:.2f})"
-        table.add_row(name, spread, f"{cpu:.2f}", f"{count / seconds:,.0f}", f"{peak:.0f}")
+        rate = f"{count / seconds:,.0f}" if count > 1 else ""
+        table.add_row(name, spread, f"{cpu:.2f}", rate, f"{peak:.0f}")
     Console(width=100).print(table)
 
 
