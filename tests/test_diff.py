@@ -57,6 +57,13 @@ def test_two_commits_with_another_dropout_differ_as_counted_by_hand(project: Pat
     assert found["answers"]["paired"]
 
 
+def test_a_commit_is_shown_in_short_and_a_name_with_its_commit(project: Path) -> None:
+    full = run(project, "git", "rev-parse", "HEAD").strip()
+    for name, shown in ((full, full[:7]), (full[:10], full[:7]), ("HEAD", f"HEAD ({full[:7]})")):
+        printed = call(name, "--format", "md").stdout
+        assert printed.startswith(f"### {shown} \N{RIGHTWARDS ARROW} workspace")
+
+
 def test_the_default_is_the_last_commit_against_the_workspace(project: Path) -> None:
     assert difference()["params"] == {}
     replace(project / "params.yaml", "dropout: 0.2", "dropout: 0.1")

@@ -49,8 +49,13 @@ class Revision:
 
     @property
     def title(self) -> str:
-        """The name, and the commit where that is not the name."""
-        return self.name if self.name.startswith(self.short) else f"{self.name} ({self.short})"
+        """The name and the commit; the commit alone where that is the name."""
+        return f"{self.name} ({self.short})" if self.is_named else self.short
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the user gave a name, rather than the hash or `workspace`."""
+        return self.commit is not None and not self.commit.startswith(self.name)
 
     @property
     def hashes(self) -> dict[str, str]:

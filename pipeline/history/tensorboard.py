@@ -56,7 +56,7 @@ def show(folder: Path, port: int) -> NoReturn:
 
 def _run_name(revision: Revision) -> str:
     """As the user gave it, and the commit, which tells what a branch was then."""
-    if revision.name.startswith(revision.short):
+    if not revision.is_named:
         return revision.short
     return f"{revision.name.replace('/', '_')}-{revision.short}"
 
