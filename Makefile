@@ -34,8 +34,9 @@ $(READY): requirements.lock pyproject.toml
 repro: $(READY)
 	@dvc repro
 
+# A file's tests share what they have set up, so a file stays on one process; the longest start first.
 test: $(READY)
-	@python -m pytest
+	@python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)
 	@ruff format --check .

@@ -18,6 +18,11 @@ SIZE = 8
 Pack = Callable[..., Path]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, lest one process ends with it while the others are idle."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture
 def params() -> Params:
     """The project's own params, with a network and a run that take no time."""

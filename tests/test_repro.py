@@ -8,6 +8,8 @@ import pytest
 
 from tests.clones import clone_into, commit, dvc, run
 
+pytestmark = pytest.mark.slow
+
 SMALL = {
     "  images: 2352": "  images: 200",
     "  exact_copies: 134": "  exact_copies: 12",

@@ -23,6 +23,8 @@ from pipeline.params import Params
 from pipeline.stages import __main__ as runner
 from tests.conftest import Pack, environment
 
+pytestmark = pytest.mark.slow
+
 KILLS = 20
 EPOCHS = 10
 OUTPUTS = (paths.NETWORK, paths.TRAIN_REPORT, paths.TRAIN_LOGS)

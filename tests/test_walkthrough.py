@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.walkthrough import BLOCK, PAGE, made, play, shape
+
+pytestmark = pytest.mark.slow
 
 
 def test_every_command_of_the_page_prints_what_the_page_says(tmp_path: Path) -> None:
