@@ -20,6 +20,7 @@ from pipeline.learning.callbacks import Epoch
 from pipeline.learning.datamodule import VehicleData
 from pipeline.learning.fit import build, fit
 from pipeline.params import Params, load_params
+from pipeline.portability import cap
 
 LAST = 5  # epochs over which the end of a run is averaged: single epochs are noisy
 
@@ -27,6 +28,7 @@ LAST = 5  # epochs over which the end of a run is averaged: single epochs are no
 def main(seeds: int) -> None:
     """Train and print a table: mean and standard deviation over seeds."""
     params = every_epoch(load_params())
+    cap(torch=params.train.portable)
     table = Table(title=f"{seeds} seeds, {params.train.epochs} epochs; mean ± standard deviation")
     for column in ("", "train acc", "val acc", "least val loss", "final val loss"):
         table.add_column(column, justify="right", no_wrap=True)

@@ -29,6 +29,7 @@ from pipeline.dataset.sources import fetch
 from pipeline.dataset.splitting import divide
 from pipeline.files import read_json
 from pipeline.params import Params, load_params
+from pipeline.portability import cap
 
 Changes = dict[str, object]
 
@@ -84,6 +85,7 @@ def main() -> None:
         parser.error(f"no variant {unknown[0]!r}; there are: {', '.join(VARIANTS)}")
     with tempfile.TemporaryDirectory() as folder:
         params = load_params()
+        cap(torch=params.train.portable)
         images = find_images(params, asked.source, Path(folder))
         names = asked.variants or list(VARIANTS)
         print_rows(compare(params, names, images, asked.folds, asked.seeds, Path(folder)))

@@ -13,7 +13,6 @@ from importlib.metadata import requires, version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from packaging.requirements import Requirement
 
 from pipeline import paths
@@ -29,8 +28,10 @@ VARIABLES = (
     "MKL_CBWR",
     "MKL_ENABLE_INSTRUCTIONS",
     "MKL_NUM_THREADS",
+    "NPY_DISABLE_CPU_FEATURES",
     "OMP_NUM_THREADS",
     "ONEDNN_MAX_CPU_ISA",
+    "OPENBLAS_CORETYPE",
 )
 
 Facts = dict[str, Any]
@@ -101,6 +102,8 @@ def _processor() -> str:
 
 def _instructions() -> list[str]:
     """Sets of vector instructions as NumPy names them: X86_V3 has AVX2, X86_V4 has AVX-512."""
+    import numpy as np  # noqa: PLC0415 - only once the runner has capped it
+
     sets = np.show_config(mode="dicts")["SIMD Extensions"]
     return [*sets["baseline"], *sets.get("found", [])]
 

@@ -249,6 +249,7 @@ class TrainParams(Section):
     strategy: Literal["auto", "ddp"]
     precision: Literal["32-true", "bf16-mixed"]
     threads: Annotated[int, Field(ge=1, le=256)]
+    portable: bool
 
 
 class Monitor(Section):

@@ -1,0 +1,5 @@
+"""Tests run under the caps of a stage: this comes before any of them imports NumPy."""
+
+from pipeline.portability import cap
+
+cap(torch=True)

@@ -24,6 +24,7 @@ ROOMS = [
     "artifact.py",
     "dataset",
     "environment.py",
+    "portability.py",
     "files.py",
     "randomness.py",
     "params.py",

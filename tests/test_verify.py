@@ -96,6 +96,20 @@ def test_another_processor_is_told_with_the_size_of_the_difference(
     assert "to be expected: what it ran on is not what the lock was made on" in printed
 
 
+def test_another_processor_is_no_excuse_where_params_say_portable(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "requirements.lock").write_text("", encoding="utf-8")
+    with (project / "params.yaml").open("a", encoding="utf-8") as file:
+        file.write("train: { portable: true }\n")
+    commit(project, "portable")
+    monkeypatch.setenv("PROCESSOR", "two")
+    printed = verify(fails=True)
+    assert "processor one \N{RIGHTWARDS ARROW} two" in printed
+    assert "to be expected" not in printed
+    assert "nothing that is known of the environments explains it" in printed
+
+
 def test_libraries_that_are_not_as_locked_are_named(project: Path) -> None:
     del project
     printed = verify()

@@ -30,6 +30,7 @@ ROOT = Path(__file__).parents[2]
 TRAIN, VALIDATION = 1152, 247
 WARM_UP = 2  # epochs of each process that are not counted
 TRAINING = ", training part"
+UNPORTABLE = "not portable, 1 thread"
 Seconds = dict[str, list[float]]
 
 
@@ -50,12 +51,14 @@ class Contestant(NamedTuple):
 
 
 def contestants(keras: str) -> list[Contestant]:
-    """Everyone; the floor and bluelight with one thread and with two."""
+    """Everyone; the floor and bluelight with one thread and with two, bluelight in both modes."""
     return [
         Contestant("floor, 1 thread", "floor", sys.executable, 1),
         Contestant("floor, 2 threads", "floor", sys.executable, 2),
         Contestant("bluelight, 1 thread", "bluelight", sys.executable, 1),
         Contestant("bluelight, 2 threads", "bluelight", sys.executable, 2),
+        Contestant(UNPORTABLE, "unportable", sys.executable, 1),
+        Contestant("not portable, 2 threads", "unportable", sys.executable, 2),
         Contestant("Keras", "imagedatagenerator", keras),
         Contestant("ImageFolder", "imagefolder", sys.executable),
     ]
@@ -121,6 +124,7 @@ def ratios(seconds: Seconds) -> dict[str, dict[str, float]]:
         "training part / floor, 1 thread each": ratio(alone, seconds["floor, 1 thread"]),
         "training part / floor, the better of each": ratio(training, floor),
         "epoch / floor, the better of each": ratio(whole, floor),
+        "training part, portable / not, 1 thread": ratio(alone, seconds[f"{UNPORTABLE}{TRAINING}"]),
         "Keras / training part": ratio(seconds["Keras"], training),
         "Keras / epoch": ratio(seconds["Keras"], whole),
         "ImageFolder / training part": ratio(seconds["ImageFolder"], training),

@@ -13,6 +13,7 @@ from benchmarks.speed.contestant import BATCH, DROPOUT, HIDDEN, arguments, repor
 from pipeline.learning import fit as fitting
 from pipeline.learning.datamodule import VehicleData
 from pipeline.params import AugmentParams, FlipParams, Params, load_params
+from pipeline.portability import cap
 
 
 class Stopwatch(pl.Callback):
@@ -54,9 +55,9 @@ class Stopwatch(pl.Callback):
         }
 
 
-def chosen(params: Params, threads: int) -> Params:
+def chosen(params: Params, threads: int, *, portable: bool) -> Params:
     """The project's params with the network of the others and all kinds of augmentation."""
-    train = {"batch_size": BATCH, "threads": threads}
+    train = {"batch_size": BATCH, "threads": threads, "portable": portable}
     model: dict[str, Any] = {"hidden": list(HIDDEN), "batch_norm": True, "dropout": DROPOUT}
     return params.model_copy(
         update={
@@ -97,10 +98,11 @@ def train(params: Params, packed: Path, epochs: int) -> Stopwatch:
     return stopwatch
 
 
-def main() -> None:
+def main(*, portable: bool = True) -> None:
     """Train and report."""
     given = arguments()
-    params = chosen(load_params(), given.threads)
+    params = chosen(load_params(), given.threads, portable=portable)
+    cap(torch=params.train.portable)
     report(**train(params, Path(given.data) / "packed", given.epochs).seconds())
 
 

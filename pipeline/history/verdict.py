@@ -41,7 +41,9 @@ def _explanations(found: Verification) -> Iterator[str]:
             f"to be expected: the lock of {', '.join(found.stale)} was made with other params, "
             "code or data than the commit has"
         )
-    if found.moved or found.libraries:
+    # With train.portable another processor is no excuse, other instructions are.
+    excuses = found.moved.keys() - ({"processor"} if found.portable else set())
+    if excuses or found.libraries:
         yield (
             "to be expected: what it ran on is not what the lock was made on (above), which "
             "changes the last bits of results at least"

@@ -52,6 +52,7 @@ class Verification:
         rebuilt: What it ran on now.
         libraries: Those whose installed version is not the revision's: (pinned, installed).
         threads: Of a training step, by the revision's params; None where they do not say.
+        portable: Whether its params have made results the same on other processors.
     """
 
     revision: Revision
@@ -62,6 +63,7 @@ class Verification:
     rebuilt: dict[str, Facts]
     libraries: dict[str, tuple[str, str]]
     threads: int | None
+    portable: bool
 
     @property
     def holds(self) -> bool:
@@ -91,7 +93,7 @@ def verify(root: Path, revision: Revision, stages: Sequence[str]) -> Verificatio
     """
     if revision.commit is None:
         raise HistoryError("the workspace is no commit; commit it, then verify HEAD")
-    wanted = revision.outputs_of(stages)
+    wanted, params = revision.outputs_of(stages), revision.read_params()
     with clone(root, revision.commit) as folder:
         completed = reproduce(folder, stages)
         rebuilt = open_revision(folder, WORKSPACE)
@@ -103,7 +105,8 @@ def verify(root: Path, revision: Revision, stages: Sequence[str]) -> Verificatio
             made=recorded(revision),
             rebuilt=recorded(rebuilt),
             libraries=_libraries(revision),
-            threads=revision.read_params().get("train.threads"),
+            threads=params.get("train.threads"),
+            portable=params.get("train.portable", False),
         )
 
 

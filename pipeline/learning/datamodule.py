@@ -1,5 +1,6 @@
 """From packed arrays to batches: the LightningDataModule."""
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -202,7 +203,7 @@ class VehicleData(pl.LightningDataModule):
 def channel_statistics(images: npt.NDArray[np.uint8]) -> tuple[list[float], list[float]]:
     """Mean and standard deviation of each colour channel.
 
-    Computed from integer counts of the 256 values, so exact, and in bounded memory.
+    Computed in integers, from counts of the 256 values, so exact, and in bounded memory.
 
     Args:
         images: uint8 [N, H, W, 3].
@@ -214,11 +215,16 @@ def channel_statistics(images: npt.NDArray[np.uint8]) -> tuple[list[float], list
     for image in images:
         for channel in range(3):
             counts[channel] += np.bincount(image[..., channel].ravel(), minlength=256)
-    values = np.arange(256) / 255
-    shares = counts / counts.sum(axis=1, keepdims=True)
-    means = shares @ values
-    deviations = np.sqrt(shares @ values**2 - means**2)
-    return means.tolist(), np.where(deviations > 1e-6, deviations, 1.0).tolist()
+    values = np.arange(256)
+    number = int(counts[0].sum())
+    sums: list[int] = (counts * values).sum(axis=1).tolist()
+    squares: list[int] = (counts * values**2).sum(axis=1).tolist()
+    means = [total / (255 * number) for total in sums]
+    deviations = [
+        math.sqrt(number * square - total**2) / (255 * number)
+        for total, square in zip(sums, squares, strict=True)
+    ]
+    return means, [deviation or 1.0 for deviation in deviations]
 
 
 def _batch(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64]) -> Batch:

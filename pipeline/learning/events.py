@@ -111,7 +111,8 @@ def _histogram(values: Tensor) -> HistogramProto:
         max=high,
         num=len(values),
         sum=float(values.sum()),
-        sum_squares=float(values.dot(values)),
+        # Not a dot product: processors of different makers differ in its last bits.
+        sum_squares=float(torch.linalg.vector_norm(values)) ** 2,
         bucket_limit=np.linspace(low, high, BUCKETS + 1)[1:].tolist(),
         bucket=counts.tolist(),
     )

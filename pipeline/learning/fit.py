@@ -17,7 +17,7 @@ from pipeline.errors import TrainingError
 from pipeline.learning.callbacks import Epoch, EpochProgress, History
 from pipeline.learning.classifier import Classifier, class_weights
 from pipeline.learning.datamodule import VehicleData, channel_statistics
-from pipeline.learning.hardware import trainer_arguments, use_threads
+from pipeline.learning.hardware import check_instructions, trainer_arguments, use_threads
 from pipeline.learning.mlp import Mlp
 from pipeline.learning.resume import BEST, Resume, WholeFiles, claimed
 from pipeline.learning.tensorboard import TensorBoard
@@ -90,10 +90,11 @@ def fit(
 
     Raises:
         TrainingError: The loss is not finite, another process trains this very run, or the machine
-            has not what `train` asks for.
+            or this process has not what `train` asks for.
         KeyboardInterrupt: Stopped by a signal; says where the run will go on.
     """
     _quieten()
+    check_instructions(train)
     use_threads(train.threads)
     with claimed(state):
         resume = Resume(state, logs)

@@ -27,7 +27,8 @@ def graph_of(network: Mlp) -> GraphDef:
     Args:
         network: On any device, in any mode.
     """
-    traced = fx.symbolic_trace(copy.deepcopy(network).cpu().eval())
+    whole = copy.deepcopy(network).cpu().eval()
+    traced = fx.GraphModule(whole, _Tracer().trace(whole))
     shapes = _Shapes(traced)
     shapes.run(torch.zeros(1, network.size, network.size, 3, dtype=torch.uint8))
     modules = dict(network.named_modules())
@@ -45,6 +46,14 @@ def graph_of(network: Mlp) -> GraphDef:
         ],
         versions=VersionDef(producer=PRODUCER),
     )
+
+
+class _Tracer(fx.Tracer):
+    """Sees a linear layer as one node, as it does PyTorch's own modules."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Whether to leave the module as it is."""
+        return isinstance(m, nn.Linear) or super().is_leaf_module(m, module_qualified_name)
 
 
 class _Shapes(fx.Interpreter):

@@ -11,6 +11,7 @@ from torch import nn
 
 from pipeline.errors import TrainingError
 from pipeline.params import TrainParams
+from pipeline.portability import CAPPED, can_cap
 
 
 def trainer_arguments(params: TrainParams) -> dict[str, Any]:
@@ -42,6 +43,21 @@ def use_threads(count: int) -> None:
     """
     os.environ["OMP_NUM_THREADS"] = str(count)
     torch.set_num_threads(count)
+
+
+def check_instructions(params: TrainParams) -> None:
+    """See that the results are as portable as params say.
+
+    Raises:
+        TrainingError: PyTorch has begun to use instructions that other processors lack.
+    """
+    used = torch.backends.cpu.get_cpu_capability()
+    if params.portable and can_cap() and used != CAPPED:
+        raise TrainingError(
+            f"train.portable is true, but PyTorch uses {used} in this process; call "
+            "pipeline.portability.cap(torch=True) before it computes anything, or set "
+            "train.portable to false"
+        )
 
 
 def is_main_process() -> bool:

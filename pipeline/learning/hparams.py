@@ -33,6 +33,7 @@ LEFT_OUT = {
     "train.num_nodes",
     "train.strategy",
     "train.threads",
+    "train.portable",
 }
 
 

@@ -6,6 +6,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from pipeline.learning.linear import Linear
+
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
     "gelu": nn.GELU,
@@ -60,7 +62,7 @@ class Mlp(nn.Module):
                 )
             )
         )
-        self.output = nn.Linear(widths[-1], classes)
+        self.output = Linear(widths[-1], classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits of each class.
@@ -95,7 +97,7 @@ def hidden_layer(
     inputs: int, outputs: int, activation: str, *, batch_norm: bool, dropout: float
 ) -> nn.Sequential:
     """One regularised layer: float32 [N, inputs] → [N, outputs]."""
-    parts: list[nn.Module] = [nn.Linear(inputs, outputs, bias=not batch_norm)]
+    parts: list[nn.Module] = [Linear(inputs, outputs, bias=not batch_norm)]
     if batch_norm:
         parts.append(nn.BatchNorm1d(outputs))
     parts.append(ACTIVATIONS[activation]())

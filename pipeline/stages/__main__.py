@@ -15,6 +15,7 @@ from types import FrameType
 from pipeline.environment import facts, is_only_process, record
 from pipeline.errors import BluelightError
 from pipeline.params import load_params
+from pipeline.portability import cap
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
@@ -34,6 +35,7 @@ def main(name: str, *item: str) -> int:
     _end_with_dvc()
     try:
         params = load_params()
+        cap(torch=params.train.portable)  # before NumPy is imported
         found = facts()  # a stage may set variables of its own
         import_module(f"pipeline.stages.{name}").run(params, *item)
         if is_only_process():

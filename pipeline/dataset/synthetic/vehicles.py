@@ -177,7 +177,7 @@ def _draw_over(
     sight = middles - view.position
     seen = np.flatnonzero((sight * normals).sum(axis=1) < 0)
     colour = _colour_of(vehicle, hull)
-    for i in seen[np.argsort(-(sight @ view.axes[2])[seen])].tolist():
+    for i in seen[np.argsort(-(sight @ view.axes[2])[seen], kind="stable")].tolist():
         ends = float(steps[i]), float(steps[i + 1])
         panel.rectangle(ends, (-1, 1), _strip_colour(vehicle, hull, sum(ends) / 2, colour))
     panel.add(_glass(hull))

@@ -1,0 +1,143 @@
+"""Matrix products of layers: do processors agree on them, and what does agreement cost?
+
+    python benchmarks/products.py [--model Haswell --model EPYC]
+
+For MKL, under several of its settings, and for oneDNN, all with instructions capped to AVX2: how
+many shapes of layers give other bits on processors that QEMU emulates (Debian's qemu-user), or with
+more threads, in the product or in one of its gradients; and the milliseconds that one layer takes
+here, forward and backward, the median of 50 after 10. Five minutes for each processor.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+QEMU = "qemu-x86_64"
+Part = Callable[[], Any]
+
+MODELS = ("Haswell", "EPYC")
+THREADS = (2, 3, 4)
+MKL_SETTINGS = ("AVX2", "AVX2,STRICT", "COMPATIBLE")
+
+INPUTS, OUTPUTS, IMAGES = (16, 128, 512, 3072), (1, 2, 3, 5, 8, 10, 32, 128, 512), (2, 17, 64, 247)
+TIMED = (3072, 512, 64)  # the first layer at 32 pixels, and a batch
+WARM_UP, REPEATS = 10, 50
+
+
+def main() -> None:
+    """Ask processes of their own, since caps are read once; print a line for each kind."""
+    parser = argparse.ArgumentParser(description="Do processors agree on matrix products?")
+    parser.add_argument("--model", action="append", dest="models", help="of QEMU's processors")
+    parser.add_argument("--kind", help="used by the program itself")
+    parser.add_argument("--timed", action="store_true", help="so is this")
+    asked = parser.parse_args()
+    if asked.kind:
+        answer(asked.kind, timed=asked.timed)
+        return
+    if shutil.which(QEMU) is None:
+        parser.error(f"{QEMU} is not installed; Debian has it in the package qemu-user")
+    for kind in (*(f"MKL_CBWR={setting}" for setting in MKL_SETTINGS), "oneDNN"):
+        found, (forward, backward) = ask(kind, timed=True)
+        print(f"{kind}: forward {forward:.2f} ms, backward {backward:.2f} ms")
+        for threads in THREADS:
+            print(f"  {threads} threads: {differing(found, ask(kind, threads=threads)[0])}")
+        for model in asked.models or MODELS:
+            emulated, _ = ask(kind, QEMU, "-cpu", model)
+            print(f"  {model}: {differing(found, emulated)}", flush=True)
+
+
+def ask(
+    kind: str, *emulator: str, threads: int = 1, timed: bool = False
+) -> tuple[dict[str, str], list[float]]:
+    """What a process of its own answers: a digest for each shape, and the milliseconds.
+
+    Args:
+        kind: `oneDNN`, or a setting of MKL's.
+        emulator: What to run Python by.
+        threads: Of PyTorch.
+        timed: Whether to time one.
+    """
+    command = [*emulator, sys.executable, __file__, "--kind", kind, *["--timed"] * timed]
+    own = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(threads)}
+    own |= dict([kind.split("=")]) if "=" in kind else {}
+    done = subprocess.run(
+        command, env=os.environ | own, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True
+    )
+    found, seconds = json.loads(done.stdout)
+    return found, seconds
+
+
+def differing(one: dict[str, str], other: dict[str, str]) -> str:
+    """How many shapes do not have the same bits."""
+    return f"{sum(one[shape] != other[shape] for shape in one)} of {len(one)} shapes differ"
+
+
+def answer(kind: str, *, timed: bool) -> None:
+    """Print what `ask` reads."""
+    from pipeline.portability import cap  # noqa: PLC0415 - only the child has to
+
+    cap(torch=True)
+    print(json.dumps([dict(digests(kind)), milliseconds(kind) if timed else ()]))
+
+
+def digests(kind: str) -> Iterator[tuple[str, str]]:
+    """A digest of the product and its gradients for each shape: inputs x outputs x images."""
+    for shape in product(INPUTS, OUTPUTS, IMAGES):
+        forward, backward = prepared(kind, *shape)
+        tensors = [forward(), *backward()]
+        content = b"".join(tensor.numpy().tobytes() for tensor in tensors)
+        yield "x".join(map(str, shape)), hashlib.sha256(content).hexdigest()
+
+
+def milliseconds(kind: str) -> tuple[float, float]:
+    """Medians of the product and of its gradients, at the timed shape."""
+    forward, backward = (_median(part) for part in prepared(kind, *TIMED))
+    return forward, backward
+
+
+def prepared(kind: str, inputs: int, outputs: int, images: int) -> tuple[Part, Part]:
+    """The product of a layer without bias, and its gradients, on fixed random numbers."""
+    import torch  # noqa: PLC0415 - capped only now
+    from torch import nn  # noqa: PLC0415
+
+    from pipeline.learning.linear import Linear  # noqa: PLC0415
+
+    torch.manual_seed(inputs + outputs + images)
+    layer = (Linear if kind == "oneDNN" else nn.Linear)(inputs, outputs, bias=False)
+    values = torch.randn(images, inputs, requires_grad=True)
+    gradient = torch.randn(images, outputs)
+    given = [values, layer.weight]
+
+    def forward() -> Any:  # noqa: ANN401 - a tensor
+        return layer(values).detach()
+
+    result = layer(values)
+
+    def backward() -> Any:  # noqa: ANN401 - a tensor for each of `given`
+        return torch.autograd.grad(result, given, gradient, retain_graph=True)
+
+    return forward, backward
+
+
+def _median(part: Part) -> float:
+    seconds = []
+    for _ in range(WARM_UP + REPEATS):
+        start = time.perf_counter()
+        part()
+        seconds.append(time.perf_counter() - start)
+    return 1000 * statistics.median(seconds[WARM_UP:])
+
+
+if __name__ == "__main__":
+    main()
