@@ -3,7 +3,7 @@
 import math
 import sys
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytorch_lightning as pl
 from rich.console import Console
@@ -18,10 +18,13 @@ from rich.progress import (
 
 from pipeline.learning.hardware import is_main_process
 
+if TYPE_CHECKING:
+    from pipeline.learning.classifier import Classifier
+
 
 @dataclass(frozen=True)
 class Epoch:
-    """The figures of one epoch; losses are mean cross-entropies in nats."""
+    """The figures of one epoch; losses are mean cross-entropies, the rate the last step's."""
 
     epoch: int
     train_loss: float
@@ -57,6 +60,7 @@ class History(pl.Callback):
 
 def epoch_figures(trainer: pl.Trainer) -> Epoch:
     """The figures of the epoch that has just ended."""
+    classifier = cast("Classifier", trainer.lightning_module)
     logged = {name: float(value) for name, value in trainer.callback_metrics.items()}
     return Epoch(
         epoch=trainer.current_epoch,
@@ -64,7 +68,7 @@ def epoch_figures(trainer: pl.Trainer) -> Epoch:
         val_loss=logged["val_loss"],
         train_accuracy=logged["train_accuracy"],
         val_accuracy=logged["val_accuracy"],
-        learning_rate=float(trainer.optimizers[0].param_groups[0]["lr"]),
+        learning_rate=classifier.learning_rate,
     )
 
 

@@ -42,6 +42,9 @@ class Classifier(pl.LightningModule):
     mean cross-entropies, whatever is minimised, so that the gap between them, and runs with other
     params, compare like with like.
 
+    Attributes:
+        learning_rate: Of the latest step.
+
     Args:
         network: uint8 [N, H, W, 3] → float32 [N, classes].
         class_weights: What an image of each class weighs in the objective.
@@ -59,9 +62,12 @@ class Classifier(pl.LightningModule):
         self.register_buffer("class_weights", torch.tensor(class_weights), persistent=False)
         self.train_meters = Meters(len(class_weights))
         self.val_meters = Meters(len(class_weights))
+        self.learning_rate = params.learning_rate
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
         """Give dropout the stream of this step and process, however the run came here."""
+        # Noted now: when an epoch ends, the schedule has moved on to the next one's.
+        self.learning_rate = float(self.trainer.optimizers[0].param_groups[0]["lr"])
         place = self.global_step, self.global_rank
         seed = integer_seed(self._params.seed, Purpose.DROPOUT, *place)
         if self.device.type == "cpu":
