@@ -4,8 +4,9 @@
 
 For MKL, under several of its settings, and for oneDNN, all with instructions capped to AVX2: how
 many shapes of layers give other bits on processors that QEMU emulates (Debian's qemu-user), or with
-more threads, in the product or in one of its gradients; and the milliseconds that one layer takes
-here, forward and backward, the median of 50 after 10. Five minutes for each processor.
+more threads, in the product or in one of its gradients; and the milliseconds that a first layer,
+which passes no gradient on, takes here, forward and backward: the median of 50 after 10. Five
+minutes for each processor.
 """
 
 import argparse
@@ -102,11 +103,13 @@ def digests(kind: str) -> Iterator[tuple[str, str]]:
 
 def milliseconds(kind: str) -> tuple[float, float]:
     """Medians of the product and of its gradients, at the timed shape."""
-    forward, backward = (_median(part) for part in prepared(kind, *TIMED))
+    forward, backward = (_median(part) for part in prepared(kind, *TIMED, first=True))
     return forward, backward
 
 
-def prepared(kind: str, inputs: int, outputs: int, images: int) -> tuple[Part, Part]:
+def prepared(
+    kind: str, inputs: int, outputs: int, images: int, *, first: bool = False
+) -> tuple[Part, Part]:
     """The product of a layer without bias, and its gradients, on fixed random numbers."""
     import torch  # noqa: PLC0415 - capped only now
     from torch import nn  # noqa: PLC0415
@@ -115,9 +118,9 @@ def prepared(kind: str, inputs: int, outputs: int, images: int) -> tuple[Part, P
 
     torch.manual_seed(inputs + outputs + images)
     layer = (Linear if kind == "oneDNN" else nn.Linear)(inputs, outputs, bias=False)
-    values = torch.randn(images, inputs, requires_grad=True)
+    values = torch.randn(images, inputs, requires_grad=not first)
     gradient = torch.randn(images, outputs)
-    given = [values, layer.weight]
+    given = [layer.weight] if first else [layer.weight, values]
 
     def forward() -> Any:  # noqa: ANN401 - a tensor
         return layer(values).detach()
