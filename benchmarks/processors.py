@@ -1,22 +1,19 @@
 """Do other processors make the same bytes? Every stage, here and as other processors would run it.
 
-    python benchmarks/processors.py [STAGE ...] [--model Haswell --model EPYC] [--not-portable]
+    python -m benchmarks.processors [--until STAGE] [--model Haswell --model EPYC] [--not-portable]
 
 Runs the stages at small size in a temporary folder, then again in one for each processor: emulated
 by QEMU (Debian's package qemu-user), which has AVX2 and no AVX-512, and calls itself Intel's or
 AMD's by the model's name. Prints the files that differ; exits with 1 if there are any. Five minutes
 or so for each processor.
 
-Libraries are told apart by what they ask of the processor, so an emulated one takes the paths that
-a real one would. What it cannot show is a real one's AVX-512 under the caps: for that, run this on
-a machine that has it.
+Libraries ask the processor what it is and has, so they do on an emulated one what they would do on
+a real one. AVX-512 itself is not emulated: what it does under the caps shows where this machine has
+it.
 """
 
 import argparse
 import hashlib
-import os
-import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -25,11 +22,9 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from benchmarks.processes import ROOT, add_models, emulators, run
 from pipeline import paths
 
-ROOT = Path(__file__).parents[1]
-QEMU = "qemu-x86_64"
-MODELS = ("Haswell", "EPYC")
 STAGES = ("fetch", "split", "pack", "train", "package", "evaluate", "ablate", "report")
 TECHNIQUES = ("baseline", "combined")
 SMALL: dict[str, dict[str, Any]] = {
@@ -38,28 +33,27 @@ SMALL: dict[str, dict[str, Any]] = {
     "ablate": {"epochs": 2, "seeds": [1]},
 }
 
-# Made of what was measured: notes on the machine itself, and the state of an interrupted run.
+# No outputs: notes on the machine itself, and where an interrupted run keeps its state.
 LEFT_OUT = (paths.ENVIRONMENT, paths.RESUME)
 
 
 def main() -> None:
     """Run everywhere, compare, print."""
     parser = argparse.ArgumentParser(description="Do other processors make the same bytes?")
-    parser.add_argument("stages", nargs="*", metavar="STAGE", help=", ".join(STAGES))
-    parser.add_argument("--model", action="append", dest="models", help="of QEMU's processors")
+    parser.add_argument("--until", choices=STAGES, default=STAGES[-1], help="the last stage to run")
     parser.add_argument("--not-portable", action="store_true", help="with train.portable: false")
+    add_models(parser)
     asked = parser.parse_args()
-    if shutil.which(QEMU) is None:
-        parser.error(f"{QEMU} is not installed; Debian has it in the package qemu-user")
-    stages = [stage for stage in STAGES if stage in asked.stages] or STAGES
+    stages = STAGES[: STAGES.index(asked.until) + 1]
+    places = {"here": [], **emulators(parser, asked.models)}
     with tempfile.TemporaryDirectory(prefix="bluelight-") as folder:
-        here = make(Path(folder) / "here", [], stages, portable=not asked.not_portable)
-        equal = True
-        for model in asked.models or MODELS:
-            command = [QEMU, "-cpu", model]
-            there = make(Path(folder) / model, command, stages, portable=not asked.not_portable)
-            equal &= report(model, here, there)
-    sys.exit(0 if equal else 1)
+        made = {
+            name: make(Path(folder) / name, emulator, stages, portable=not asked.not_portable)
+            for name, emulator in places.items()
+        }
+    here = made.pop("here")
+    equal = [report(model, here, there) for model, there in made.items()]
+    sys.exit(0 if all(equal) else 1)
 
 
 def make(
@@ -70,35 +64,15 @@ def make(
     Args:
         folder: Made.
         emulator: What to run Python by.
-        stages: Those of `STAGES` to run, with those before them that they need.
+        stages: Of `STAGES`, the first ones.
         portable: `train.portable`.
-
-    Raises:
-        SystemExit: A stage failed; its own words are shown.
     """
     folder.mkdir()
     write_params(folder / paths.PARAMS, portable=portable)
-    for stage in STAGES[: STAGES.index(stages[-1]) + 1]:
-        for item in TECHNIQUES if stage == "ablate" else ("",):
-            command = [
-                *emulator,
-                sys.executable,
-                "-m",
-                "pipeline.stages",
-                stage,
-                *filter(None, [item]),
-            ]
-            done = subprocess.run(
-                command,
-                cwd=folder,
-                env=os.environ | {"PYTHONPATH": str(ROOT)},
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            if done.returncode:
-                raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
-            print(f"{folder.name}: {stage} {item}".rstrip(), file=sys.stderr)
+    for stage in stages:
+        for item in [[name] for name in TECHNIQUES] if stage == "ablate" else [[]]:
+            run([*emulator, sys.executable, "-m", "pipeline.stages", stage, *item], folder)
+            print(f"{folder.name}: {' '.join([stage, *item])}", file=sys.stderr)
     return digests(folder)
 
 

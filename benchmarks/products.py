@@ -1,6 +1,6 @@
 """Matrix products of layers: do processors agree on them, and what does agreement cost?
 
-    python benchmarks/products.py [--model Haswell --model EPYC]
+    python -m benchmarks.products [--model Haswell --model EPYC]
 
 For MKL, under several of its settings, and for oneDNN, all with instructions capped to AVX2: how
 many shapes of layers give other bits on processors that QEMU emulates (Debian's qemu-user), or with
@@ -12,22 +12,17 @@ minutes for each processor.
 import argparse
 import hashlib
 import json
-import os
-import shutil
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from itertools import product
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
-QEMU = "qemu-x86_64"
+from benchmarks.processes import add_models, emulators, run
+
 Part = Callable[[], Any]
 
-MODELS = ("Haswell", "EPYC")
 THREADS = (2, 3, 4)
 MKL_SETTINGS = ("AVX2", "AVX2,STRICT", "COMPATIBLE")
 
@@ -39,23 +34,21 @@ WARM_UP, REPEATS = 10, 50
 def main() -> None:
     """Ask processes of their own, since caps are read once; print a line for each kind."""
     parser = argparse.ArgumentParser(description="Do processors agree on matrix products?")
-    parser.add_argument("--model", action="append", dest="models", help="of QEMU's processors")
+    add_models(parser)
     parser.add_argument("--kind", help="used by the program itself")
     parser.add_argument("--timed", action="store_true", help="so is this")
     asked = parser.parse_args()
     if asked.kind:
         answer(asked.kind, timed=asked.timed)
         return
-    if shutil.which(QEMU) is None:
-        parser.error(f"{QEMU} is not installed; Debian has it in the package qemu-user")
+    emulated = emulators(parser, asked.models)
     for kind in (*(f"MKL_CBWR={setting}" for setting in MKL_SETTINGS), "oneDNN"):
         found, (forward, backward) = ask(kind, timed=True)
         print(f"{kind}: forward {forward:.2f} ms, backward {backward:.2f} ms")
         for threads in THREADS:
             print(f"  {threads} threads: {differing(found, ask(kind, threads=threads)[0])}")
-        for model in asked.models or MODELS:
-            emulated, _ = ask(kind, QEMU, "-cpu", model)
-            print(f"  {model}: {differing(found, emulated)}", flush=True)
+        for model, emulator in emulated.items():
+            print(f"  {model}: {differing(found, ask(kind, *emulator)[0])}", flush=True)
 
 
 def ask(
@@ -69,13 +62,11 @@ def ask(
         threads: Of PyTorch.
         timed: Whether to time one.
     """
-    command = [*emulator, sys.executable, __file__, "--kind", kind, *["--timed"] * timed]
-    own = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(threads)}
-    own |= dict([kind.split("=")]) if "=" in kind else {}
-    done = subprocess.run(
-        command, env=os.environ | own, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True
-    )
-    found, seconds = json.loads(done.stdout)
+    program = [sys.executable, "-m", "benchmarks.products", "--kind", kind, *["--timed"] * timed]
+    variables = {"OMP_NUM_THREADS": str(threads)}
+    variables |= dict([kind.split("=")]) if "=" in kind else {}
+    answered = run([*emulator, *program], variables=variables)
+    found, seconds = json.loads(answered)
     return found, seconds
 
 

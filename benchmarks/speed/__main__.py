@@ -9,9 +9,7 @@ graphs compile, are not counted. `docs/speed.md` says what is.
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -21,12 +19,12 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.processes import run as start
 from benchmarks.speed.data import prepare
 from pipeline.dataset.parallel import available_cores
 from pipeline.files import write_json
 from pipeline.params import load_params
 
-ROOT = Path(__file__).parents[2]
 TRAIN, VALIDATION = 1152, 247
 WARM_UP = 2  # epochs of each process that are not counted
 TRAINING = ", training part"
@@ -65,24 +63,10 @@ def contestants(keras: str) -> list[Contestant]:
 
 
 def run(contestant: Contestant, data: Path, epochs: int) -> Seconds:
-    """Let one contestant train; seconds of each epoch.
-
-    Raises:
-        SystemExit: It failed; its own words are shown.
-    """
+    """Let one contestant train; seconds of each epoch."""
     command = [contestant.python, "-m", f"benchmarks.speed.{contestant.module}", str(data)]
     command += ["--epochs", str(epochs), "--threads", str(contestant.threads)]
-    done = subprocess.run(
-        command,
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise SystemExit(f"{contestant.name} failed:\n{done.stderr}")
-    measured: Seconds = json.loads(done.stdout.splitlines()[-1])
+    measured: Seconds = json.loads(start(command).splitlines()[-1])
     return measured
 
 
