@@ -21,8 +21,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.dataset.duplicates import Copies, find_copies
-from pipeline.dataset.images import SUFFIXES, Pixels, decode, resize
+from pipeline.common.images import SUFFIXES, Pixels, decode, resize
+from pipeline.split.duplicates import Copies, find_copies
 
 SIGN = 64  # pixels a side of a drawn sign
 SHAPES = 20

@@ -15,12 +15,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from pipeline import paths
-from pipeline.learning.callbacks import Epoch
-from pipeline.learning.datamodule import VehicleData
-from pipeline.learning.fit import build, fit
-from pipeline.params import Params, load_params
-from pipeline.portability import cap
+from pipeline.common import paths
+from pipeline.common.params import Params, load_params
+from pipeline.common.portability import cap
+from pipeline.train.callbacks import Epoch
+from pipeline.train.datamodule import VehicleData
+from pipeline.train.fit import build, fit
 
 LAST = 5  # epochs over which the end of a run is averaged: single epochs are noisy
 

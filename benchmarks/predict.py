@@ -22,10 +22,10 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from pipeline import paths
-from pipeline.dataset.parallel import available_cores
-from pipeline.dataset.synthetic import generate
-from pipeline.params import SyntheticParams
+from pipeline.common import paths
+from pipeline.common.parallel import available_cores
+from pipeline.common.params import SyntheticParams
+from scenes import generate
 
 ROOT = Path(__file__).parent.parent
 DRAWN = SyntheticParams(

@@ -23,7 +23,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from benchmarks.processes import ROOT, add_models, emulators, run
-from pipeline import paths
+from pipeline.common import paths
 
 STAGES = ("fetch", "split", "pack", "train", "package", "evaluate", "ablate", "report")
 TECHNIQUES = ("baseline", "combined")
@@ -71,7 +71,7 @@ def make(
     write_params(folder / paths.PARAMS, portable=portable)
     for stage in stages:
         for item in [[name] for name in TECHNIQUES] if stage == "ablate" else [[]]:
-            run([*emulator, sys.executable, "-m", "pipeline.stages", stage, *item], folder)
+            run([*emulator, sys.executable, "-m", "pipeline.run", stage, *item], folder)
             print(f"{folder.name}: {' '.join([stage, *item])}", file=sys.stderr)
     return digests(folder)
 

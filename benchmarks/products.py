@@ -77,7 +77,7 @@ def differing(one: dict[str, str], other: dict[str, str]) -> str:
 
 def answer(kind: str, *, timed: bool) -> None:
     """Print what `ask` reads."""
-    from pipeline.portability import cap  # noqa: PLC0415 - only the child has to
+    from pipeline.common.portability import cap  # noqa: PLC0415 - only the child has to
 
     cap(torch=True)
     print(json.dumps([dict(digests(kind)), milliseconds(kind) if timed else ()]))
@@ -105,7 +105,7 @@ def prepared(
     import torch  # noqa: PLC0415 - capped only now
     from torch import nn  # noqa: PLC0415
 
-    from pipeline.learning.linear import Linear  # noqa: PLC0415
+    from pipeline.train.linear import Linear  # noqa: PLC0415
 
     torch.manual_seed(inputs + outputs + images)
     layer = (Linear if kind == "oneDNN" else nn.Linear)(inputs, outputs, bias=False)

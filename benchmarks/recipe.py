@@ -21,15 +21,15 @@ from typing import NamedTuple
 
 from scipy.stats import t as student
 
-from pipeline import paths
-from pipeline.dataset.duplicates import find_copies
-from pipeline.dataset.labels import read_labels
-from pipeline.dataset.packing import pack
-from pipeline.dataset.sources import fetch
-from pipeline.dataset.splitting import divide
-from pipeline.files import read_json
-from pipeline.params import Params, load_params
-from pipeline.portability import cap
+from pipeline.common import paths
+from pipeline.common.files import read_json
+from pipeline.common.params import Params, load_params
+from pipeline.common.portability import cap
+from pipeline.common.tables import read_labels
+from pipeline.fetch.fetching import fetch
+from pipeline.pack.packing import pack
+from pipeline.split.duplicates import find_copies
+from pipeline.split.splitting import divide
 
 Changes = dict[str, object]
 
@@ -148,8 +148,8 @@ def packed(params: Params, images: Images, folds: int, fold: int, folder: Path) 
 def train(params: Params, packed: Path) -> Run:
     """One run of the pipeline's own training."""
     # Not at the top: the processes that decode images import this module, and need no torch.
-    from pipeline.learning.datamodule import VehicleData  # noqa: PLC0415
-    from pipeline.learning.fit import build, fit  # noqa: PLC0415
+    from pipeline.train.datamodule import VehicleData  # noqa: PLC0415
+    from pipeline.train.fit import build, fit  # noqa: PLC0415
 
     data = VehicleData.of(packed, params.augment, params.train)
     network = build(params.model, data, params.train.seed)

@@ -25,12 +25,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from pipeline import paths
-from pipeline.dataset import duplicates
-from pipeline.dataset.images import Pixels, resize
-from pipeline.dataset.parallel import available_cores
-from pipeline.params import load_params
-from pipeline.stages import split
+from pipeline.common import paths
+from pipeline.common.images import Pixels, resize
+from pipeline.common.parallel import available_cores
+from pipeline.common.params import load_params
+from pipeline.split import duplicates
+from pipeline.split import stage as split
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -42,9 +42,9 @@ CLASSES = 10
 PAGE = os.sysconf("SC_PAGE_SIZE")
 EVERY = 0.05  # seconds between two looks at the memory
 STAGES = {
-    "fetch": ["-m", "pipeline.stages", "fetch"],
+    "fetch": ["-m", "pipeline.run", "fetch"],
     "split": [__file__, "--only-split"],
-    "pack": ["-m", "pipeline.stages", "pack"],
+    "pack": ["-m", "pipeline.run", "pack"],
 }
 
 

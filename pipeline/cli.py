@@ -11,8 +11,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from pipeline import paths
-from pipeline.errors import BluelightError
+from pipeline.common import paths
+from pipeline.common.errors import BluelightError
 
 app = typer.Typer(
     help="A reproducible image-classification pipeline. `dvc repro` runs it.",
@@ -32,8 +32,8 @@ class Form(StrEnum):
 @app.command()
 def check() -> None:
     """Validate params.yaml without running anything."""
-    from pipeline.ablation.techniques import with_technique
-    from pipeline.params import load_params
+    from pipeline.ablate.techniques import with_technique
+    from pipeline.common.params import load_params
 
     params = load_params()
     for name, technique in params.techniques.items():
@@ -68,8 +68,8 @@ def predict(
 
     A bad image is told of and left out, and the exit status is then 1.
     """
-    from pipeline.inference.predict import Request
-    from pipeline.inference.predict import predict as answer
+    from pipeline.predict.predict import Request
+    from pipeline.predict.predict import predict as answer
 
     bad = answer(Request(path, model, images, form, output, threshold, submission, strict))
     if bad:
@@ -101,8 +101,8 @@ def show_summary() -> None:
     """Show the result of the last run again."""
     from rich.console import Console
 
-    from pipeline.evaluation.summary import summary
-    from pipeline.files import read_json
+    from pipeline.common.files import read_json
+    from pipeline.report.summary import summary
 
     finding = read_json(paths.REPORT_COMPARISON)["finding"]
     Console().print(summary(read_json(paths.TEST_METRICS), finding))
@@ -121,10 +121,10 @@ def diff(
     """Compare two revisions: what went in, what came out, which images are answered otherwise."""
     from rich.console import Console
 
-    from pipeline.files import atomic_write_text
-    from pipeline.history import difference as comparison
-    from pipeline.history import page, terminal
-    from pipeline.history.revisions import open_revision
+    from pipeline.common.files import atomic_write_text
+    from pipeline.revisions import difference as comparison
+    from pipeline.revisions import page, terminal
+    from pipeline.revisions.revisions import open_revision
 
     root = Path.cwd()
     found = comparison.compare(root, open_revision(root, old), open_revision(root, new))
@@ -148,8 +148,8 @@ def verify(
     """Make a commit anew in a clone with an empty cache; exits with 0 if all outputs are equal."""
     from rich.console import Console
 
-    from pipeline.history import verdict, verification
-    from pipeline.history.revisions import open_revision
+    from pipeline.revisions import verdict, verification
+    from pipeline.revisions.revisions import open_revision
 
     root = Path.cwd()
     found = verification.verify(root, open_revision(root, revision), stages or [])
@@ -166,8 +166,8 @@ def tensorboard(
     ] = False,
 ) -> None:
     """Open TensorBoard on the workspace's logs and those of revisions, one name for each."""
-    from pipeline.history.revisions import open_revision
-    from pipeline.history.tensorboard import gather, show
+    from pipeline.revisions.revisions import open_revision
+    from pipeline.revisions.tensorboard import gather, show
 
     root = Path.cwd()
     folder = gather(root, [open_revision(root, name) for name in revisions or []])

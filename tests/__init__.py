@@ -1,5 +1,5 @@
 """Tests run under the caps of a stage: this comes before any of them imports NumPy."""
 
-from pipeline.portability import cap
+from pipeline.common.portability import cap
 
 cap(torch=True)

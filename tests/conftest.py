@@ -1,21 +1,14 @@
 """Small data that training and evaluation can run on in a second."""
 
 import json
-import os
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pipeline.params import Params, load_params
-from tests.imports import ROOT
-
-CLASSES = ["other", "emergency"]
-SIZE = 8
-
-Pack = Callable[..., Path]
+from pipeline.common.params import Params, load_params
+from tests.helpers.data import CLASSES, SIZE, Pack
+from tests.helpers.imports import ROOT
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -61,16 +54,3 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder to run a stage in."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def environment() -> dict[str, str]:
-    """The environment for a subprocess: this interpreter's programs first, git left alone."""
-    own = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
-    return own | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "GIT_CONFIG_GLOBAL": os.devnull,
-        "GIT_AUTHOR_NAME": "test",
-        "GIT_AUTHOR_EMAIL": "test@example.com",
-        "GIT_COMMITTER_NAME": "test",
-        "GIT_COMMITTER_EMAIL": "test@example.com",
-    }

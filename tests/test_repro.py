@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.clones import clone_into, commit, dvc, run
+from tests.helpers.clones import clone_into, commit, dvc, run
 
 pytestmark = pytest.mark.slow
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from pipeline import cli
-from pipeline.stages import __main__ as runner
-from tests.conftest import environment
-from tests.imports import ROOT
+from pipeline import run as runner
+from tests.helpers.imports import ROOT
+from tests.helpers.processes import environment
 
 
 def run(*command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -26,7 +26,7 @@ def run(*command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 def test_a_misspelt_parameter_stops_a_stage(elsewhere: Path) -> None:
     text = (ROOT / "params.yaml").read_text(encoding="utf-8").replace("epochs: 120", "epoch: 120")
     (elsewhere / "params.yaml").write_text(text, encoding="utf-8")
-    done = run("pipeline.stages", "fetch", cwd=elsewhere)
+    done = run("pipeline.run", "fetch", cwd=elsewhere)
     assert done.returncode == 1
     place = "bluelight: fetch: params.yaml:"
     assert done.stderr.splitlines() == [
@@ -38,7 +38,7 @@ def test_a_misspelt_parameter_stops_a_stage(elsewhere: Path) -> None:
 
 def test_a_stage_without_its_input_says_what_makes_it(elsewhere: Path) -> None:
     (elsewhere / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
-    done = run("pipeline.stages", "report", cwd=elsewhere)
+    done = run("pipeline.run", "report", cwd=elsewhere)
     assert done.returncode == 1
     assert "not found; `dvc repro` makes it" in done.stderr
     assert "Traceback" not in done.stderr
@@ -51,7 +51,7 @@ def test_ctrl_c_says_how_to_go_on(
         raise KeyboardInterrupt
 
     (elsewhere / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
-    monkeypatch.setattr("pipeline.stages.fetch.run", interrupt)
+    monkeypatch.setattr("pipeline.fetch.stage.run", interrupt)
     assert runner.main("fetch") == 130
     assert "interrupted; `dvc repro` starts it again" in capsys.readouterr().err
 

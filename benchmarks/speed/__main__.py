@@ -21,9 +21,9 @@ from rich.table import Table
 
 from benchmarks.processes import run as start
 from benchmarks.speed.data import prepare
-from pipeline.dataset.parallel import available_cores
-from pipeline.files import write_json
-from pipeline.params import load_params
+from pipeline.common.files import write_json
+from pipeline.common.parallel import available_cores
+from pipeline.common.params import load_params
 
 TRAIN, VALIDATION = 1152, 247
 WARM_UP = 2  # epochs of each process that are not counted

@@ -10,10 +10,10 @@ from unittest.mock import patch
 import pytorch_lightning as pl
 
 from benchmarks.speed.contestant import BATCH, DROPOUT, HIDDEN, arguments, report
-from pipeline.learning import fit as fitting
-from pipeline.learning.datamodule import VehicleData
-from pipeline.params import AugmentParams, FlipParams, Params, load_params
-from pipeline.portability import cap
+from pipeline.common.params import AugmentParams, FlipParams, Params, load_params
+from pipeline.common.portability import cap
+from pipeline.train import fit as fitting
+from pipeline.train.datamodule import VehicleData
 
 
 class Stopwatch(pl.Callback):

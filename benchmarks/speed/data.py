@@ -4,10 +4,10 @@ import csv
 from pathlib import Path
 
 from benchmarks.speed.contestant import SIZE
-from pipeline.dataset.labels import Assigned
-from pipeline.dataset.packing import pack
-from pipeline.dataset.synthetic.generation import generate
-from pipeline.params import PackParams, SyntheticParams
+from pipeline.common.params import PackParams, SyntheticParams
+from pipeline.common.tables import Assigned
+from pipeline.pack.packing import pack
+from scenes.generation import generate
 
 CLASSES = ("emergency", "other")  # by name, as ImageFolder and Keras number them
 

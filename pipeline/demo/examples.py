@@ -5,9 +5,9 @@ from itertools import islice, zip_longest
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from pipeline import paths
-from pipeline.dataset.labels import Assigned, read_assignment
-from pipeline.dataset.synthetic.photograph import photograph
+from pipeline.common import paths
+from pipeline.common.tables import Assigned, read_assignment
+from scenes.photograph import photograph
 
 COUNT = 12
 SHOWN = frozenset({".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp"})  # by every browser

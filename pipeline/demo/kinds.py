@@ -6,11 +6,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pipeline.artifact import DESCRIPTION, RESTORE, Description
-from pipeline.dataset.images import Pixels
-from pipeline.errors import ArtifactError
-from pipeline.learning.augmentation import Augmentation
-from pipeline.params import AugmentParams
+from pipeline.common.artifact import DESCRIPTION, RESTORE, Description
+from pipeline.common.errors import ArtifactError
+from pipeline.common.images import Pixels
+from pipeline.common.params import AugmentParams
+from pipeline.train.augmentation import Augmentation
 
 DRAWS = 3  # of each kind
 SEED = 0

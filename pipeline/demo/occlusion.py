@@ -6,8 +6,8 @@ Source: Zeiler and Fergus, "Visualizing and understanding convolutional networks
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.dataset.images import Pixels
-from pipeline.inference.classify import VehicleClassifier
+from pipeline.common.images import Pixels
+from pipeline.predict.classify import VehicleClassifier
 
 PLACES = 14  # of the patch along a side: they overlap, which makes the map smooth
 PATCHES = 5  # that fit along a side

@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from pipeline.artifact import Description
-from pipeline.dataset.images import MAXIMUM_PIXELS, Pixels, decode, resize
+from pipeline.common.artifact import Description
+from pipeline.common.images import MAXIMUM_PIXELS, Pixels, decode, resize
 from pipeline.demo.examples import Example
 from pipeline.demo.kinds import Kind
 from pipeline.demo.occlusion import PATCHES, occlusion_map, overlay, strongest
-from pipeline.inference.classify import VehicleClassifier
+from pipeline.predict.classify import VehicleClassifier
 
 MAXIMUM_BYTES = 20_000_000  # no camera's JPEG is larger
 SIDE = 480  # pixels of the photo shown, on its longer side

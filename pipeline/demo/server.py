@@ -19,11 +19,11 @@ from pathlib import Path
 from socketserver import ThreadingTCPServer
 from typing import NamedTuple
 
+from pipeline.common.errors import DemoError, ImageError
 from pipeline.demo.examples import Example, examples
 from pipeline.demo.kinds import Kind, kinds_of
 from pipeline.demo.replies import MAXIMUM_BYTES, Json, about, answer, augmentations, too_large
-from pipeline.errors import DemoError, ImageError
-from pipeline.inference.classify import VehicleClassifier, load
+from pipeline.predict.classify import VehicleClassifier, load
 
 ADDRESS = "127.0.0.1"
 OWN_HOST = re.compile(r"(127\.0\.0\.1|localhost)(:[0-9]+)?")  # any port: it may be forwarded

@@ -1,0 +1,159 @@
+"""Image files to pixels: every check, every conversion, in one place for all stages.
+
+Pillow decodes, because unlike OpenCV it refuses truncated files, tells a size before it decodes,
+knows when a file holds an animation, and reads palettes, CMYK and 16 bits; OpenCV resizes.
+"""
+
+import io
+import warnings
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from pipeline.common.errors import ImageError
+
+Pixels = npt.NDArray[np.uint8]
+
+MINIMUM_SIDE = 8
+MAXIMUM_PIXELS = 80_000_000  # below this, Pillow's own limit does not interfere
+
+# Formats that only hold pixels. Others that Pillow knows run programs (EPS) or fetch more files.
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".bmp", ".dib", ".gif", ".webp"}
+    | {".tif", ".tiff", ".ppm", ".pgm", ".pnm"}
+)
+
+
+def decode(data: bytes, name: str) -> Pixels:
+    """Decode an image file to upright 8-bit RGB.
+
+    The EXIF orientation is applied, transparency is laid over white, grayscale and palette become
+    RGB, CMYK is converted, of 16 bits the upper 8 are kept.
+
+    Args:
+        data: The whole file.
+        name: What to call it in messages.
+
+    Returns:
+        uint8 [height, width, 3], RGB.
+
+    Raises:
+        ImageError: The file is empty, not an image, truncated, damaged, animated, smaller than
+            8 pixels a side, over 80 megapixels, or has pixels that are no colours.
+    """
+    if not data:
+        raise ImageError(f"{name} is empty (0 bytes)")
+    # Decoders warn of oddities that do no harm, such as malformed EXIF.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with _open(data, name) as image:
+            return convert(image, name)
+
+
+def convert(image: Image.Image, name: str) -> Pixels:
+    """Pixels of an opened image, as `decode` gives them.
+
+    Args:
+        image: It is left as it is.
+        name: What to call it in messages.
+
+    Returns:
+        uint8 [height, width, 3], RGB.
+
+    Raises:
+        ImageError: As for `decode`.
+    """
+    _check_header(image, name)
+    return _to_rgb(_load(image, name), name)
+
+
+def resize(image: Pixels, size: int) -> Pixels:
+    """Resize to a square: area interpolation where a side shrinks, bilinear where it grows.
+
+    The whole picture is kept and its aspect ratio given up: a crop would cut off what tells an
+    emergency vehicle (a light bar on the roof, the ends of a long lorry), and bars would waste
+    inputs of the network on nothing.
+
+    Args:
+        image: uint8 [height, width, 3] or [height, width].
+        size: Pixels a side.
+
+    Returns:
+        uint8 [size, size, 3] or [size, size].
+    """
+    height, width = image.shape[:2]
+    # In two steps: INTER_AREA is no longer an average once either side grows.
+    smaller = (min(width, size), min(height, size))
+    shrunk = cv2.resize(image, smaller, interpolation=cv2.INTER_AREA)
+    square = cv2.resize(shrunk, (size, size), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(square, dtype=np.uint8)
+
+
+def _open(data: bytes, name: str) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(data), formats=FORMATS)
+    except UnidentifiedImageError:
+        raise ImageError(f"{name} is not an image ({_readable_formats()} are read)") from None
+    except Image.DecompressionBombError:
+        raise ImageError(_too_large(name)) from None
+    except Exception as error:  # hostile bytes make decoders raise almost anything
+        raise ImageError(f"{name} cannot be decoded ({_reason(error)})") from None
+
+
+def _check_header(image: Image.Image, name: str) -> None:
+    width, height = image.size
+    if width * height > MAXIMUM_PIXELS:
+        raise ImageError(_too_large(name))
+    if min(width, height) < MINIMUM_SIDE:
+        raise ImageError(
+            f"{name} is {width}x{height} pixels; at least {MINIMUM_SIDE} a side are needed"
+        )
+    # Telephones write MPO: the photo first, then previews of it.
+    if image.format != "MPO" and getattr(image, "is_animated", False):
+        raise ImageError(f"{name} is an animation or has several pages; one picture is needed")
+
+
+def _load(image: Image.Image, name: str) -> Image.Image:
+    try:
+        image.load()
+        return ImageOps.exif_transpose(image)
+    except Exception as error:  # as above
+        state = "is truncated" if "truncated" in str(error) else "is damaged"
+        raise ImageError(f"{name} {state} ({_reason(error)})") from None
+
+
+def _to_rgb(image: Image.Image, name: str) -> Pixels:
+    if image.mode == "F":
+        raise ImageError(f"{name} has floating-point pixels; save it with 8 bits per channel")
+    if image.mode.startswith("I"):
+        return _from_sixteen_bits(image, name)
+    if image.has_transparency_data:
+        opaque = Image.new("RGBA", image.size, "white")
+        opaque.alpha_composite(image.convert("RGBA"))
+        image = opaque
+    # Copying what is RGB already would take a tenth of the time of decoding.
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def _from_sixteen_bits(image: Image.Image, name: str) -> Pixels:
+    """Keep the upper byte; Pillow's own conversion would clip at 255."""
+    values = np.asarray(image)
+    if values.min() < 0 or values.max() > 0xFFFF:
+        raise ImageError(f"{name} has 32-bit pixels; save it with 8 bits per channel")
+    grey = (values.astype(np.uint16) >> 8).astype(np.uint8)
+    return np.repeat(grey[:, :, np.newaxis], 3, axis=2)
+
+
+def _too_large(name: str) -> str:
+    return f"{name} has more than {MAXIMUM_PIXELS // 10**6} megapixels; reduce it"
+
+
+def _readable_formats() -> str:
+    return ", ".join(FORMATS[:-1]) + " and " + FORMATS[-1]
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,112 @@
+"""Confidence intervals by the bootstrap over images (Efron, 1979), for any metric."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.common.randomness import Purpose, generator
+
+Values = npt.NDArray[np.float64]
+Metrics = Callable[[Values], Mapping[str, Values]]
+
+AT_ONCE = 2**20  # weights in memory: 8 MB, and a few times that within a metric
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A confidence interval."""
+
+    low: float
+    high: float
+
+    @property
+    def distance_from_zero(self) -> float:
+        """How far the nearer end lies from zero; 0 where the interval includes it."""
+        return max(self.low, -self.high, 0.0)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over seeds.
+
+    Attributes:
+        value: The mean.
+        interval: None where one seed alone ran, which tells nothing of how seeds differ.
+    """
+
+    value: float
+    interval: Interval | None
+
+    @property
+    def shown(self) -> bool:
+        """Whether this, as a difference, is shown not to be zero."""
+        return self.interval is not None and self.interval.distance_from_zero > 0
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """How intervals are made.
+
+    Attributes:
+        confidence: Share of the cases in which an interval should hold the truth.
+        resamples: Number of resamples.
+        seed: Seed of the draws.
+    """
+
+    confidence: float
+    resamples: int
+    seed: int = 0
+
+    @property
+    def tails(self) -> list[float]:
+        """The quantiles at which an interval ends."""
+        return [(1 - self.confidence) / 2, (1 + self.confidence) / 2]
+
+
+def resampled(metrics: Metrics, images: int, how: Resampling) -> dict[str, Values]:
+    """The metrics of every resample of the images.
+
+    The same images and seed give the same resamples, so differences between two models' values
+    are paired.
+
+    Args:
+        metrics: Takes float64 [images, r], how often each image was drawn; returns float64 [r]
+            each.
+        images: How many there are.
+        how: How many resamples to draw, and from which seed.
+
+    Returns:
+        float64 [resamples] each.
+    """
+    parts = [metrics(weights) for weights in _draws(images, how)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def percentile(values: Values, how: Resampling) -> Interval:
+    """Between the quantiles of the resamples; those that leave the metric undefined are left out.
+
+    Args:
+        values: float64 [resamples].
+        how: With which confidence.
+    """
+    low, high = np.quantile(values[np.isfinite(values)], how.tails)
+    return Interval(float(low), float(high))
+
+
+def chunks(images: int, how: Resampling) -> Iterator[int]:
+    """How many resamples to make at a time, until there are enough."""
+    at_once = max(1, AT_ONCE // images)
+    for start in range(0, how.resamples, at_once):
+        yield min(at_once, how.resamples - start)
+
+
+def _draws(images: int, how: Resampling) -> Iterator[Values]:
+    """How often each image was drawn: float64 [images, r], chunk by chunk."""
+    draw = generator(how.seed, Purpose.BOOTSTRAP)
+    for count in chunks(images, how):
+        chosen = draw.integers(0, images, size=(count, images))
+        cells = chosen * count + np.arange(count)[:, np.newaxis]
+        drawn = np.bincount(cells.ravel(), minlength=images * count)
+        yield drawn.reshape(images, count).astype(np.float64)

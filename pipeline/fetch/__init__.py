@@ -1,0 +1,1 @@
+"""Read images and labels from a source into data/raw."""

@@ -1,1 +1,0 @@
-"""Git revisions of the project: comparing two, rebuilding one, looking at several."""

@@ -1,0 +1,1 @@
+"""Make a model artifact from a trained network."""

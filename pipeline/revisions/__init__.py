@@ -1,0 +1,1 @@
+"""Compare, rebuild and look at git revisions."""

@@ -1,0 +1,1 @@
+"""Find duplicates and divide the images without leaks."""

@@ -1,0 +1,235 @@
+"""From packed arrays to batches: the LightningDataModule."""
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
+
+from pipeline.common.errors import TrainingError
+from pipeline.common.packed import PackedSplit, load_packed
+from pipeline.common.params import AugmentParams, TrainParams
+from pipeline.common.randomness import Purpose, generator
+from pipeline.train.augmentation import Augmentation
+
+Batch = tuple[Tensor, Tensor]
+Place = tuple[int, int]
+
+
+class EpochSampler(Sampler[Place]):
+    """A new order of all images for each epoch, as (epoch, index).
+
+    The epoch travels with the index because persistent workers keep the dataset as it was when
+    they started. Images are left out, others each epoch, where the last batch would have fewer
+    than two for each process: batch normalisation has no statistics of a single image.
+
+    Args:
+        images: How many there are.
+        batch_size: Images in a batch.
+        seed: The run's seed.
+        processes: How many divide a batch.
+    """
+
+    def __init__(self, images: int, batch_size: int, seed: int, processes: int = 1) -> None:
+        self._images = images
+        rest = images % batch_size
+        self._length = images - rest if images > rest and rest < 2 * processes else images
+        self._seed = seed
+        self._epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch; Lightning calls this before each."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[Place]:
+        order = generator(self._seed, Purpose.ORDER, self._epoch).permutation(self._images)
+        return iter([(self._epoch, int(index)) for index in order[: self._length]])
+
+
+class DividedBatches(BatchSampler):
+    """The part of every batch that one of several processes trains on.
+
+    All have the same number of batches, and their parts differ by one image at most. Lightning's
+    own sampler would repeat images until all processes have the same number.
+
+    Args:
+        sampler: The order of all images.
+        batch_size: Images in a batch, over all processes.
+        rank: Which process this is, from 0.
+        processes: How many there are.
+    """
+
+    def __init__(self, sampler: Sampler[Any], batch_size: int, rank: int, processes: int) -> None:
+        super().__init__(sampler, batch_size, drop_last=False)
+        self._part = slice(rank, None, processes)
+
+    def __iter__(self) -> Iterator[list[Any]]:
+        return (batch[self._part] for batch in super().__iter__())
+
+
+class TrainingSet(Dataset[Batch]):
+    """Augmented training images, a batch at a time."""
+
+    def __init__(self, packed: PackedSplit, augmentation: Augmentation) -> None:
+        self._packed = packed
+        self._augmentation = augmentation
+
+    def __getitems__(self, places: Sequence[Place]) -> Batch:
+        """Images uint8 [N, H, W, 3] and labels int64 [N] of the places (epoch, index)."""
+        images = [self._augmentation(self._packed.images[i], epoch, i) for epoch, i in places]
+        return _batch(np.stack(images), self._packed.labels[[i for _, i in places]])
+
+
+class EvaluationSet(Dataset[Batch]):
+    """Images as they are, a batch at a time."""
+
+    def __init__(self, packed: PackedSplit) -> None:
+        self._packed = packed
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        """Images uint8 [N, H, W, 3] and labels int64 [N] of the rows."""
+        return _batch(self._packed.images[list(indices)], self._packed.labels[list(indices)])
+
+
+class VehicleData(pl.LightningDataModule):
+    """Training batches, augmented, and validation batches, as they are.
+
+    Args:
+        train: Folder of the packed training split.
+        validation: Folder of the packed validation split.
+        augment: The random changes to training images.
+        seed: Drives order and augmentation.
+        batch_size: Images in a batch, over all processes that train.
+        workers: Processes that prepare batches; 0 prepares them in this one. Batches do not
+            depend on it.
+
+    Raises:
+        BluelightError: A split is missing or damaged.
+    """
+
+    def __init__(
+        self,
+        train: Path,
+        validation: Path,
+        augment: AugmentParams,
+        *,
+        seed: int,
+        batch_size: int,
+        workers: int,
+    ) -> None:
+        super().__init__()
+        self.train = load_packed(train)
+        self.validation = load_packed(validation)
+        self.augmentation = Augmentation(augment, seed)
+        self._seed = seed
+        self._batch_size = batch_size
+        self._workers = workers
+
+    @classmethod
+    def of(cls, packed: Path, augment: AugmentParams, train: TrainParams) -> Self:
+        """The splits in a folder of packed ones, as the params have them trained on."""
+        return cls(
+            packed / "train",
+            packed / "validation",
+            augment,
+            seed=train.seed,
+            batch_size=train.batch_size,
+            workers=train.workers,
+        )
+
+    def setup(self, stage: str) -> None:
+        """Check that there is enough for every process; Lightning calls this in each.
+
+        Raises:
+            TrainingError: A process would have nothing to do.
+        """
+        del stage
+        fewest = min(len(self.train), len(self.validation))
+        if fewest < 2 * self._processes:
+            raise TrainingError(
+                f"{fewest} images in a split are too few for {self._processes} processes, which "
+                "need 2 each; lower train.devices or train.num_nodes"
+            )
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Batches of uint8 [N, H, W, 3] and int64 [N], in the epoch's order."""
+        order = EpochSampler(len(self.train), self._batch_size, self._seed, self._processes)
+        if self.trainer is not None:
+            # Lightning tells the epoch only after workers began to fetch; a resumed run's is not 0.
+            order.set_epoch(self.trainer.current_epoch)
+        batches = DividedBatches(order, self._batch_size, self._rank, self._processes)
+        return self._loader(TrainingSet(self.train, self.augmentation), batches, self._workers)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Batches of uint8 [N, H, W, 3] and int64 [N], in the order of the file.
+
+        Of several processes each has its own images: none is measured twice.
+        """
+        own = range(self._rank, len(self.validation), self._processes)
+        batches = BatchSampler(own, self._batch_size, drop_last=False)
+        return self._loader(EvaluationSet(self.validation), batches, workers=0)
+
+    @property
+    def _rank(self) -> int:
+        return self.trainer.global_rank if self.trainer else 0
+
+    @property
+    def _processes(self) -> int:
+        return self.trainer.world_size if self.trainer else 1
+
+    def _loader(
+        self, dataset: Dataset[Batch], batches: BatchSampler, workers: int
+    ) -> DataLoader[Batch]:
+        return DataLoader(
+            dataset,
+            batch_sampler=batches,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            collate_fn=_as_it_is,
+            # Without its own, the loader would draw from the global generator.
+            generator=torch.Generator().manual_seed(self._seed),
+        )
+
+
+def channel_statistics(images: npt.NDArray[np.uint8]) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each colour channel.
+
+    Computed in integers, from counts of the 256 values, so exact, and in bounded memory.
+
+    Args:
+        images: uint8 [N, H, W, 3].
+
+    Returns:
+        Means and deviations in 0…1; a deviation of 0 is given as 1, since nothing need be scaled.
+    """
+    counts = np.zeros((3, 256), dtype=np.int64)
+    for image in images:
+        for channel in range(3):
+            counts[channel] += np.bincount(image[..., channel].ravel(), minlength=256)
+    values = np.arange(256)
+    number = int(counts[0].sum())
+    sums: list[int] = (counts * values).sum(axis=1).tolist()
+    squares: list[int] = (counts * values**2).sum(axis=1).tolist()
+    means = [total / (255 * number) for total in sums]
+    deviations = [
+        math.sqrt(number * square - total**2) / (255 * number)
+        for total, square in zip(sums, squares, strict=True)
+    ]
+    return means, [deviation or 1.0 for deviation in deviations]
+
+
+def _batch(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64]) -> Batch:
+    return torch.from_numpy(images), torch.from_numpy(labels)
+
+
+def _as_it_is(batch: Any) -> Any:  # noqa: ANN401 - the loader's own type
+    return batch

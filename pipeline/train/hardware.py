@@ -1,0 +1,101 @@
+"""What a run computes on: devices, processes, threads, precision."""
+
+import os
+from typing import Any
+
+import torch
+from pytorch_lightning.accelerators import CUDAAccelerator, MPSAccelerator
+from pytorch_lightning.strategies import Strategy
+from pytorch_lightning.utilities import rank_zero_only
+from torch import nn
+
+from pipeline.common.errors import TrainingError
+from pipeline.common.params import TrainParams
+from pipeline.common.portability import CAPPED, can_cap
+
+
+def trainer_arguments(params: TrainParams) -> dict[str, Any]:
+    """The arguments of Lightning's Trainer about hardware.
+
+    Raises:
+        TrainingError: A GPU is asked for and absent, or other processes were started than params
+            say.
+    """
+    _check_devices(params)
+    _check_started(params)
+    return {
+        "accelerator": params.accelerator,
+        "devices": params.devices,
+        "num_nodes": params.num_nodes,
+        "strategy": params.strategy,
+        "precision": params.precision,
+        # Batches are divided by `DividedBatches`; Lightning would repeat images.
+        "use_distributed_sampler": False,
+        # PyTorch has it for GPUs alone; on CPUs each process normalises its own part of a batch.
+        "sync_batchnorm": params.accelerator != "cpu" and CUDAAccelerator.is_available(),
+    }
+
+
+def use_threads(count: int) -> None:
+    """Compute on so many threads, in this process and in those that Lightning starts.
+
+    Lightning would choose by the machine's cores, and the number changes a sum's last bits.
+    """
+    os.environ["OMP_NUM_THREADS"] = str(count)
+    torch.set_num_threads(count)
+
+
+def check_instructions(params: TrainParams) -> None:
+    """See that the results are as portable as params say.
+
+    Raises:
+        TrainingError: PyTorch has begun to use instructions that other processors lack.
+    """
+    used = torch.backends.cpu.get_cpu_capability()
+    if params.portable and can_cap() and used != CAPPED:
+        raise TrainingError(
+            f"train.portable is true, but PyTorch uses {used} in this process; call "
+            "pipeline.common.portability.cap(torch=True) before it computes anything, or set "
+            "train.portable to false"
+        )
+
+
+def is_main_process() -> bool:
+    """Whether this is the process that writes and prints; true where there is but one."""
+    # A process that Lightning starts on another machine knows its node before its rank.
+    rank = int(rank_zero_only.rank)  # type: ignore[attr-defined]
+    return rank == 0 and int(os.environ.get("NODE_RANK", "0")) == 0
+
+
+def average_statistics(module: nn.Module, strategy: Strategy) -> None:
+    """Give batch normalisation the mean, over all processes, of its running statistics."""
+    for layer in module.modules():
+        if isinstance(layer, nn.BatchNorm1d):
+            for statistic in (layer.running_mean, layer.running_var):
+                if statistic is not None:
+                    statistic.copy_(strategy.reduce(statistic.clone(), reduce_op="mean"))
+
+
+def _check_devices(params: TrainParams) -> None:
+    if params.accelerator == "cpu":
+        return
+    found = max(CUDAAccelerator.auto_device_count(), int(MPSAccelerator.is_available()))
+    if params.accelerator == "gpu" and found == 0:
+        raise TrainingError(
+            "train.accelerator is gpu but PyTorch finds none; set it to cpu or auto"
+        )
+    if 0 < found < params.devices:
+        raise TrainingError(
+            f"train.devices is {params.devices} but PyTorch finds {found} GPU; lower it, or set "
+            "train.accelerator to cpu"
+        )
+
+
+def _check_started(params: TrainParams) -> None:
+    """Compare with torchrun, which says how many processes it has started."""
+    started = int(os.environ.get("WORLD_SIZE", "1")) if "TORCHELASTIC_RUN_ID" in os.environ else 0
+    if started and started != params.devices * params.num_nodes:
+        raise TrainingError(
+            f"torchrun started {started} processes, but train.devices is {params.devices} and "
+            f"train.num_nodes {params.num_nodes}; their product must be {started}"
+        )

@@ -1,0 +1,178 @@
+"""The demo's page in a browser: a photo and its answer, a broken file, a huge file, a phone."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline import load
+from pipeline.common.params import AugmentParams
+from pipeline.demo.examples import COUNT
+from pipeline.demo.replies import MAXIMUM_BYTES
+from pipeline.demo.server import Server
+from tests.demo.test_demo import huge_png
+from tests.helpers.browser import Browser, started
+from tests.helpers.demos import served
+from tests.helpers.pictures import encoded, picture, write
+
+WIDE = 1280
+ANSWERED = "!document.querySelector('#augmented').hidden"
+FAULTY = "!document.querySelector('#fault').hidden"
+REFUSED = "responded with a status of 422"  # the browser's own note of a bad file
+IDLE = "document.querySelectorAll('#examples button').length > 0"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("demo")
+
+
+@pytest.fixture(scope="module")
+def browser(folder: Path) -> Iterator[Browser]:
+    with started(folder / "profile") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def demo(folder: Path) -> Iterator[Server]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        with served(folder) as running:
+            yield running
+
+
+@pytest.fixture
+def page(browser: Browser, demo: Server) -> Iterator[Browser]:
+    """The page, just opened; nothing may go wrong in it, nor anything be asked of others."""
+    browser.requested.clear()
+    browser.problems.clear()
+    browser.open(demo.url, WIDE)
+    browser.wait(IDLE)
+    yield browser
+    assert [problem for problem in browser.problems if REFUSED not in problem] == []
+    assert browser.requested
+    assert all(url.startswith((demo.url, "data:")) for url in browser.requested)
+
+
+def text(page: Browser, selector: str) -> str:
+    return str(page.run(f"document.querySelector('{selector}').innerText"))
+
+
+def is_shown(page: Browser, selector: str) -> bool:
+    return bool(page.run(f"document.querySelector('{selector}').checkVisibility()"))
+
+
+def drop(page: Browser, name: str, size: int) -> None:
+    """Drop a file of this many bytes, all zero, onto the page."""
+    page.run(f"""{{
+        const dataTransfer = new DataTransfer();
+        dataTransfer.items.add(new File([new Uint8Array({size})], "{name}"));
+        document.body.dispatchEvent(new DragEvent("drop", {{ dataTransfer, bubbles: true }}));
+    }}""")
+
+
+def overflow(page: Browser) -> int:
+    """By how many pixels the page is wider than its window."""
+    wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    return int(page.run(wide))
+
+
+def test_a_photo_is_answered(page: Browser, folder: Path) -> None:
+    assert not is_shown(page, "#answer")
+    page.choose_file("#file", write(folder / "my photo.png", encoded(1)))
+    page.wait(ANSWERED)
+    (expected,) = load(folder / "model").predict([picture(1)])
+    assert text(page, "#title") == "my photo.png"
+    assert text(page, "#label") == expected.label
+    for name, share in expected.probabilities.items():
+        assert f"{name}\n{share:.1%}".replace("%", " %") in text(page, "#bars")
+    assert "From 40.0 % on" in text(page, "#why")
+    assert text(page, "#for").startswith(f"for {expected.label} by ")
+    assert not is_shown(page, "#fault")
+    page.wait("[...document.images].every((image) => image.naturalWidth > 0)")
+
+
+def test_the_map_lies_over_the_photo_and_can_be_taken_off(page: Browser, folder: Path) -> None:
+    page.choose_file("#file", write(folder / "photo.png", encoded(1)))
+    page.wait(ANSWERED)
+    page.wait("document.querySelector('#photo').complete")
+    box = "JSON.stringify(document.querySelector('{}').getBoundingClientRect())"
+    assert page.run(box.format("#map")) == page.run(box.format("#photo"))
+    page.run("document.querySelector('#show').click()")
+    assert not is_shown(page, "#map")
+
+
+def test_augmentations_are_shown_and_drawn_again(page: Browser, folder: Path) -> None:
+    page.choose_file("#file", write(folder / "photo.png", encoded(1)))
+    page.wait(ANSWERED)
+    for name in AugmentParams.model_fields:
+        assert name.replace("_", " ") in text(page, "#kinds")
+    source = "document.querySelectorAll('#kinds img')[{}].src"
+    original, drawn = page.run(source.format(0)), page.run(source.format(1))
+    page.run("document.querySelector('#again').click()")
+    page.wait(f"{source.format(1)} !== '{drawn}'")
+    assert page.run(source.format(0)) == original
+
+
+def test_an_example_is_answered_and_its_class_told(page: Browser) -> None:
+    assert page.run("document.querySelectorAll('#examples button').length") == COUNT
+    page.run("document.querySelectorAll('#examples button')[1].click()")
+    page.wait(ANSWERED)
+    assert text(page, "#title") == "drawn 1.jpg"
+    outcome = "right" if text(page, "#label") == "emergency" else "wrong"
+    assert text(page, "#why").endswith(f"It is emergency: {outcome}.")
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("broken.png", encoded(1)[:200], "broken.png: This file is truncated"),
+        ("notes.txt", b"no image", "notes.txt: This file is not an image"),
+        ("vast.png", huge_png(), "vast.png: This file has more than 80 megapixels; reduce it."),
+    ],
+)
+def test_a_bad_file_is_one_message_and_the_next_photo_is_answered(
+    page: Browser, folder: Path, name: str, data: bytes, message: str
+) -> None:
+    page.choose_file("#file", write(folder / name, data))
+    page.wait(FAULTY)
+    assert text(page, "#fault").startswith(message)
+    assert len(text(page, "#fault").splitlines()) == 1
+    assert not is_shown(page, "#answer")
+    page.choose_file("#file", write(folder / "photo.png", encoded(1)))
+    page.wait(ANSWERED)
+    assert not is_shown(page, "#fault")
+
+
+def test_a_huge_file_is_one_message_and_is_not_sent(page: Browser) -> None:
+    drop(page, "huge.jpg", MAXIMUM_BYTES + 1)
+    page.wait(FAULTY)
+    expected = "huge.jpg: This file has more than 20 MB; reduce the photo."
+    assert text(page, "#fault") == expected
+    assert not any(url.endswith("/answer") for url in page.requested)
+    drop(page, "zeros.jpg", MAXIMUM_BYTES)
+    page.wait("document.querySelector('#fault').innerText.includes('is not an image')")
+
+
+@pytest.mark.parametrize("width", [WIDE, 400])
+def test_nothing_is_wider_than_the_window(
+    page: Browser, demo: Server, folder: Path, width: int
+) -> None:
+    page.open(demo.url, width)
+    page.wait(IDLE)
+    name = "a" * 120 + ".png"
+    page.choose_file("#file", write(folder / name, encoded(1)))
+    page.wait(ANSWERED)
+    assert overflow(page) == 0
+    page.choose_file("#file", write(folder / name, b"no image"))
+    page.wait(FAULTY)
+    assert overflow(page) == 0
+
+
+def test_a_demo_that_has_ended_is_told(folder: Path, browser: Browser) -> None:
+    with served(folder / "short") as demo:
+        browser.open(demo.url, WIDE)
+        browser.wait(IDLE)
+    browser.choose_file("#file", write(folder / "photo.png", encoded(1)))
+    browser.wait(FAULTY)
+    assert "is it still running" in text(browser, "#fault")

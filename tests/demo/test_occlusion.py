@@ -1,0 +1,71 @@
+"""The map of which pixels mattered: it finds those that the network looks at."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline import load
+from pipeline.demo.occlusion import AGAINST, FOR, LEAST, OPAQUE, occlusion_map, overlay, strongest
+from pipeline.predict.classify import VehicleClassifier
+from tests.helpers.artifacts import network, write
+
+SIZE = 20
+PATCH = 4  # a fifth of it
+
+
+@pytest.fixture
+def looks_at_a_corner(tmp_path: Path) -> VehicleClassifier:
+    """A network that calls a photo `emergency` if its upper left corner is bright."""
+    model = network(size=SIZE, hidden=[])
+    (linear,) = (layer for layer in model.modules() if isinstance(layer, torch.nn.Linear))
+    looked_at = torch.zeros(SIZE, SIZE, 3)
+    looked_at[:PATCH, :PATCH] = 0.02
+    linear.bias.data.zero_()
+    linear.weight.data = torch.stack([torch.zeros(looked_at.numel()), looked_at.flatten()])
+    return load(write(tmp_path / "model", model, hidden=[]))
+
+
+@pytest.mark.parametrize(("label", "sign"), [(1, 1), (0, -1)])
+def test_only_what_the_network_looks_at_matters(
+    looks_at_a_corner: VehicleClassifier, label: int, sign: int
+) -> None:
+    image = np.full((SIZE, SIZE, 3), 250, np.uint8)
+    drops = sign * occlusion_map(looks_at_a_corner, image, label)
+    assert drops.argmax() == 0, "the corner itself matters most"
+    assert (drops[:PATCH, :PATCH] > 0.01).all()
+    outside = drops[2 * PATCH :, 2 * PATCH :]
+    np.testing.assert_allclose(outside, 0, atol=1e-6)
+
+
+def test_hiding_everything_that_counts_leaves_the_networks_own_prejudice(
+    looks_at_a_corner: VehicleClassifier,
+) -> None:
+    image = np.full((SIZE, SIZE, 3), 250, np.uint8)
+    usual = looks_at_a_corner.probabilities(image[np.newaxis])[0, 1]
+    drops = occlusion_map(looks_at_a_corner, image, 1)
+    # Only the patch in the corner hides the first pixel, and it hides all that is looked at.
+    assert drops[0, 0] == pytest.approx(usual - 0.5, abs=0.01)
+
+
+def test_a_photo_of_the_average_colour_has_nothing_to_hide(
+    looks_at_a_corner: VehicleClassifier,
+) -> None:
+    mean = np.rint(255 * np.array(looks_at_a_corner.description.mean)).astype(np.uint8)
+    drops = occlusion_map(looks_at_a_corner, np.tile(mean, (SIZE, SIZE, 1)), 1)
+    np.testing.assert_array_equal(drops, 0)
+
+
+def test_colours_say_how_much_and_which_way() -> None:
+    colours = overlay(np.array([[0.4, -0.4], [0.2, 0.0]]))
+    assert colours[0, 0].tolist() == [*FOR, OPAQUE]
+    assert colours[0, 1].tolist() == [*AGAINST, OPAQUE]
+    assert colours[1, 0].tolist() == [*FOR, OPAQUE // 2]
+    assert colours[1, 1, 3] == 0
+
+
+def test_next_to_nothing_is_not_made_to_look_like_much() -> None:
+    drops = np.full((2, 2), LEAST / 10)
+    assert strongest(drops) == LEAST
+    assert overlay(drops)[..., 3].max() == OPAQUE / 10

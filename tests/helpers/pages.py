@@ -1,0 +1,112 @@
+"""What the report is made of, made up but for the techniques; never to be taken for results."""
+
+from typing import Any
+
+from pipeline.ablate.outcomes import Comparison
+from pipeline.ablate.technique_figures import draw_all
+from pipeline.report.page import Content
+from tests.helpers.data import CLASSES
+
+OF_LABELS = ("accuracy", "balanced_accuracy", "precision", "recall", "f1")
+METRICS = (*OF_LABELS, "roc_auc", "average_precision", "loss", "brier", "ece")
+PICTURES = (
+    "overview",
+    "loss",
+    "accuracy",
+    "confusion",
+    "roc",
+    "precision_recall",
+    "reliability",
+    "thresholds",
+    "mistakes",
+    "uncertain",
+    "augmentation",
+    "contact_sheet",
+)
+
+
+def content(techniques: Comparison) -> Content:
+    train = {
+        "epochs_run": 3,
+        "used_epoch": 2,
+        "train_loss": 0.1,
+        "val_loss": 0.2,
+        "clean_train_loss": 0.1,
+    }
+    return Content(
+        model={
+            "name": "made-up",
+            "data": {"content_hash": "0" * 64},
+            "classes": CLASSES,
+            "size": 32,
+            "architecture": {"dropout": 0.5},
+            "training": {"augment": {}},
+            "decision": {"positive": CLASSES[1], "threshold": 0.25},
+        },
+        train=train | {"overfitting_gap": 0.1},
+        test=results(),
+        references=references(),
+        audit=audit(),
+        copies=[],
+        figures=dict.fromkeys(PICTURES, b"") | draw_all(techniques),
+        techniques=techniques,
+    )
+
+
+def estimates(*names: str) -> dict[str, Any]:
+    """Each metric a little more than the one before."""
+    found: dict[str, Any] = {name: 0.5 + index / 100 for index, name in enumerate(names)}
+    ends = {name: {"low": value - 0.1, "high": value + 0.1} for name, value in found.items()}
+    return found | {"interval": ends}
+
+
+def results() -> dict[str, Any]:
+    """`metrics.json` of stage `evaluate`."""
+    decided = {"threshold": 0.25, "missed": 12, "false_alarms": 3456, "miss_cost": 2.0}
+    before = {"ece_if_calibrated": 0.02, **estimates("loss", "brier", "ece")}
+    return {
+        "images": 100,
+        "confidence": 0.95,
+        **estimates(*METRICS),
+        "ece_if_calibrated": 0.03,
+        "majority_accuracy": 0.5,
+        "temperature": 1.25,
+        "before_temperature": before,
+        "at_threshold": decided | estimates(*OF_LABELS, "cost"),
+    }
+
+
+def references() -> dict[str, Any]:
+    """`references.json` of stage `evaluate`."""
+    gains = {
+        "majority_class": (0.2, 0.1, 0.3),
+        "nearest_neighbour": (0.05, -0.01, 0.11),
+        "logistic_regression": (-0.07, -0.09, -0.05),
+    }
+    return {
+        name: {
+            **estimates(*(OF_LABELS if name == "nearest_neighbour" else METRICS)),
+            "accuracy_of_model_less_this": dict(zip(("value", "low", "high"), ends, strict=True)),
+        }
+        for name, ends in gains.items()
+    }
+
+
+def audit() -> dict[str, Any]:
+    return {
+        "images": 300,
+        "exact_copies": {"files": 0, "groups": 0},
+        "near_copies": {"files": 0, "groups": 0},
+        "conflicts": {"groups": 0, "action": "drop"},
+        "leaks_of_random_splits": {"mean": 0, "splits": 1, "least": 0, "most": 0},
+        "largest_group": 0,
+        "published": None,
+        "leaks": 0,
+        "skipped": [],
+        "counts": {"test": dict.fromkeys(CLASSES, 50)},
+        "groups": [],
+    }
+
+
+def text(page: str) -> str:
+    return " ".join(page.split()).replace("\N{NO-BREAK SPACE}", " ")

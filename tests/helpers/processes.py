@@ -1,0 +1,18 @@
+"""Subprocesses of the tests."""
+
+import os
+import sys
+from pathlib import Path
+
+
+def environment() -> dict[str, str]:
+    """The environment for a subprocess: this interpreter's programs first, git left alone."""
+    own = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    return own | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_AUTHOR_NAME": "test",
+        "GIT_AUTHOR_EMAIL": "test@example.com",
+        "GIT_COMMITTER_NAME": "test",
+        "GIT_COMMITTER_EMAIL": "test@example.com",
+    }

@@ -1,0 +1,81 @@
+"""The ONNX file: the network to 1e-5 with every option of `model`, and the same bytes each time."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from pipeline.common.errors import ArtifactError
+from pipeline.common.packed import load_packed
+from pipeline.package import onnx_graph
+from pipeline.package.onnx_graph import build_onnx
+from pipeline.predict.classify import logits_of, open_session
+from pipeline.train.mlp import ACTIVATIONS, Mlp
+from tests.helpers.artifacts import CLASSES, describe, network, weights_of
+from tests.helpers.data import Pack
+
+
+def built(model: Mlp, classes: list[str] = CLASSES, **architecture: Any) -> bytes:
+    return build_onnx(weights_of(model), describe(model, classes, **architecture))
+
+
+OPTIONS: list[dict[str, Any]] = [
+    *({"activation": name, "batch_norm": norm} for name in ACTIVATIONS for norm in (True, False)),
+    {"hidden": []},
+    {"hidden": [5], "dropout": [0.3]},
+    {"hidden": [9, 7, 5], "dropout": 0.0},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_it_answers_as_the_network_on_a_test_split(pack: Pack, options: dict[str, Any]) -> None:
+    images = load_packed(pack("test", 40)).images
+    model = network(**options)
+    with torch.inference_mode():
+        expected = model(torch.from_numpy(np.array(images))).numpy()
+    found = logits_of(open_session(built(model, **options)), images)
+    assert found.dtype == np.float32
+    assert np.ptp(expected) > 0.01
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+
+
+def test_any_number_of_classes() -> None:
+    model = network(classes=5)
+    images = np.zeros((3, 8, 8, 3), dtype=np.uint8)
+    assert logits_of(open_session(built(model, list("abcde"))), images).shape == (3, 5)
+
+
+def test_same_network_same_bytes() -> None:
+    assert built(network()) == built(network())
+
+
+def test_it_tells_its_classes_and_shapes(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(built(network(), ["anders", "Rettungsdienst ü"]))
+    onnx.checker.check_model(path, full_check=True)
+    properties = {item.key: item.value for item in onnx.load(path).metadata_props}
+    assert json.loads(properties["classes"]) == ["anders", "Rettungsdienst ü"]
+    session = open_session(path.read_bytes())
+    (images,), (logits,) = session.get_inputs(), session.get_outputs()
+    assert (images.name, images.type, images.shape) == ("images", "tensor(uint8)", ["N", 8, 8, 3])
+    assert (logits.name, logits.type, logits.shape) == ("logits", "tensor(float)", ["N", 2])
+
+
+def test_weights_of_another_size_are_refused() -> None:
+    with pytest.raises(ArtifactError, match=r"the weights do not fit their model\.json"):
+        build_onnx(weights_of(network(size=8)), describe(network(size=16), CLASSES))
+
+
+def test_weights_that_lack_a_layer_are_refused() -> None:
+    with pytest.raises(ArtifactError, match=r"do not fit .*hidden\.2\.0\.weight"):
+        built(network(hidden=[6, 4]), hidden=[6, 4, 4])
+
+
+def test_a_network_beyond_the_format_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx_graph, "LARGEST", 2**20 + 100)
+    with pytest.raises(ArtifactError, match=r"lower pack\.size or model\.hidden"):
+        built(network())

@@ -1,0 +1,347 @@
+"""`bluelight predict`: what can be named, how answers are written, and what a bad image does."""
+
+import csv
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from benchmarks import predict as benchmark
+from pipeline import cli, load
+from pipeline.common import paths
+from pipeline.common.artifact import Decision
+from pipeline.predict import predict as predicting
+from pipeline.predict import threads
+from tests.helpers import artifacts
+from tests.helpers.imports import ROOT
+from tests.helpers.pictures import encoded, write, write_table
+from tests.helpers.processes import environment
+
+
+class Said(NamedTuple):
+    """What a command printed, and its exit status."""
+
+    out: str
+    err: str
+    status: int
+
+
+Predict = Callable[..., Said]
+
+
+@pytest.fixture
+def predict(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Predict:
+    """Run the command in a folder that has a model."""
+    artifacts.write(elsewhere / paths.MODEL)
+
+    def run(*arguments: str) -> Said:
+        monkeypatch.setattr(sys, "argv", ["bluelight", "predict", *arguments])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        printed = capsys.readouterr()
+        return Said(printed.out, printed.err, int(stopped.value.code or 0))
+
+    return run
+
+
+@pytest.fixture
+def photos(elsewhere: Path) -> Path:
+    """Four photos in folders, among other files."""
+    for index, name in enumerate(("b.png", "a.PNG", "deep/er/c.png", "deep/d.png")):
+        write(elsewhere / "photos" / name, encoded(index))
+    for name in (".hidden.png", ".cache/x.png", "notes.txt"):
+        write(elsewhere / "photos" / name, b"no image")
+    return elsewhere / "photos"
+
+
+def rows(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(StringIO(text)))
+
+
+def named(said: Said) -> list[str]:
+    assert (said.err, said.status) == ("", 0)
+    return [row["image"] for row in rows(said.out)]
+
+
+# ---- what can be named
+
+
+@pytest.mark.usefixtures("photos")
+def test_files_folders_and_patterns(predict: Predict) -> None:
+    everything = ["photos/a.PNG", "photos/b.png", "photos/deep/d.png", "photos/deep/er/c.png"]
+    assert named(predict("photos")) == everything
+    assert named(predict("photos/b.png", "./photos/a.PNG")) == ["photos/b.png", "photos/a.PNG"]
+    assert named(predict("photos/*.png")) == ["photos/b.png"]
+    assert named(predict("photos/**/*.png")) == ["photos/b.png", *everything[2:]]
+    assert named(predict("photos/d*")) == everything[2:]
+
+
+def test_absolute_patterns(predict: Predict, photos: Path) -> None:
+    assert named(predict(f"{photos}/[ab].*")) == [f"{photos}/a.PNG", f"{photos}/b.png"]
+
+
+def test_a_file_may_have_the_characters_of_a_pattern(predict: Predict) -> None:
+    write(Path("[1] *.png"), encoded(1))
+    assert named(predict("[1] *.png")) == ["[1] *.png"]
+
+
+def test_the_images_of_a_table_in_its_order(predict: Predict, elsewhere: Path) -> None:
+    write(elsewhere / "set/z.png", encoded(1))
+    write(elsewhere / "set/images/deep/y.png", encoded(2))
+    write_table(elsewhere / "set", [("z.png", "1"), ("deep/y.png", "0")])
+    assert named(predict("set/train.csv")) == ["z.png", "deep/y.png"]
+
+
+def test_a_table_and_its_images_may_lie_apart(predict: Predict, photos: Path) -> None:
+    write(photos.parent / "tables/test.csv", b"\xef\xbb\xbfid, image \n1,b.png\n\n2,deep/d.png\n")
+    assert named(predict("tables/test.csv", "--images", "photos")) == ["b.png", "deep/d.png"]
+
+
+def test_a_single_column_names_images_whatever_it_is_called(predict: Predict, photos: Path) -> None:
+    write(photos / "list.csv", b"file\nb.png\n")
+    assert named(predict("photos/list.csv")) == ["b.png"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere.jpg"], "nowhere.jpg not found; name files"),
+        (["photos/*.jpeg"], "no file matches photos/*.jpeg"),
+        (["empty"], "empty holds no images"),
+        (["photos", "--images", "photos"], "no table (a .csv file) is named"),
+        (["photos/b.png", "--images", "nowhere"], "--images: there is no folder nowhere"),
+        (["two.csv"], "two.csv has the columns id, file; call the one that names the images"),
+        (["none.csv"], "none.csv names no image"),
+        (["photos", "--model", "nowhere"], "there is no model in nowhere"),
+        (["photos", "--output", "photos"], "--output: photos is a folder"),
+        (["photos", "--output", "photos/b.png/x.csv"], "photos/b.png/x.csv cannot be written"),
+        (["photos", "--submission", "--format", "json"], "--submission is a CSV table"),
+    ],
+)
+@pytest.mark.usefixtures("photos")
+def test_a_mistake_is_one_line(
+    predict: Predict, elsewhere: Path, arguments: list[str], message: str
+) -> None:
+    (elsewhere / "empty").mkdir()
+    write(elsewhere / "two.csv", b"id,file\n1,photos/b.png\n")
+    write(elsewhere / "none.csv", b"image\n")
+    said = predict(*arguments)
+    assert (said.out, said.status) == ("", 1)
+    assert said.err.startswith("bluelight: ")
+    assert message in said.err
+    assert len(said.err.splitlines()) == 1
+
+
+# ---- what is answered
+
+
+def test_csv_has_label_and_probabilities(predict: Predict, photos: Path) -> None:
+    model = load(paths.MODEL)
+    said = predict("photos")
+    assert said.out.splitlines()[0] == "image,label,probability_other,probability_emergency"
+    for row in rows(said.out):
+        (expected,) = model.predict([photos.parent / row["image"]])
+        assert row["label"] == expected.label
+        for name, share in expected.probabilities.items():
+            assert float(row[f"probability_{name}"]) == pytest.approx(share, abs=1e-6)
+
+
+@pytest.mark.usefixtures("photos")
+def test_json_says_the_same(predict: Predict) -> None:
+    found = json.loads(predict("photos", "--format", "json").out)
+    for one, row in zip(found, rows(predict("photos").out), strict=True):
+        assert (one["image"], one["label"]) == (row["image"], row["label"])
+        assert list(one["probabilities"]) == artifacts.CLASSES
+        assert str(one["probabilities"]["other"]) == row["probability_other"]
+
+
+@pytest.mark.usefixtures("photos")
+def test_a_table_for_people(predict: Predict) -> None:
+    lines = predict("photos", "--format", "table").out.splitlines()
+    assert lines[0].split() == ["image", "label", "other", "emergency"]
+    image, label, _, share = lines[1].split()
+    assert (image, label[0] in "oe", share[-1]) == ("photos/a.PNG", True, "%")
+    assert len({line.rindex("%") for line in lines[1:]}) == 1
+
+
+@pytest.mark.usefixtures("photos")
+def test_a_name_is_no_markup(predict: Predict) -> None:
+    write(Path("x/[red]:car:.png"), encoded(1))
+    assert "x/[red]:car:.png" in predict("x", "--format", "table").out
+
+
+@pytest.mark.usefixtures("photos")
+def test_the_form_of_a_file_is_told_by_its_suffix(predict: Predict) -> None:
+    printed = predict("photos").out
+    assert predict("photos", "--output", "new/found.csv") == Said("", "", 0)
+    assert Path("new/found.csv").read_text(encoding="utf-8") == printed
+    predict("photos", "--output", "found.json")
+    assert len(json.loads(Path("found.json").read_text(encoding="utf-8"))) == 4
+
+
+@pytest.mark.usefixtures("photos")
+def test_a_threshold_instead_of_the_models(predict: Predict) -> None:
+    for threshold, label in (("0", "emergency"), ("1", "other")):
+        found = rows(predict("photos", "--threshold", threshold).out)
+        assert {row["label"] for row in found} == {label}
+
+
+@pytest.mark.usefixtures("photos")
+def test_a_threshold_needs_a_positive_class(predict: Predict) -> None:
+    decision = Decision(temperature=1, positive=None, threshold=None, rule="most_probable")
+    artifacts.write(paths.MODEL, classes=["a", "b", "c"], decision=decision)
+    assert (
+        "--threshold: the model has no positive class"
+        in predict("photos", "--threshold", "0.5").err
+    )
+    assert {row["label"] for row in rows(predict("photos").out)} <= {"a", "b", "c"}
+
+
+@pytest.mark.usefixtures("photos")
+def test_the_number_of_cores_changes_nothing(
+    predict: Predict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threads, "BLOCK", 2)
+    found = set()
+    for cores in (1, 3):
+        monkeypatch.setattr(threads, "available_cores", lambda cores=cores: cores)
+        found.add(predict("photos", "photos").out)
+    assert len(found) == 1
+
+
+@pytest.mark.usefixtures("photos")
+def test_many_images_with_a_progress_bar(predict: Predict, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predicting, "MANY", 2)
+    expected = predict("photos").out
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes it for a terminal
+    said = predict("photos", "--output", "found.csv")
+    assert "4/4" in said.err
+    assert Path("found.csv").read_text(encoding="utf-8") == expected
+
+
+# ---- submissions
+
+
+@pytest.mark.usefixtures("photos")
+def test_a_submission_has_the_hackathons_columns(predict: Predict) -> None:
+    labels = [row["label"] for row in rows(predict("photos").out)]
+    lines = predict("photos", "--submission").out.splitlines()
+    assert lines[0] == "image_names,emergency_or_not"
+    names = ["a.PNG", "b.png", "d.png", "c.png"]
+    ones = [str(int(label == "emergency")) for label in labels]
+    assert lines[1:] == [f"{name},{one}" for name, one in zip(names, ones, strict=True)]
+
+
+def test_a_submission_keeps_the_names_of_a_table(predict: Predict, photos: Path) -> None:
+    write(photos / "test.csv", b"image_names\ndeep/d.png\nb.png\n")
+    said = predict("photos/test.csv", "--submission", "--threshold", "0")
+    assert said.out == "image_names,emergency_or_not\ndeep/d.png,1\nb.png,1\n"
+
+
+@pytest.mark.usefixtures("photos")
+def test_labels_0_and_1_are_a_submissions_own(predict: Predict) -> None:
+    decision = Decision(temperature=1, positive="1", threshold=0.0, rule="recall")
+    artifacts.write(paths.MODEL, classes=["0", "1"], decision=decision)
+    assert predict("photos/b.png", "--submission").out.splitlines()[1] == "b.png,1"
+
+
+@pytest.mark.usefixtures("photos")
+def test_other_classes_cannot_be_submitted(predict: Predict) -> None:
+    decision = Decision(temperature=1, positive=None, threshold=None, rule="most_probable")
+    artifacts.write(paths.MODEL, classes=["cat", "dog"], decision=decision)
+    said = predict("photos", "--submission")
+    assert "tells cat, dog apart; emergency_or_not needs two classes" in said.err
+
+
+@pytest.mark.usefixtures("photos")
+def test_a_submission_cannot_have_a_name_twice(predict: Predict) -> None:
+    write(Path("other/b.png"), encoded(9))
+    assert "2 are called b.png" in predict("photos", "other", "--submission").err
+
+
+# ---- bad images
+
+
+def spoil(photos: Path) -> None:
+    write(photos / "b.png", encoded(0)[:200])
+
+
+def test_a_bad_image_is_told_and_left_out(predict: Predict, photos: Path) -> None:
+    spoil(photos)
+    said = predict("photos")
+    assert [row["image"] for row in rows(said.out)] == [
+        "photos/a.PNG",
+        "photos/deep/d.png",
+        "photos/deep/er/c.png",
+    ]
+    assert said.status == 1
+    first, last = said.err.splitlines()
+    assert first.startswith("bluelight: photos/b.png is truncated")
+    assert last == "bluelight: 1 bad image was left out"
+
+
+def test_an_image_that_a_table_invents_is_bad(predict: Predict, photos: Path) -> None:
+    write(photos / "test.csv", b"image_names\nb.png\nnone.png\n")
+    said = predict("photos/test.csv", "--output", "found.csv")
+    assert "photos/none.png cannot be read (No such file" in said.err
+    assert said.status == 1
+    assert len(rows(Path("found.csv").read_text(encoding="utf-8"))) == 1
+
+
+def test_images_that_are_all_bad_leave_an_empty_table(predict: Predict) -> None:
+    write(Path("bad/a.png"), b"no image")
+    assert predict("bad").out == "image,label,probability_other,probability_emergency\n"
+    assert predict("bad", "--format", "json").out == "[]\n"
+
+
+@pytest.mark.parametrize("output", [(), ("--output", "found.csv")])
+def test_strict_writes_nothing(predict: Predict, photos: Path, output: tuple[str, ...]) -> None:
+    spoil(photos)
+    said = predict("photos", "--strict", *output)
+    assert (said.out, said.status) == ("", 1)
+    assert said.err.startswith("bluelight: photos/b.png is truncated")
+    assert len(said.err.splitlines()) == 1
+    assert not Path("found.csv").exists()
+
+
+@pytest.mark.usefixtures("photos")
+def test_strict_is_the_same_where_all_is_well(predict: Predict) -> None:
+    assert predict("photos", "--strict") == predict("photos")
+
+
+# ---- for real
+
+
+@pytest.mark.usefixtures("photos", "predict")
+def test_it_runs_on_its_own_and_stops_when_nobody_reads() -> None:
+    command = f"{sys.executable} -m pipeline predict photos | head -1"
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command}"],
+        env=environment() | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "image,label,probability_other,probability_emergency\n"
+    assert done.stderr == ""
+
+
+def test_the_benchmark_tells_of_one_photo_and_of_many(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    artifacts.write(elsewhere / paths.MODEL)
+    write(elsewhere / "photos/a.jpg", encoded(5))
+    arguments = ["--photos", "photos", "--images", "70", "--rounds", "1"]
+    monkeypatch.setattr(sys, "argv", ["predict.py", *arguments])
+    benchmark.main()
+    printed = capsys.readouterr().out
+    assert re.search(r"one photo +│ +[0-9.]+ \(", printed)
+    assert re.search(r"70 photos +│ +[0-9.]+ \(", printed)

@@ -1,0 +1,185 @@
+"""`bluelight verify`: a commit made anew gives what its lock says, or the output is named."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from pipeline.cli import app
+from pipeline.common.errors import HistoryError
+from pipeline.revisions.numbers import largest_difference
+from tests.helpers.clones import commit, dvc, run
+from tests.helpers.projects import make_project, replace
+
+OUTPUTS = 6
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_project(tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture
+def project(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy, cache included, to change at will."""
+    copy = tmp_path / "project"
+    shutil.copytree(made, copy, symlinks=True)
+    monkeypatch.chdir(copy)
+    monkeypatch.setenv("COLUMNS", "200")
+    return copy
+
+
+def verify(*arguments: str, fails: bool = False) -> str:
+    result: Result = CliRunner().invoke(app, ["verify", *arguments], catch_exceptions=False)
+    assert result.exit_code == int(fails), result.stdout
+    return "\n".join(line.rstrip() for line in result.stdout.splitlines())
+
+
+def lock_entry(project: Path, path: str) -> str:
+    """The recorded hash of an output."""
+    lines = (project / "dvc.lock").read_text(encoding="utf-8").splitlines()
+    starts = [number for number, line in enumerate(lines) if line.strip() == f"- path: {path}"]
+    return lines[starts[-1] + 2].split()[-1]
+
+
+def spoil(project: Path, path: str) -> None:
+    """Change one digit of an output's hash in the lock, wherever it stands, and commit."""
+    lock, old = project / "dvc.lock", lock_entry(project, path)
+    new = ("1" if old[0] == "0" else "0") + old[1:]
+    lock.write_text(lock.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+    commit(project, "spoilt")
+
+
+def test_a_clean_commit_holds_and_nothing_is_touched(project: Path) -> None:
+    before = run(project, "git", "status", "--porcelain")
+    printed = verify()
+    assert printed.count("\nequal") == OUTPUTS
+    assert f"all {OUTPUTS} outputs are equal" in printed
+    assert run(project, "git", "status", "--porcelain") == before == ""
+
+
+def test_an_older_commit_is_made_from_its_own_params(project: Path) -> None:
+    replace(project / "params.yaml", "dropout: 0.2", "dropout: 0.1")  # not committed
+    assert f"all {OUTPUTS} outputs are equal" in verify("HEAD~1")
+
+
+def test_neither_caches_nor_earlier_runs_are_used(project: Path) -> None:
+    for cached in (project / ".dvc/cache").rglob("*"):
+        if cached.is_file() and "runs" not in cached.parts:
+            cached.chmod(0o644)
+            cached.write_bytes(b"spoilt")
+    assert f"all {OUTPUTS} outputs are equal" in verify()
+
+
+def test_one_digit_of_a_lock_entry_is_enough_to_fail(project: Path) -> None:
+    spoil(project, "reports/train/history.csv")
+    printed = verify(fails=True)
+    assert "1 of 6 outputs are not equal: reports/train/history.csv" in printed
+    assert "by how much cannot be told" in printed
+    assert printed.count("\nequal") == OUTPUTS - 1
+
+
+def test_another_processor_is_told_with_the_size_of_the_difference(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del project
+    monkeypatch.setenv("PROCESSOR", "two")
+    printed = verify(fails=True)
+    assert "different  models/network" in printed
+    assert "model.safetensors: weights differ by 0.0001 at most (weight)" in printed
+    assert "processor one \N{RIGHTWARDS ARROW} two" in printed
+    assert (
+        "reports/test/metrics.json: numbers differ by 2.5e-05 at most (at_threshold.recall)"
+        in printed
+    )
+    assert "to be expected: what it ran on is not what the lock was made on" in printed
+
+
+def test_another_processor_is_no_excuse_where_params_say_portable(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "requirements.lock").write_text("", encoding="utf-8")
+    with (project / "params.yaml").open("a", encoding="utf-8") as file:
+        file.write("train: { portable: true }\n")
+    commit(project, "portable")
+    monkeypatch.setenv("PROCESSOR", "two")
+    printed = verify(fails=True)
+    assert "processor one \N{RIGHTWARDS ARROW} two" in printed
+    assert "to be expected" not in printed
+    assert "nothing that is known of the environments explains it" in printed
+
+
+def test_libraries_that_are_not_as_locked_are_named(project: Path) -> None:
+    del project
+    printed = verify()
+    assert "numpy 2.0.0 in requirements.lock, " in printed
+
+
+@pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")  # DVC's use of pygtrie
+def test_a_stage_is_made_with_what_it_needs_and_no_more(project: Path) -> None:
+    spoil(project, "reports/test/predictions.csv")
+    assert "all 4 outputs are equal" in verify("HEAD", "train")
+    with pytest.raises(HistoryError, match=r"HEAD \(.*\): Stage 'nonsense' not found"):
+        verify("HEAD", "nonsense")
+
+
+def test_a_pipeline_that_fails_leaves_its_outputs_missing(project: Path) -> None:
+    with (project / "pipeline/train.py").open("a", encoding="utf-8") as file:
+        file.write("raise SystemExit(1)\n")
+    commit(project, "broken")
+    printed = verify(fails=True)
+    assert "equal    data/raw" in printed
+    assert "missing  models/network" in printed
+    assert "the pipeline did not run to its end" in printed
+    assert "the lock of train was made with other params, code or data" in printed
+
+
+def test_an_output_that_was_never_locked_is_missing(project: Path) -> None:
+    (project / "dvc.lock").unlink()
+    commit(project, "no lock")
+    printed = verify(fails=True)
+    assert "not in dvc.lock: `dvc repro`, then commit the lock" in printed
+
+
+def test_a_source_that_is_not_on_this_machine_is_named(project: Path) -> None:
+    (project / "data/source").mkdir()
+    (project / "data/source/files").symlink_to("/nowhere/photos")
+    commit(project, "own photos")
+    with pytest.raises(HistoryError, match="made from /nowhere/photos, which is not on this"):
+        verify()
+
+
+@pytest.mark.usefixtures("project")
+def test_the_workspace_cannot_be_verified() -> None:
+    with pytest.raises(HistoryError, match="commit it, then verify HEAD"):
+        verify("workspace")
+
+
+def test_a_commit_on_no_branch_can_be_verified(project: Path) -> None:
+    dvc(project, "exp", "run", "--quiet", "--set-param", "model.dropout=0.1", "--name", "drier")
+    assert "drier (" in verify("drier")
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "words"),
+    [
+        (
+            "m.json",
+            b'{"a": 1, "b": {"c": 0.5}}',
+            b'{"a": 1, "b": {"c": 0.75}}',
+            "0.25 at most (b.c)",
+        ),
+        ("m.json", b'[{"a": 1}]', b'[{"a": 3}]', "2 at most (0.a)"),
+        ("m.json", b'{"a": 1}', b'{"b": 1}', "other keys"),
+        ("t.csv", b"x,y\na,1\nb,2\n", b"x,y\na,1\nb,2.5\n", "0.5 at most (y of row 1)"),
+        ("t.csv", b"x\n1\n", b"x\n1\n2\n", "another number of rows"),
+        ("t.csv", b"x\n1\n", b"x\n1.0\n", "no number differs"),
+        ("t.json", b"{", b"{}", ""),
+        ("p.png", b"1", b"2", ""),
+    ],
+)
+def test_the_difference_of_numbers_is_told(name: str, old: bytes, new: bytes, words: str) -> None:
+    found = largest_difference(name, old, new)
+    assert words in found
+    assert bool(words) == bool(found)

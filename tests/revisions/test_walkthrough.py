@@ -1,0 +1,17 @@
+"""docs/experiments.md does not rot: its commands run, and print what the page says."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.walkthrough import BLOCK, PAGE, made, play, shape
+
+pytestmark = pytest.mark.slow
+
+
+def test_every_command_of_the_page_prints_what_the_page_says(tmp_path: Path) -> None:
+    clone = made(tmp_path)
+    blocks = BLOCK.findall(PAGE.read_text(encoding="utf-8"))
+    assert len(blocks) > 5
+    for block in blocks:
+        assert shape(play(clone, block), clone) == shape(block, clone)

@@ -1,0 +1,43 @@
+"""The workflows run what the repository has, and no action but GitHub's own."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from tests.helpers.imports import ROOT
+
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+ALLOWED = {"actions/checkout", "actions/setup-python", "actions/cache"}
+
+
+def steps(workflow: Path) -> Iterator[dict[str, Any]]:
+    for job in YAML(typ="safe").load(workflow)["jobs"].values():
+        yield from job["steps"]
+
+
+def triggers(name: str) -> set[str]:
+    """`on` is a boolean to YAML 1.1, and a word to 1.2, which this reads."""
+    return set(re.findall(r"push|pull_request", str(YAML(typ="safe").load(ROOT / name)["on"])))
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.stem)
+def test_no_action_of_third_parties_is_used(workflow: Path) -> None:
+    used = {step["uses"].partition("@")[0] for step in steps(workflow) if "uses" in step}
+    assert used <= ALLOWED
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.stem)
+def test_the_scripts_that_are_run_exist(workflow: Path) -> None:
+    scripts = [script for step in steps(workflow) for script in step.get("run", "").split()[:1]]
+    assert scripts
+    assert all(os.access(ROOT / script, os.X_OK) for script in scripts)
+
+
+def test_pushes_are_tested_and_pull_requests_compared() -> None:
+    assert "push" in triggers(".github/workflows/ci.yml")
+    assert triggers(".github/workflows/compare.yml") == {"pull_request"}

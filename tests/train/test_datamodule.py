@@ -1,0 +1,132 @@
+"""Batches: every image once an epoch, in an order that only the seed and the epoch decide."""
+
+from typing import cast
+
+import numpy as np
+import pytest
+import torch
+from pytorch_lightning import Trainer
+from torch.utils.data import BatchSampler, DataLoader
+
+from pipeline.common.errors import TrainingError
+from pipeline.common.params import Params
+from pipeline.train.datamodule import (
+    Batch,
+    DividedBatches,
+    EpochSampler,
+    VehicleData,
+    channel_statistics,
+)
+from tests.helpers.data import SIZE, Pack
+
+
+def test_an_epoch_visits_every_image_once() -> None:
+    sampler = EpochSampler(50, batch_size=8, seed=1)
+    assert sorted(index for _, index in sampler) == list(range(50))
+
+
+def test_the_order_depends_on_seed_and_epoch_alone() -> None:
+    def order(seed: int, epoch: int) -> list[tuple[int, int]]:
+        sampler = EpochSampler(50, batch_size=8, seed=seed)
+        sampler.set_epoch(epoch)
+        return list(sampler)
+
+    assert order(1, 4) == order(1, 4)
+    assert [i for _, i in order(1, 4)] != [i for _, i in order(1, 5)]
+    assert order(1, 4) != order(2, 4)
+    assert {epoch for epoch, _ in order(1, 4)} == {4}
+
+
+def test_no_batch_holds_a_single_image() -> None:
+    sampler = EpochSampler(49, batch_size=16, seed=1)
+    left_out = set()
+    for epoch in range(20):
+        sampler.set_epoch(epoch)
+        visited = {index for _, index in sampler}
+        assert len(sampler) == len(visited) == 48
+        left_out |= set(range(49)) - visited
+    assert len(left_out) > 5
+
+
+def vehicle_data(pack: Pack, params: Params, workers: int) -> VehicleData:
+    train, validation = pack("train", 40), pack("validation", 21)
+    return VehicleData(train, validation, params.augment, seed=1, batch_size=16, workers=workers)
+
+
+@pytest.mark.parametrize(("images", "kept"), [(71, 71), (69, 69), (68, 68), (67, 64), (65, 64)])
+def test_every_process_has_its_part_of_every_batch(images: int, kept: int) -> None:
+    order = EpochSampler(images, batch_size=16, seed=1, processes=2)
+    places = list(order)
+    whole = [places[start : start + 16] for start in range(0, len(places), 16)]
+    parts = [list(DividedBatches(order, 16, rank, 2)) for rank in (0, 1)]
+    assert sum(map(len, whole)) == kept
+    for batch, one, other in zip(whole, *parts, strict=True):
+        assert sorted(one + other) == sorted(batch)
+        assert abs(len(one) - len(other)) <= 1
+        assert min(len(one), len(other)) >= 2
+
+
+def test_too_few_images_for_the_processes_are_told(pack: Pack, params: Params) -> None:
+    data = vehicle_data(pack, params, workers=0)
+    data.trainer = Trainer(accelerator="cpu", devices=12, logger=False)
+    with pytest.raises(TrainingError, match="21 images in a split are too few for 12 processes"):
+        data.setup("fit")
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 4 worker processes")
+@pytest.mark.parametrize(
+    ("start", "workers"),
+    [("fork", 1), ("fork", 2), ("fork", 4), ("spawn", 2)],
+)
+def test_workers_do_not_change_the_batches(
+    pack: Pack, params: Params, start: str, workers: int
+) -> None:
+    alone = vehicle_data(pack, params, workers=0).train_dataloader()
+    helped = VehicleData(
+        pack("train2", 40),
+        pack("validation2", 21),
+        params.augment,
+        seed=1,
+        batch_size=16,
+        workers=workers,
+    ).train_dataloader()
+    helped.multiprocessing_context = start
+    for epoch in range(2):  # the second time with workers that have already run an epoch
+        choose(alone, epoch)
+        choose(helped, epoch)
+        for (images, labels), (expected, expected_labels) in zip(helped, alone, strict=True):
+            torch.testing.assert_close(images, expected, rtol=0, atol=0)
+            torch.testing.assert_close(labels, expected_labels, rtol=0, atol=0)
+
+
+def choose(loader: DataLoader[Batch], epoch: int) -> None:
+    batches = loader.batch_sampler
+    assert isinstance(batches, BatchSampler)
+    cast("EpochSampler", batches.sampler).set_epoch(epoch)
+
+
+def test_epochs_feed_different_pictures_of_the_same_images(pack: Pack, params: Params) -> None:
+    loader = vehicle_data(pack, params, workers=0).train_dataloader()
+    first = torch.cat([images for images, _ in loader])
+    choose(loader, 1)
+    second = torch.cat([images for images, _ in loader])
+    assert first.shape == second.shape == (40, SIZE, SIZE, 3)
+    assert not torch.equal(first.sort(dim=0).values, second.sort(dim=0).values)
+
+
+def test_validation_is_fed_as_it_is(pack: Pack, params: Params) -> None:
+    data = vehicle_data(pack, params, workers=0)
+    images = torch.cat([images for images, _ in data.val_dataloader()])
+    np.testing.assert_array_equal(images.numpy(), data.validation.images)
+
+
+def test_channel_statistics_are_those_of_the_pixels() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (5, 7, 7, 3), dtype=np.uint8)
+    mean, deviation = channel_statistics(images)
+    np.testing.assert_allclose(mean, (images / 255).mean(axis=(0, 1, 2)))
+    np.testing.assert_allclose(deviation, (images / 255).std(axis=(0, 1, 2)))
+
+
+def test_a_channel_without_variation_is_not_scaled() -> None:
+    _, deviation = channel_statistics(np.full((2, 4, 4, 3), 9, dtype=np.uint8))
+    assert deviation == [1.0, 1.0, 1.0]

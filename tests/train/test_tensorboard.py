@@ -1,0 +1,353 @@
+"""What TensorBoard shows: true figures, without a trace in the training, whole after a resume."""
+
+import io
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import pytorch_lightning as pl
+import torch
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.compat.proto.graph_pb2 import GraphDef
+from tensorboard.plugins.hparams import metadata
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+import pipeline.train.fit as fitting
+from pipeline.common.params import Params
+from pipeline.train.activations import ActivationProbe
+from pipeline.train.datamodule import VehicleData
+from pipeline.train.events import EventLog
+from pipeline.train.fit import Fit, build, fit
+from pipeline.train.graph import graph_of
+from pipeline.train.hardest import gallery, hardest
+from pipeline.train.hparams import log_hparams
+from pipeline.train.mlp import Mlp
+from pipeline.train.preview import augmentation_preview
+from pipeline.train.tensorboard import CURVES, RUNS, grid
+from tests.helpers.data import Pack
+from tests.helpers.imports import ROOT
+from tests.helpers.processes import environment
+
+Train = Callable[..., Fit]
+
+
+@pytest.fixture
+def params(params: Params) -> Params:
+    """The last epoch's weights are kept, so that what was logged of it can be measured again."""
+    off = {"enabled": False}
+    return params.model_copy(
+        update={
+            "early_stopping": params.early_stopping.model_copy(update=off),
+            "checkpoint": params.checkpoint.model_copy(update=off),
+        }
+    )
+
+
+@pytest.fixture
+def data(pack: Pack, params: Params) -> VehicleData:
+    return VehicleData(
+        pack("train", 40),
+        pack("validation", 24),
+        params.augment,
+        seed=params.train.seed,
+        batch_size=params.train.batch_size,
+        workers=0,
+    )
+
+
+@pytest.fixture
+def train(data: VehicleData, params: Params, tmp_path: Path) -> Train:
+    def run(logs: Path, **changes: Any) -> Fit:
+        network = build(params.model, data, params.train.seed)
+        settings = params.train.model_copy(update=changes)
+        callbacks = params.early_stopping, params.checkpoint
+        state = tmp_path / "state" / logs.name
+        return fit(network, data, settings, *callbacks, logs=logs, state=state)
+
+    return run
+
+
+def read(run: Path) -> EventAccumulator:
+    everything = {"images": 0, "histograms": 0}  # by default it keeps a sample
+    return EventAccumulator(str(run), everything).Reload()
+
+
+def values(run: Path, tag: str) -> list[float]:
+    return [event.value for event in read(run).Scalars(tag)]
+
+
+def steps(events: list[Any]) -> list[int]:
+    return [event.step for event in events]
+
+
+def pixels(event: Any) -> npt.NDArray[np.uint8]:
+    return np.asarray(Image.open(io.BytesIO(event.encoded_image_string)))
+
+
+def contents(logs: Path) -> dict[str, bytes]:
+    return {run.name: next(run.iterdir()).read_bytes() for run in sorted(logs.iterdir())}
+
+
+def tiny(size: int = 2, *, batch_norm: bool = True) -> Mlp:
+    torch.manual_seed(0)
+    return Mlp(
+        size=size,
+        classes=2,
+        mean=[0.5] * 3,
+        deviation=[0.25] * 3,
+        hidden=[4, 3],
+        activation="relu",
+        batch_norm=batch_norm,
+        dropout=0.5,
+    )
+
+
+def test_loss_and_accuracy_are_one_tag_in_two_runs(train: Train, tmp_path: Path) -> None:
+    epochs = train(tmp_path / "logs").epochs
+    for tag in ("loss", "accuracy"):
+        for run, prefix in (("training", "train"), ("validation", "val")):
+            expected = [getattr(row, f"{prefix}_{tag}") for row in epochs]
+            assert values(tmp_path / "logs" / run, f"{CURVES}/{tag}") == pytest.approx(expected)
+    rates = [row.learning_rate for row in epochs]
+    assert values(tmp_path / "logs" / "training", "learning_rate") == pytest.approx(rates)
+
+
+def test_the_training_is_the_same_to_the_bit_without(
+    train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = train(tmp_path / "a")
+    monkeypatch.setattr(fitting, "TensorBoard", lambda *_: pl.Callback())
+    alone = train(tmp_path / "b")
+    assert not list((tmp_path / "b").iterdir())
+    assert watched.epochs == alone.epochs
+    trained, expected = watched.network.state_dict(), alone.network.state_dict()
+    assert all(torch.equal(trained[name], expected[name]) for name in expected)
+
+
+def test_two_runs_leave_the_same_bytes(train: Train, tmp_path: Path) -> None:
+    train(tmp_path / "a")
+    torch.manual_seed(5)
+    train(tmp_path / "b")
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    assert sorted(contents(tmp_path / "a")) == sorted(RUNS)
+
+
+def test_snapshots_are_spread_over_a_long_run(train: Train, tmp_path: Path) -> None:
+    train(tmp_path / "logs", epochs=21)
+    training, validation = (
+        read(tmp_path / "logs" / "training"),
+        read(tmp_path / "logs" / "validation"),
+    )
+    spread = [0, 3, 6, 9, 12, 15, 18]
+    for tag in ("weights/layer_1", "gradients/layer_2", "weights/output"):
+        assert steps(training.Histograms(tag)) == spread
+    assert steps(training.Images("images/augmented_batch")) == spread
+    assert steps(validation.Images("images/hardest")) == spread
+    assert steps(training.Images("images/augmentation")) == [0]
+    assert steps(training.Scalars(f"{CURVES}/loss")) == list(range(21))
+
+
+def test_activations_are_those_of_the_validation_images(
+    train: Train, data: VehicleData, tmp_path: Path
+) -> None:
+    network = train(tmp_path / "logs").network
+    images = torch.from_numpy(data.validation.images.copy())
+    with torch.inference_mode():
+        flat = ((images / 255 - network.mean) / network.deviation).flatten(start_dim=1)
+        linear = network.hidden[0][0](flat)  # type: ignore[index]
+        normalised = network.hidden[0][1](linear)  # type: ignore[index]
+    for run, expected in (("after_linear", linear), ("after_batch_norm", normalised)):
+        mean = values(tmp_path / "logs" / run, "activations/layer_1_mean")
+        deviation = values(tmp_path / "logs" / run, "activations/layer_1_deviation")
+        assert len(mean) == len(deviation) == 3
+        assert mean[-1] == pytest.approx(float(expected.mean()), abs=1e-5)
+        assert deviation[-1] == pytest.approx(float(expected.std(correction=0)), abs=1e-5)
+
+
+def test_a_unit_that_never_fires_is_dead() -> None:
+    network = tiny(batch_norm=False).eval()
+    first = next(network.hidden[0].children())
+    assert isinstance(first, nn.Linear)
+    with torch.no_grad():
+        first.weight[1], first.bias[1] = 0, -1
+        first.weight[0], first.bias[0] = 0.5, 0  # fires for some images
+        first.weight[2:], first.bias[2:] = -0.5, 0
+    probe = ActivationProbe(network)
+    probe.attach()
+    for shade in (0, 255):  # a unit that fires in one batch only is alive
+        network(torch.full((3, 2, 2, 3), shade, dtype=torch.uint8))
+    seen = probe.detach()
+    assert seen["layer_1"]["activation"].constant_units == 0.25
+    assert "batch_norm" not in seen["layer_1"]
+
+
+def test_a_probe_that_is_detached_sees_nothing_more() -> None:
+    network = tiny().eval()
+    probe = ActivationProbe(network)
+    probe.attach()
+    network(torch.zeros(2, 2, 2, 3, dtype=torch.uint8))
+    seen = probe.detach()["layer_2"]["linear"].count
+    network(torch.zeros(2, 2, 2, 3, dtype=torch.uint8))
+    assert seen == probe.detach()["layer_2"]["linear"].count == 6
+
+
+def test_without_batch_norm_there_is_no_run_for_it(
+    train: Train, params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = params.model.model_copy(update={"batch_norm": False})
+    monkeypatch.setattr(f"{__name__}.build", lambda _, *rest: fitting.build(plain, *rest))
+    train(tmp_path / "logs")
+    assert sorted(contents(tmp_path / "logs")) == ["after_linear", "training", "validation"]
+
+
+def test_weights_are_those_at_the_end_of_the_epoch(train: Train, tmp_path: Path) -> None:
+    weight = train(tmp_path / "logs").network.output.weight.detach()
+    last = read(tmp_path / "logs" / "training").Histograms("weights/output")[-1].histogram_value
+    assert last.num == weight.numel()
+    assert (last.min, last.max) == pytest.approx((float(weight.min()), float(weight.max())))
+
+
+def test_gradients_are_those_of_the_first_batch(
+    data: VehicleData, params: Params, tmp_path: Path
+) -> None:
+    # Without dropout the first gradient of all can be computed without the Trainer.
+    plain = params.model.model_copy(update={"dropout": 0.0})
+    network = build(plain, data, params.train.seed).train()
+    images, labels = next(iter(data.train_dataloader()))
+    loss = cross_entropy(network(images), labels)
+    (gradient,) = torch.autograd.grad(loss, [network.output.weight])
+    network = build(plain, data, params.train.seed)
+    callbacks = params.early_stopping, params.checkpoint
+    logs, state = tmp_path / "logs", tmp_path / "state"
+    fit(network, data, params.train, *callbacks, logs=logs, state=state)
+    first = read(logs / "training").Histograms("gradients/output")[0].histogram_value
+    assert (first.min, first.max) == pytest.approx(
+        (float(gradient.min()), float(gradient.max())), rel=1e-4
+    )
+    assert first.max > 0
+
+
+def test_the_augmented_batch_is_what_the_loader_feeds(
+    train: Train, data: VehicleData, tmp_path: Path
+) -> None:
+    train(tmp_path / "logs")
+    loader = data.train_dataloader()
+    loader.batch_sampler.sampler.set_epoch(1)  # type: ignore[union-attr]
+    expected = next(iter(loader))[0]
+    shown = pixels(read(tmp_path / "logs" / "training").Images("images/augmented_batch")[1])
+    assert np.array_equal(shown, grid(expected))
+    for place in (0, 9):
+        row, column = divmod(place, 8)
+        top, left = 2 + row * (8 + 2), 2 + column * (8 + 2)
+        cell = shown[top : top + 8, left : left + 8]
+        assert np.array_equal(cell, expected[place].numpy())
+
+
+def test_the_augmentation_is_shown_once_as_in_the_report(
+    train: Train, data: VehicleData, params: Params, tmp_path: Path
+) -> None:
+    train(tmp_path / "logs")
+    (event,) = read(tmp_path / "logs" / "training").Images("images/augmentation")
+    assert np.array_equal(pixels(event), augmentation_preview(data, params.train.seed))
+
+
+def test_the_hardest_images_have_the_highest_loss(data: VehicleData) -> None:
+    network = tiny(size=8).train()
+    answers = hardest(network, data.validation, 5)
+    assert network.training, "the mode is left as it was"
+    with torch.inference_mode():
+        logits = network.eval()(torch.from_numpy(data.validation.images.copy()))
+    losses = cross_entropy(
+        logits, torch.from_numpy(data.validation.labels), reduction="none"
+    ).numpy()
+    assert [answer.index for answer in answers] == np.argsort(-losses)[:5].tolist()
+    first = answers[0]
+    assert first.loss == pytest.approx(losses.max())
+    assert first.predicted == int(logits[first.index].argmax())
+    assert first.probability == pytest.approx(float(logits[first.index].softmax(0).max()))
+
+
+def test_the_gallery_enlarges_images_and_writes_below(data: VehicleData) -> None:
+    answers = hardest(tiny(size=8), data.validation, 5)
+    sheet = gallery(data.validation, answers)
+    image = data.validation.images[answers[4].index]  # the first of the second row
+    top = 8 + (128 + 48 + 8)
+    assert np.array_equal(sheet[top : top + 128, 8:136], image.repeat(16, 0).repeat(16, 1))
+    assert (sheet[top + 128 : top + 176, 8:136] < 128).any(), "there is writing below"
+
+
+def test_the_last_gallery_is_of_the_weights_at_the_end(
+    train: Train, data: VehicleData, tmp_path: Path
+) -> None:
+    network = train(tmp_path / "logs").network
+    shown = pixels(read(tmp_path / "logs" / "validation").Images("images/hardest")[-1])
+    assert np.array_equal(shown, gallery(data.validation, hardest(network, data.validation)))
+
+
+def test_the_graph_has_every_module_once_in_order(train: Train, tmp_path: Path) -> None:
+    train(tmp_path / "logs")
+    graph = read(tmp_path / "logs" / "training").Graph()
+    names = [node.name for node in graph.node]
+    assert len(set(names)) == len(names)
+    parts = ["Linear", "BatchNorm1d", "ReLU", "Dropout"]
+    modules = [name for name in names if not name.startswith("normalise")]
+    assert modules == [
+        "images",
+        *(f"layer_1/{part}" for part in parts),
+        *(f"layer_2/{part}" for part in parts),
+        "output",
+        "logits",
+    ]
+    nodes = {node.name: node for node in graph.node}
+    assert list(nodes["layer_1/BatchNorm1d"].input) == ["layer_1/Linear"]
+    assert list(nodes["logits"].input) == ["output"]
+    (shape,) = nodes["layer_2/Linear"].attr["_output_shapes"].list.shape
+    assert [dim.size for dim in shape.dim] == [-1, 8]
+
+
+def test_the_graph_has_the_same_bytes_in_another_process() -> None:
+    code = (
+        "from tests.train.test_tensorboard import tiny; from pipeline.train.graph import graph_of;"
+        "print(graph_of(tiny()).SerializeToString(deterministic=True).hex())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment() | {"PYTHONHASHSEED": "77", "PYTHONPATH": str(ROOT)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert GraphDef.FromString(bytes.fromhex(done.stdout)) == graph_of(tiny())
+    assert done.stdout.strip() == graph_of(tiny()).SerializeToString(deterministic=True).hex()
+
+
+def test_hparams_and_the_figures_they_led_to_are_in_one_run(params: Params, tmp_path: Path) -> None:
+    sections = {"model": params.model.model_dump(), "train": params.train.model_dump()}
+    log = EventLog(tmp_path)
+    log_hparams(log, sections, {"val_loss": 0.25, "epochs_run": 3}, step=2)
+    log.close()
+    events = read(tmp_path)
+    content = events.SummaryMetadata(metadata.SESSION_START_INFO_TAG).plugin_data.content
+    start = metadata.parse_session_start_info_plugin_data(content).hparams
+    assert start["model.dropout"].number_value == params.model.dropout
+    assert start["model.batch_norm"].bool_value is True
+    assert start["model.hidden"].string_value == "[16, 8]"
+    assert start["train.schedule"].string_value == params.train.schedule
+    assert "train.threads" not in start
+    content = events.SummaryMetadata(metadata.EXPERIMENT_TAG).plugin_data.content
+    experiment = metadata.parse_experiment_plugin_data(content)
+    # TensorBoard looks these tags up in the run of the params.
+    tags = [info.name.tag for info in experiment.metric_infos]
+    assert {tag: events.Scalars(tag)[-1].value for tag in tags} == {
+        "result/val_loss": 0.25,
+        "result/epochs_run": 3.0,
+    }
+    assert {info.name for info in experiment.hparam_infos} == set(start)

@@ -1,0 +1,172 @@
+"""Training: repeatable to the bit, stopping and choosing weights as params say."""
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from pipeline.common.errors import TrainingError
+from pipeline.common.packed import load_packed
+from pipeline.common.params import Params
+from pipeline.train.datamodule import VehicleData
+from pipeline.train.fit import Fit, build, fit
+from tests.helpers.data import Pack
+
+
+def with_train(params: Params, **changes: Any) -> Params:
+    return params.model_copy(update={"train": params.train.model_copy(update=changes)})
+
+
+def with_callbacks(params: Params, early_stopping: bool, checkpoint: bool) -> Params:
+    return params.model_copy(
+        update={
+            "early_stopping": params.early_stopping.model_copy(
+                update={"enabled": early_stopping, "patience": 2, "min_delta": 0.01}
+            ),
+            "checkpoint": params.checkpoint.model_copy(
+                update={"enabled": checkpoint, "monitor": "val_loss", "mode": "min"}
+            ),
+        }
+    )
+
+
+class Runs:
+    """Runs trainings on the same small data."""
+
+    def __init__(self, pack: Pack, logs: Path) -> None:
+        self.folders = pack("train", 64), pack("validation", 40)
+        self.logs = logs
+
+    def __call__(self, params: Params) -> Fit:
+        data = VehicleData(
+            *self.folders,
+            params.augment,
+            seed=params.train.seed,
+            batch_size=params.train.batch_size,
+            workers=params.train.workers,
+        )
+        network = build(params.model, data, params.train.seed)
+        with tempfile.TemporaryDirectory() as state:
+            return fit(
+                network,
+                data,
+                params.train,
+                params.early_stopping,
+                params.checkpoint,
+                logs=self.logs,
+                state=Path(state) / "run",
+            )
+
+
+@pytest.fixture
+def runs(pack: Pack, tmp_path: Path) -> Runs:
+    return Runs(pack, tmp_path / "logs")
+
+
+def weights(run: Fit) -> dict[str, torch.Tensor]:
+    return run.network.state_dict()
+
+
+def equal(one: Fit, other: Fit) -> bool:
+    pairs = zip(weights(one).values(), weights(other).values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_same_params_same_bits_whatever_the_global_generator_holds(
+    runs: Runs, params: Params
+) -> None:
+    first = runs(params)
+    torch.manual_seed(12345)
+    torch.rand(7)
+    second = runs(params)
+    assert equal(first, second)
+    assert first.epochs == second.epochs
+
+
+def test_workers_do_not_change_the_result(runs: Runs, params: Params) -> None:
+    alone, helped = runs(params), runs(with_train(params, workers=2))
+    assert equal(alone, helped)
+    assert alone.epochs == helped.epochs
+
+
+def test_another_seed_gives_another_run(runs: Runs, params: Params) -> None:
+    assert not equal(runs(params), runs(with_train(params, seed=2)))
+
+
+def test_it_learns(runs: Runs, params: Params) -> None:
+    run = runs(with_train(params, epochs=25, learning_rate=0.01))
+    assert run.epochs[-1].train_loss < 0.8 * run.epochs[0].train_loss
+    assert run.used_epoch.val_accuracy > 0.8
+
+
+def test_without_callbacks_every_epoch_runs_and_the_last_weights_are_used(
+    runs: Runs, params: Params
+) -> None:
+    run = runs(with_callbacks(params, early_stopping=False, checkpoint=False))
+    assert [row.epoch for row in run.epochs] == [0, 1, 2]
+    assert run.used == 2
+
+
+def test_early_stopping_ends_after_patience_and_keeps_the_last_weights(
+    runs: Runs, params: Params
+) -> None:
+    # A rate this small improves nothing by min_delta: epoch 0 stays the best.
+    still = with_train(params, epochs=20, learning_rate=1e-9)
+    run = runs(with_callbacks(still, early_stopping=True, checkpoint=False))
+    assert len(run.epochs) == 3
+    assert run.used == 2
+
+
+def test_checkpointing_goes_back_to_the_best_epoch(runs: Runs, params: Params) -> None:
+    wild = with_train(params, epochs=12, learning_rate=0.1, schedule="constant")
+    run = runs(with_callbacks(wild, early_stopping=False, checkpoint=True))
+    losses = [row.val_loss for row in run.epochs]
+    assert run.used == losses.index(min(losses))
+    assert run.used < 11, "the test shows nothing if the last epoch is the best"
+    assert measured_loss(run, runs.folders[1]) == pytest.approx(min(losses), abs=1e-5)
+
+
+def test_the_gap_compares_images_as_they_are(runs: Runs, params: Params) -> None:
+    run = runs(with_callbacks(with_train(params, epochs=3), False, True))
+    training = measured_loss(run, runs.folders[0])
+    assert run.clean_train_loss == pytest.approx(training, abs=1e-5)
+    assert run.overfitting_gap == pytest.approx(run.used_epoch.val_loss - training, abs=1e-5)
+    assert abs(training - run.used_epoch.train_loss) > 0.001, "dropout should tell them apart"
+
+
+def measured_loss(run: Fit, folder: Path) -> float:
+    split = load_packed(folder)
+    with torch.inference_mode():
+        logits = run.network(torch.from_numpy(split.images.copy()))
+    return float(torch.nn.functional.cross_entropy(logits, torch.from_numpy(split.labels)))
+
+
+def test_the_cosine_schedule_lowers_the_rate(runs: Runs, params: Params) -> None:
+    cosine = runs(with_train(params, schedule="cosine")).epochs
+    constant = runs(with_train(params, schedule="constant")).epochs
+    rate = params.train.learning_rate
+    assert [row.learning_rate for row in cosine] == pytest.approx([rate, 0.75 * rate, 0.25 * rate])
+    assert len({row.learning_rate for row in constant}) == 1
+
+
+def test_a_loss_that_is_not_finite_stops_with_causes(runs: Runs, params: Params) -> None:
+    exploding = params.model_copy(
+        update={"model": params.model.model_copy(update={"batch_norm": False, "dropout": 0.0})}
+    )
+    wild = with_train(exploding, learning_rate=10.0, epochs=400, weight_decay=10.0)
+    with pytest.raises(TrainingError, match=r"epoch \d+, step \d+; lower train.learning_rate"):
+        runs(wild)
+
+
+def test_used_epoch_is_the_row_of_the_weights(runs: Runs, params: Params) -> None:
+    run = runs(params)
+    assert replace(run, used=1).used_epoch == run.epochs[1]
+
+
+def test_half_precision_trains_and_leaves_weights_in_full(runs: Runs, params: Params) -> None:
+    run = runs(with_train(params, precision="bf16-mixed"))
+    assert {weight.dtype for weight in run.network.parameters()} == {torch.float32}
+    assert run.epochs != runs(params).epochs
