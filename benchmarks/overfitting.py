@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.common import paths
+from pipeline.common.instructions import limit_instructions
 from pipeline.common.params import Params, load_params
-from pipeline.common.portability import cap
 from pipeline.train.callbacks import Epoch
 from pipeline.train.datamodule import VehicleData
 from pipeline.train.fit import build, fit
@@ -28,7 +28,7 @@ LAST = 5  # epochs over which the end of a run is averaged: single epochs are no
 def main(seeds: int) -> None:
     """Train and print a table: mean and standard deviation over seeds."""
     params = every_epoch(load_params())
-    cap(torch=params.train.portable)
+    limit_instructions(torch=params.train.portable)
     table = Table(title=f"{seeds} seeds, {params.train.epochs} epochs; mean ± standard deviation")
     for column in ("", "train acc", "val acc", "least val loss", "final val loss"):
         table.add_column(column, justify="right", no_wrap=True)

@@ -23,8 +23,8 @@ from scipy.stats import t as student
 
 from pipeline.common import paths
 from pipeline.common.files import read_json
+from pipeline.common.instructions import limit_instructions
 from pipeline.common.params import Params, load_params
-from pipeline.common.portability import cap
 from pipeline.common.tables import read_labels
 from pipeline.fetch.fetching import fetch
 from pipeline.pack.packing import pack
@@ -85,7 +85,7 @@ def main() -> None:
         parser.error(f"no variant {unknown[0]!r}; there are: {', '.join(VARIANTS)}")
     with tempfile.TemporaryDirectory() as folder:
         params = load_params()
-        cap(torch=params.train.portable)
+        limit_instructions(torch=params.train.portable)
         images = find_images(params, asked.source, Path(folder))
         names = asked.variants or list(VARIANTS)
         print_rows(compare(params, names, images, asked.folds, asked.seeds, Path(folder)))

@@ -14,8 +14,8 @@ from types import FrameType
 
 from pipeline.common.environment import facts, is_only_process, record
 from pipeline.common.errors import BluelightError
+from pipeline.common.instructions import limit_instructions
 from pipeline.common.params import load_params
-from pipeline.common.portability import cap
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
@@ -35,7 +35,7 @@ def main(name: str, *item: str) -> int:
     _end_with_dvc()
     try:
         params = load_params()
-        cap(torch=params.train.portable)  # before NumPy is imported
+        limit_instructions(torch=params.train.portable)  # before NumPy is imported
         found = facts()  # a stage may set variables of its own
         import_module(f"pipeline.{name}.stage").run(params, *item)
         if is_only_process():

@@ -1,5 +1,5 @@
 """Tests run under the caps of a stage: this comes before any of them imports NumPy."""
 
-from pipeline.common.portability import cap
+from pipeline.common.instructions import limit_instructions
 
-cap(torch=True)
+limit_instructions(torch=True)

@@ -10,8 +10,8 @@ from unittest.mock import patch
 import pytorch_lightning as pl
 
 from benchmarks.speed.contestant import BATCH, DROPOUT, HIDDEN, arguments, report
+from pipeline.common.instructions import limit_instructions
 from pipeline.common.params import AugmentParams, FlipParams, Params, load_params
-from pipeline.common.portability import cap
 from pipeline.train import fit as fitting
 from pipeline.train.datamodule import VehicleData
 
@@ -102,7 +102,7 @@ def main(*, portable: bool = True) -> None:
     """Train and report."""
     given = arguments()
     params = chosen(load_params(), given.threads, portable=portable)
-    cap(torch=params.train.portable)
+    limit_instructions(torch=params.train.portable)
     report(**train(params, Path(given.data) / "packed", given.epochs).seconds())
 
 

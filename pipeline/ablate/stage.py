@@ -15,10 +15,11 @@ from pipeline.ablate.runs import Run, Task, run_all
 from pipeline.ablate.techniques import for_seed, with_technique
 from pipeline.common import paths
 from pipeline.common.errors import ParamsError
-from pipeline.common.files import atomic_directory, write_csv, write_json
+from pipeline.common.files import atomic_directory, write_json
 from pipeline.common.metrics import measure
 from pipeline.common.packed import PackedSplit, load_packed
 from pipeline.common.params import LearningParams, Params, Technique
+from pipeline.common.tables import write_csv
 from pipeline.train.activations import Activity
 from pipeline.train.callbacks import Epoch
 from pipeline.train.resume import content_hash, fingerprint

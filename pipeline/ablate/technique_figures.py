@@ -10,7 +10,8 @@ from matplotlib.ticker import MaxNLocator
 
 from pipeline.ablate.comparison import ACCURACY, Values
 from pipeline.ablate.outcomes import Comparison, Curves, Entry, Outcome
-from pipeline.common.plots import FAINT, INK, RIGHT, STYLE, TRAIN, VALIDATION, png
+from pipeline.common.drawing import FAINT, INK, RIGHT, TRAIN, VALIDATION
+from pipeline.common.plots import STYLE, png
 from pipeline.common.resampling import Estimate
 from pipeline.common.wording import number, span
 

@@ -1,19 +1,20 @@
-"""Writing files so that nobody ever sees half of one, and the same content is the same bytes.
+"""Write files whole or not at all, and the same content as the same bytes.
 
-Everything is written to a temporary sibling and renamed into place at the end. A run that fails
-removes the sibling; one that is killed leaves `.<name>.partial`, which the next run removes.
+Files and folders are written to a temporary sibling and renamed into place. A run that fails
+removes the sibling; a run that is killed leaves `.<name>.partial`, which the next run removes.
 """
 
-import csv
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pipeline.common.errors import BluelightError
+
+DIGITS = 6  # decimals in files that git tracks: further digits differ between processors
 
 
 @contextmanager
@@ -77,23 +78,6 @@ def write_json(path: Path, data: object) -> None:
     atomic_write_text(path, text + "\n")
 
 
-def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
-    """Write a table as CSV: UTF-8, a line of column names, line feeds.
-
-    Args:
-        path: The file.
-        columns: Their names.
-        rows: The values of each row; floats are written with the digits that identify them.
-    """
-    with (
-        atomic_file(path) as partial,
-        partial.open("w", encoding="utf-8", newline="") as file,
-    ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(rows)
-
-
 def read_json(path: Path) -> Any:  # noqa: ANN401 - the caller knows what the file holds
     """Read what `write_json` wrote.
 
@@ -114,6 +98,26 @@ def digest(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def rounded(data: Any) -> Any:  # noqa: ANN401 - any nesting of mappings, lists and scalars
+    """Return `data` with every float in it rounded to `DIGITS` decimals."""
+    if isinstance(data, Mapping):
+        return {key: rounded(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [rounded(value) for value in data]
+    return round(data, DIGITS) if isinstance(data, float) else data
+
+
+def flatten(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return a nested mapping as one level: `{"a": {"b": 1}}` becomes `{"a.b": 1}`."""
+    flat: dict[str, Any] = {}
+    for key, value in data.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
 
 
 def _partial(path: Path) -> Path:

@@ -11,8 +11,8 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-TRAIN, VALIDATION, RIGHT = "#1f6feb", "#d1242f", "#1a7f37"
-INK, FAINT = "#24292f", "#8c959f"
+from pipeline.common.drawing import FAINT, INK, RIGHT, TRAIN, VALIDATION
+
 STYLE: dict[Any, Any] = {
     "font.size": 10,
     "axes.edgecolor": FAINT,

@@ -1,16 +1,86 @@
-"""The two tables that stages hand on: `labels.csv` from fetch, `split.csv` from split."""
+"""Read and write tables as CSV, and the two tables that stages hand on.
+
+They are `labels.csv` from `fetch` and `split.csv` from `split`; every value in both is text.
+"""
 
 import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple, get_args
 
+import pandas as pd
+
 from pipeline.common.errors import BluelightError, SourceError
-from pipeline.common.files import write_csv
+from pipeline.common.files import atomic_write_text
 
 Split = Literal["train", "validation", "test", "dropped"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 USED_SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as CSV: UTF-8, a line of column names, line feeds, no index.
+
+    Floats are written with the digits that identify them; round them first where a file is
+    tracked by git (`pipeline.common.files.DIGITS`).
+    """
+    atomic_write_text(path, table.to_csv(index=False, lineterminator="\n"))
+
+
+def read_table(path: Path, columns: Sequence[str] = (), *, text: bool = False) -> pd.DataFrame:
+    """Read what `write_table` wrote.
+
+    Args:
+        path: The file.
+        columns: The columns that it must have, in this order; empty for any.
+        text: Read every value as text; empty cells are then empty strings. Otherwise pandas
+            chooses the types.
+
+    Returns:
+        The table.
+
+    Raises:
+        BluelightError: The file is missing, is not a CSV file, or has other columns.
+    """
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False) if text else pd.read_csv(path)
+    except FileNotFoundError:
+        raise BluelightError(f"{path} not found; `dvc repro` makes it") from None
+    except (ValueError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        reason = " ".join(str(error).split())
+        raise BluelightError(
+            f"{path} is damaged ({reason}); delete it and run `dvc repro`"
+        ) from None
+    if columns and list(table.columns) != list(columns):
+        raise BluelightError(
+            f"{path} is damaged (its columns must be {','.join(columns)}); delete it and run "
+            "`dvc repro`"
+        )
+    return table
+
+
+def read_csv(root: Path, file: PurePosixPath) -> list[list[str]]:
+    """The lines of a CSV file in UTF-8, header included, by fields.
+
+    Args:
+        root: A folder.
+        file: Where the file is in it, as messages name it.
+
+    Raises:
+        SourceError: It is not UTF-8 or not CSV.
+    """
+    try:
+        with (root / file).open(encoding="utf-8-sig", newline="") as stream:
+            return list(csv.reader(stream, strict=True))
+    except UnicodeDecodeError as error:
+        raise SourceError(f"{file} is not UTF-8 (byte {error.start}); save it as UTF-8") from None
+    except csv.Error as error:
+        raise SourceError(f"{file} is not a CSV file ({error}); save it anew as CSV") from None
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
+    """Write rows as CSV; see `write_table`."""
+    write_table(path, pd.DataFrame([list(row) for row in rows], columns=list(columns)))
 
 
 class Labelled(NamedTuple):
@@ -56,7 +126,8 @@ def read_labels(path: Path) -> list[Labelled]:
     Raises:
         BluelightError: The file is missing or is not such a table.
     """
-    return [Labelled(*row) for row in _read(path, Labelled._fields)]
+    table = read_table(path, Labelled._fields, text=True)
+    return [Labelled(*row) for row in table.itertuples(index=False)]
 
 
 def write_assignment(path: Path, rows: Iterable[Assigned]) -> None:
@@ -70,40 +141,5 @@ def read_assignment(path: Path) -> list[Assigned]:
     Raises:
         BluelightError: The file is missing or is not such a table.
     """
-    return [Assigned(*row) for row in _read(path, Assigned._fields)]
-
-
-def read_csv(root: Path, file: PurePosixPath) -> list[list[str]]:
-    """The lines of a CSV file in UTF-8, header included, by fields.
-
-    Args:
-        root: A folder.
-        file: Where the file is in it, as messages name it.
-
-    Raises:
-        SourceError: It is not UTF-8 or not CSV.
-    """
-    try:
-        with (root / file).open(encoding="utf-8-sig", newline="") as stream:
-            return list(csv.reader(stream, strict=True))
-    except UnicodeDecodeError as error:
-        raise SourceError(f"{file} is not UTF-8 (byte {error.start}); save it as UTF-8") from None
-    except csv.Error as error:
-        raise SourceError(f"{file} is not a CSV file ({error}); save it anew as CSV") from None
-
-
-def _read(path: Path, header: Sequence[str]) -> list[list[str]]:
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            first, *rows = csv.reader(file, strict=True)
-    except FileNotFoundError:
-        raise BluelightError(f"{path} not found; `dvc repro` makes it") from None
-    except (ValueError, csv.Error) as error:
-        raise _damaged(path, str(error)) from None
-    if first != list(header) or any(len(row) != len(header) for row in rows):
-        raise _damaged(path, f"its columns must be {','.join(header)}")
-    return rows
-
-
-def _damaged(path: Path, reason: str) -> BluelightError:
-    return BluelightError(f"{path} is damaged ({reason}); delete it and run `dvc repro`")
+    table = read_table(path, Assigned._fields, text=True)
+    return [Assigned(*row) for row in table.itertuples(index=False)]

@@ -13,13 +13,14 @@ import numpy.typing as npt
 
 from pipeline.common import paths
 from pipeline.common.errors import ArtifactError
-from pipeline.common.files import atomic_file, write_csv, write_json
+from pipeline.common.files import atomic_file, write_json
 from pipeline.common.images import decode, resize
 from pipeline.common.metrics import Answers, Predictions, Values, of_answers
 from pipeline.common.packed import PackedSplit, load_packed
 from pipeline.common.params import Params
 from pipeline.common.plots import gallery
 from pipeline.common.resampling import Resampling
+from pipeline.common.tables import write_csv
 from pipeline.evaluate.curves import precision_recall, roc
 from pipeline.evaluate.estimates import (
     DIGITS,

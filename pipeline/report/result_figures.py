@@ -11,8 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from pipeline.common.drawing import FAINT, INK, RIGHT, TRAIN, VALIDATION
 from pipeline.common.metrics import BINS, Values
-from pipeline.common.plots import FAINT, INK, RIGHT, STYLE, TRAIN, VALIDATION, png
+from pipeline.common.plots import STYLE, png
 
 WIDTH = 4.6  # inches
 SQUARE = 4.2

@@ -12,9 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from pipeline.common import paths
+from pipeline.common.drawing import TRAIN, VALIDATION
 from pipeline.common.errors import MissingOutputError
 from pipeline.common.images import Pixels, decode, resize
-from pipeline.common.plots import STYLE, TRAIN, VALIDATION, png
+from pipeline.common.plots import STYLE, png
 from pipeline.revisions import wording
 from pipeline.revisions.difference import Difference
 from pipeline.revisions.predictions import Change

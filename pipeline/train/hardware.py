@@ -10,8 +10,8 @@ from pytorch_lightning.utilities import rank_zero_only
 from torch import nn
 
 from pipeline.common.errors import TrainingError
+from pipeline.common.instructions import LIMIT, can_limit
 from pipeline.common.params import TrainParams
-from pipeline.common.portability import CAPPED, can_cap
 
 
 def trainer_arguments(params: TrainParams) -> dict[str, Any]:
@@ -52,11 +52,11 @@ def check_instructions(params: TrainParams) -> None:
         TrainingError: PyTorch has begun to use instructions that other processors lack.
     """
     used = torch.backends.cpu.get_cpu_capability()
-    if params.portable and can_cap() and used != CAPPED:
+    if params.portable and can_limit() and used != LIMIT:
         raise TrainingError(
             f"train.portable is true, but PyTorch uses {used} in this process; call "
-            "pipeline.common.portability.cap(torch=True) before it computes anything, or set "
-            "train.portable to false"
+            "pipeline.common.instructions.limit_instructions(torch=True) before it computes "
+            "anything, or set train.portable to false"
         )
 
 

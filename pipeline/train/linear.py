@@ -3,7 +3,7 @@
 PyTorch multiplies float32 matrices with MKL, whose kernels differ between Intel's and AMD's
 processors; no setting of MKL makes them agree but one that takes three times as long
 (docs/reproducibility.md). oneDNN, which PyTorch has beside it, adds in one order everywhere once
-its instructions are capped (`pipeline.common.portability`), and takes about as long.
+its instructions are capped (`pipeline.common.instructions`), and takes about as long.
 """
 
 from typing import Any

@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 from pipeline.common import paths
 from pipeline.common.artifact import NetworkDescription, write_network
-from pipeline.common.files import atomic_file, write_csv, write_json
+from pipeline.common.files import atomic_file, write_json
 from pipeline.common.params import Params
+from pipeline.common.tables import write_csv
 from pipeline.train.callbacks import Epoch
 from pipeline.train.datamodule import VehicleData
 from pipeline.train.events import EventLog

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.common.files import write_csv
+from pipeline.common.tables import write_csv
 from tests.helpers.data import CLASSES
 
 NAMES = [

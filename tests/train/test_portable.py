@@ -11,10 +11,10 @@ import torch
 from ruamel.yaml import YAML
 from torch import nn
 
-from pipeline.common import paths, portability
+from pipeline.common import instructions, paths
 from pipeline.common.errors import TrainingError
+from pipeline.common.instructions import ARRAYS, LIMIT, TORCH, can_limit, limit_instructions
 from pipeline.common.params import Params
-from pipeline.common.portability import ARRAYS, CAPPED, TORCH, can_cap, cap
 from pipeline.train.hardware import check_instructions
 from pipeline.train.linear import Linear
 from tests.helpers.data import Pack
@@ -24,7 +24,7 @@ from tests.helpers.processes import environment
 QEMU = shutil.which("qemu-x86_64")
 INPUTS, OUTPUTS = 300, 40
 
-needs_cap = pytest.mark.skipif(not can_cap(), reason="not an x86 processor with AVX2")
+needs_cap = pytest.mark.skipif(not can_limit(), reason="not an x86 processor with AVX2")
 
 
 @pytest.fixture
@@ -100,24 +100,24 @@ def test_only_a_processor_with_avx2_is_capped_to_it(
 ) -> None:
     processor = elsewhere / "cpuinfo"
     processor.write_text(f"processor\t: 0\nflags\t\t: {flags}\nbugs\t\t:\n", encoding="utf-8")
-    monkeypatch.setattr(portability, "PROCESSOR", processor)
+    monkeypatch.setattr(instructions, "PROCESSOR", processor)
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     found: dict[str, str] = {}
     monkeypatch.setattr("os.environ", found)
-    cap(torch=True)
+    limit_instructions(torch=True)
     assert found == (ARRAYS | TORCH if caps else {})
     found.clear()
-    cap(torch=False)
+    limit_instructions(torch=False)
     assert found == (ARRAYS if caps else {})
     monkeypatch.setattr("platform.machine", lambda: "aarch64")
-    assert not can_cap()
+    assert not can_limit()
 
 
 @needs_cap
 def test_training_refuses_what_would_not_be_portable(
     params: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert torch.backends.cpu.get_cpu_capability() == CAPPED  # of these very tests
+    assert torch.backends.cpu.get_cpu_capability() == LIMIT  # of these very tests
     check_instructions(params.train)
     monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: "AVX512")
     with pytest.raises(TrainingError, match="PyTorch uses AVX512 in this process"):

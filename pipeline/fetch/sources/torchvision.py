@@ -7,8 +7,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pipeline.common.errors import SourceError
-from pipeline.common.files import write_csv
 from pipeline.common.parallel import progress_bar
+from pipeline.common.tables import write_csv
 
 PREFIX = "torchvision:"
 COLUMNS = ("image", "label", "split")

@@ -1,0 +1,115 @@
+"""Colours, grids of images, and pictures as PNG bytes or data URIs, drawn with Pillow.
+
+Plots are in `pipeline.common.plots`; this module does without Matplotlib, which is slow to
+import.
+"""
+
+import base64
+from collections.abc import Sequence
+from io import BytesIO
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+Pixels = npt.NDArray[np.uint8]
+Line = tuple[str, str]  # a line of a caption, and its colour
+
+# The palette of every plot and picture. Blue and red stay apart for colour-blind readers.
+TRAIN, VALIDATION = "#1f6feb", "#d1242f"
+RIGHT, WRONG = "#1a7f37", "#b3261e"
+INK, FAINT, PAPER = "#24292f", "#8c959f", "#ffffff"
+
+FONT = 13  # pixels
+LINE_HEIGHT = 16
+
+
+def image_grid(
+    images: Sequence[Pixels],
+    columns: int,
+    *,
+    tile: int | None = None,
+    gap: int = 4,
+    captions: Sequence[Sequence[Line]] = (),
+) -> Pixels:
+    """Arrange images in rows, each above its caption.
+
+    Args:
+        images: uint8 RGB [H, W, 3] each; all of one size where `tile` is None.
+        columns: Images in a row.
+        tile: Pixels a side of each image in the grid; None to leave the images as they are.
+            Enlarging repeats pixels, so that they show what a network sees.
+        gap: Pixels of white between images and at the edges.
+        captions: For each image, lines of text and their colours. A line that is too long loses its
+            beginning, as file names differ at their ends.
+
+    Returns:
+        uint8 RGB [height, width, 3]; one white pixel where there are no images.
+    """
+    if not images:
+        return np.full((1, 1, 3), 255, np.uint8)
+    width, height = (tile, tile) if tile else (images[0].shape[1], images[0].shape[0])
+    below = LINE_HEIGHT * max(map(len, captions), default=0)
+    rows = -(-len(images) // columns)
+    size = (columns * (width + gap) + gap, rows * (height + below + gap) + gap)
+    sheet = Image.new("RGB", size, PAPER)
+    for index, pixels in enumerate(images):
+        row, column = divmod(index, columns)
+        left, top = gap + column * (width + gap), gap + row * (height + below + gap)
+        image = Image.fromarray(np.ascontiguousarray(pixels))
+        if image.size != (width, height):
+            enlarged = image.width <= width and image.height <= height
+            image = image.resize(
+                (width, height), Image.Resampling.NEAREST if enlarged else Image.Resampling.BOX
+            )
+        sheet.paste(image, (left, top))
+        for line, (text, colour) in enumerate(captions[index] if captions else ()):
+            at = (left, top + height + line * LINE_HEIGHT)
+            write_text(sheet, at, text, colour=colour, width=width)
+    return np.asarray(sheet)
+
+
+def write_text(
+    sheet: Image.Image,
+    at: tuple[int, int],
+    text: str,
+    *,
+    size: int = FONT,
+    colour: str = INK,
+    width: int | None = None,
+) -> None:
+    """Write one line of text.
+
+    Args:
+        sheet: Where to write.
+        at: Left and top, in pixels.
+        text: The line.
+        size: Of the font, in pixels.
+        colour: As Pillow reads it.
+        width: Pixels that the line may take; a longer one loses its beginning. None for any.
+    """
+    font = ImageFont.load_default(size)
+    shown = text
+    while width is not None and text and font.getlength(shown) > width:
+        text = text[1:]
+        shown = f"…{text}"
+    ImageDraw.Draw(sheet).text(at, shown, colour, font)
+
+
+def encode_png(pixels: Pixels) -> bytes:
+    """Return an image, uint8 RGB [H, W, 3], as the bytes of a PNG file."""
+    buffer = BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def encode_jpeg(pixels: Pixels, quality: int = 80) -> bytes:
+    """Return an image, uint8 RGB [H, W, 3], as the bytes of a JPEG file."""
+    buffer = BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+def data_uri(content: bytes, mime: str = "image/png") -> str:
+    """Return the content of a file as a `data:` URI, to embed in a page."""
+    return f"data:{mime};base64,{base64.b64encode(content).decode('ascii')}"
