@@ -1,11 +1,11 @@
 """Find copies: files with the same bytes, and images that look the same.
 
 Near-duplicates are proposed by a perceptual hash and confirmed on pixels. The hash is pHash
-(Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions", 2010): which of the 64
-lowest frequencies of a 32x32 grey thumbnail lie above their median. Candidates come from multi-index
-hashing (Norouzi, Punjani and Fleet, "Fast Exact Search in Hamming Space", 2014): two hashes that
-differ in d bits differ in at most d // 4 of the bits of one of four 16-bit bands, so looking up
-each band's near values finds every pair without comparing all.
+(Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions", 2010): which of the
+64 lowest frequencies of a 32x32 grey thumbnail lie above their median. Candidates come from
+multi-index hashing (Norouzi, Punjani and Fleet, "Fast Exact Search in Hamming Space", 2014):
+two hashes that differ in d bits differ in at most d // 4 of the bits of one of four 16-bit bands,
+so looking up each band's near values finds every pair without comparing all.
 """
 
 import hashlib
