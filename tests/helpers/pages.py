@@ -1,4 +1,4 @@
-"""What the report is made of, made up but for the techniques; never to be taken for results."""
+"""Made-up content for the report page, all but the techniques; these are not results."""
 
 from typing import Any
 
@@ -47,8 +47,8 @@ def content(techniques: Comparison) -> Content:
         test=results(),
         references=references(),
         audit=audit(),
-        copies=[],
-        figures=dict.fromkeys(PICTURES, b"") | draw_all(techniques),
+        duplicates=[],
+        pictures=dict.fromkeys(PICTURES, b"") | draw_all(techniques),
         techniques=techniques,
     )
 
@@ -95,8 +95,8 @@ def references() -> dict[str, Any]:
 def audit() -> dict[str, Any]:
     return {
         "images": 300,
-        "exact_copies": {"files": 0, "groups": 0},
-        "near_copies": {"files": 0, "groups": 0},
+        "exact_duplicates": {"files": 0, "groups": 0},
+        "near_duplicates": {"files": 0, "groups": 0},
         "conflicts": {"groups": 0, "action": "drop"},
         "leaks_of_random_splits": {"mean": 0, "splits": 1, "least": 0, "most": 0},
         "largest_group": 0,
