@@ -97,7 +97,8 @@ def _choose_copies(
         if len(pool) == 0 and (repeated | varied).any():
             raise ParamsError(
                 f"synthetic: no original is labelled {label} to be copied; change "
-                "emergency_fraction, or set exact_duplicates, near_duplicates and label_conflicts to 0"
+                "emergency_fraction, or set exact_duplicates, near_duplicates and "
+                "label_conflicts to 0"
             )
         sources[repeated] = _grouped(rng, pool, int(repeated.sum()))
         sources[varied] = np.resize(pool[::-1], int(varied.sum()))

@@ -91,12 +91,13 @@ class SyntheticParams(Section):
     label_conflicts: Annotated[int, Field(ge=0)]
 
     @model_validator(mode="after")
-    def copies_leave_originals(self) -> Self:
-        """Copies must leave more originals than copies, and conflicts are some of the copies."""
+    def duplicates_leave_originals(self) -> Self:
+        """At most half of the images may be planted duplicates; only exact ones can conflict."""
         if 2 * (self.exact_duplicates + self.near_duplicates) > self.images:
             raise ValueError(
-                f"exact_duplicates + near_duplicates is {self.exact_duplicates + self.near_duplicates}, "
-                f"more than half of the {self.images} images; plant fewer"
+                "exact_duplicates + near_duplicates is "
+                f"{self.exact_duplicates + self.near_duplicates}, more than half of the "
+                f"{self.images} images; plant fewer"
             )
         if self.label_conflicts > self.exact_duplicates:
             raise ValueError(
