@@ -12,8 +12,8 @@ pytestmark = pytest.mark.slow
 
 SMALL = {
     "  images: 2352": "  images: 200",
-    "  exact_copies: 134": "  exact_copies: 12",
-    "  near_copies: 12": "  near_copies: 3",
+    "  exact_duplicates: 134": "  exact_duplicates: 12",
+    "  near_duplicates: 12": "  near_duplicates: 3",
     "  hidden: [512, 128]": "  hidden: [16]",
     "  epochs: 120": "  epochs: 2",
     "  epochs: 20": "  epochs: 2",

@@ -41,14 +41,7 @@ def run(params: Params, name: str) -> None:
     """
     started = time.monotonic()
     technique = _find(name, params.techniques)
-    sections = LearningParams(
-        augment=params.augment,
-        model=params.model,
-        train=params.train,
-        early_stopping=params.early_stopping,
-        checkpoint=params.checkpoint,
-    )
-    merged = with_technique(sections, params.ablate.baseline, name, technique)
+    merged = with_technique(params, params.ablate.baseline, name, technique)
     kept = paths.RESUME / "ablation" / name
     content = content_hash(*(paths.PACKED / split for split in ("train", "validation", "test")))
     tasks = [

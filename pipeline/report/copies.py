@@ -48,7 +48,7 @@ class Card(NamedTuple):
 
 
 def cards(groups: Sequence[Mapping[str, Any]], folder: Path) -> list[Card]:
-    """Choose up to 24 groups: conflicting ones first, then near-copies, then the largest.
+    """Choose up to 24 groups: conflicting ones first, then near-duplicates, then the largest.
 
     Args:
         groups: Those of `audit.json`.

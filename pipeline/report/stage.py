@@ -23,7 +23,7 @@ from pipeline.common.artifact import DESCRIPTION
 from pipeline.common.files import atomic_file, atomic_write_text, read_json, write_json
 from pipeline.common.images import decode, resize
 from pipeline.common.metrics import Values
-from pipeline.common.params import LearningParams, Params
+from pipeline.common.params import Params
 from pipeline.common.plots import Answer, learning_curve, overview
 from pipeline.common.randomness import Purpose, generator
 from pipeline.common.resampling import Resampling
@@ -59,15 +59,8 @@ def _compare(params: Params) -> Comparison:
 
 
 def _outcome(params: Params, name: str) -> Outcome:
-    sections = LearningParams(
-        augment=params.augment,
-        model=params.model,
-        train=params.train,
-        early_stopping=params.early_stopping,
-        checkpoint=params.checkpoint,
-    )
     ablate = params.ablate
-    merged = with_technique(sections, ablate.baseline, name, params.techniques[name])
+    merged = with_technique(params, ablate.baseline, name, params.techniques[name])
     settings = for_seed(merged, ablate.seeds[0], ablate.epochs).model_dump()
     return load_outcome(paths.ABLATION_REPORT / name, settings)
 

@@ -9,7 +9,7 @@ from pipeline.common.params import Params
 from pipeline.common.tables import USED_SPLITS, read_labels, write_assignment
 from pipeline.split.audit import audit
 from pipeline.split.contact_sheet import contact_sheet
-from pipeline.split.duplicates import find_copies
+from pipeline.split.duplicates import find_duplicates
 from pipeline.split.splitting import divide
 
 # A group with a larger share of the images is told of aloud, if it has more images than that.
@@ -24,7 +24,7 @@ def run(params: Params) -> None:
     classes = manifest["classes"]
     files = [paths.RAW_IMAGES / image.image for image in images]
     labels = [image.label for image in images]
-    copies = find_copies(files, labels, params.split.near_duplicate_distance)
+    copies = find_duplicates(files, labels, params.split.near_duplicate_distance)
     division = divide(images, copies.sha256, copies.groups.tolist(), params.split)
     published = [image.split for image in images]
     account = audit(division, copies.sha256, classes, params.split, published, manifest["skipped"])

@@ -38,7 +38,7 @@ def _pack(folder: Path, images: int, classes: list[str], labels: list[int] | Non
     np.save(folder / "images.npy", draw.integers(0, 256, (images, SIZE, SIZE, 3), dtype=np.uint8))
     np.save(folder / "labels.npy", np.array(labels or [i % len(classes) for i in range(images)]))
     names = [f"{index:04}.png" for index in range(images)]
-    meta = {"classes": classes, "names": names, "size": SIZE}
+    meta = {"classes": classes, "names": names, "groups": names, "size": SIZE}
     (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
 
 

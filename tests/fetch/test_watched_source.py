@@ -15,8 +15,8 @@ SYNTHETIC = "source: synthetic"
 SMALL = {
     "  images: 2352": "  images: 20",
     "  size: 224": "  size: 32",
-    "  exact_copies: 134": "  exact_copies: 2",
-    "  near_copies: 12": "  near_copies: 1",
+    "  exact_duplicates: 134": "  exact_duplicates: 2",
+    "  near_duplicates: 12": "  near_duplicates: 1",
 }
 
 

@@ -95,8 +95,8 @@ def references() -> dict[str, Any]:
 def audit() -> dict[str, Any]:
     return {
         "images": 300,
-        "exact_copies": {"files": 0, "groups": 0},
-        "near_copies": {"files": 0, "groups": 0},
+        "exact_duplicates": {"files": 0, "groups": 0},
+        "near_duplicates": {"files": 0, "groups": 0},
         "conflicts": {"groups": 0, "action": "drop"},
         "leaks_of_random_splits": {"mean": 0, "splits": 1, "least": 0, "most": 0},
         "largest_group": 0,

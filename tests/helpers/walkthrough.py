@@ -17,8 +17,8 @@ PATIENCE = 300  # seconds for queued experiments
 
 TINY = {
     "  images: 2352": "  images: 80",
-    "  exact_copies: 134": "  exact_copies: 4",
-    "  near_copies: 12": "  near_copies: 2",
+    "  exact_duplicates: 134": "  exact_duplicates: 4",
+    "  near_duplicates: 12": "  near_duplicates: 2",
     "  hidden: [512, 128]": "  hidden: [16]",
     "  epochs: 120": "  epochs: 2",
     "  epochs: 20": "  epochs: 2",

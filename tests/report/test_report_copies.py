@@ -30,7 +30,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_conflicts_come_first_then_near_copies_then_the_largest(folder: Path) -> None:
+def test_conflicts_come_first_then_near_duplicates_then_the_largest(folder: Path) -> None:
     shown = cards(GROUPS, folder)
     assert [card.tiles[0].name[:-5] for card in shown] == ["conflict", "near", "large", "pair"]
     assert [card.conflicting for card in shown] == [True, False, False, False]
