@@ -65,7 +65,7 @@ bench: $(READY) $(KERAS)/.ready
 # `uv` resolves for every platform at once; it is needed only here, never to install.
 lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--no-header --fork-strategy fewest --group dev pyproject.toml --output-file requirements.lock
+		--no-header --fork-strategy fewest --extra train --group dev pyproject.toml --output-file requirements.lock
 
 # Only what git ignores: metrics and the lock are tracked, and stay.
 clean:

@@ -33,8 +33,8 @@ DRAWN = SyntheticParams(
     images=1000,
     size=224,
     emergency_fraction=0.4,
-    exact_copies=0,
-    near_copies=0,
+    exact_duplicates=0,
+    near_duplicates=0,
     label_conflicts=0,
 )
 

@@ -28,7 +28,7 @@ from pipeline.common import paths
 STAGES = ("fetch", "split", "pack", "train", "package", "evaluate", "ablate", "report")
 TECHNIQUES = ("baseline", "combined")
 SMALL: dict[str, dict[str, Any]] = {
-    "synthetic": {"images": 120, "exact_copies": 6, "near_copies": 4},
+    "synthetic": {"images": 120, "exact_duplicates": 6, "near_duplicates": 4},
     "train": {"epochs": 4, "batch_size": 32},
     "ablate": {"epochs": 2, "seeds": [1]},
 }

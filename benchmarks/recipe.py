@@ -28,7 +28,7 @@ from pipeline.common.params import Params, load_params
 from pipeline.common.tables import read_labels
 from pipeline.fetch.fetching import fetch
 from pipeline.pack.packing import pack
-from pipeline.split.duplicates import find_copies
+from pipeline.split.duplicates import find_duplicates
 from pipeline.split.splitting import divide
 
 Changes = dict[str, object]
@@ -100,7 +100,7 @@ def find_images(params: Params, source: str | None, folder: Path) -> Images:
     labels = read_labels(raw / paths.RAW_LABELS.name)
     files = [raw / paths.RAW_IMAGES.name / image.image for image in labels]
     distance = params.split.near_duplicate_distance
-    copies = find_copies(files, [image.label for image in labels], distance)
+    copies = find_duplicates(files, [image.label for image in labels], distance)
     return Images(raw, copies.sha256, copies.groups.tolist())
 
 

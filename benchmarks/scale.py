@@ -161,7 +161,7 @@ def show(costs: dict[str, Cost], images: int) -> None:
     console = Console()
     console.print(table)
     console.print(
-        f"of this the search for near-copies: {search:.1f} s, {search / total:.0%} of all, "
+        f"of this the search for near-duplicates: {search:.1f} s, {search / total:.0%} of all, "
         f"{search / costs['split'].seconds:.0%} of split"
     )
 

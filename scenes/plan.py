@@ -57,7 +57,7 @@ def make_plan(params: "SyntheticParams") -> Plan:
         ParamsError: A copy is asked for of a label that no original has.
     """
     rng = generator(params.seed, Purpose.SYNTHETIC, 1)
-    planted = params.exact_copies + params.near_copies
+    planted = params.exact_duplicates + params.near_duplicates
     wanted = round(params.emergency_fraction * params.images)
     positive = _positive_copies(params, wanted, planted)
     labels = _spread(params.images - planted, wanted - positive)
@@ -86,10 +86,10 @@ def _spread(count: int, positive: int) -> list[int]:
 def _choose_copies(
     rng: np.random.Generator, params: "SyntheticParams", labels: list[int], positive: int
 ) -> list[_Copy]:
-    planted = params.exact_copies + params.near_copies
+    planted = params.exact_duplicates + params.near_duplicates
     copy_labels = rng.permutation([1] * positive + [0] * (planted - positive))
     shown = np.where(np.arange(planted) < params.label_conflicts, 1 - copy_labels, copy_labels)
-    exact = np.arange(planted) < params.exact_copies
+    exact = np.arange(planted) < params.exact_duplicates
     sources = np.zeros(planted, dtype=int)
     for label in (0, 1):
         pool = rng.permutation(np.flatnonzero(np.array(labels) == label))
@@ -97,7 +97,8 @@ def _choose_copies(
         if len(pool) == 0 and (repeated | varied).any():
             raise ParamsError(
                 f"synthetic: no original is labelled {label} to be copied; change "
-                "emergency_fraction, or set exact_copies, near_copies and label_conflicts to 0"
+                "emergency_fraction, or set exact_duplicates, near_duplicates and "
+                "label_conflicts to 0"
             )
         sources[repeated] = _grouped(rng, pool, int(repeated.sum()))
         sources[varied] = np.resize(pool[::-1], int(varied.sum()))

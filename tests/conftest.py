@@ -42,7 +42,7 @@ def pack(tmp_path: Path) -> Pack:
         np.save(folder / "images.npy", pixels.clip(0, 255).astype(np.uint8))
         np.save(folder / "labels.npy", labels)
         names = [f"{index:04}.png" for index in range(images)]
-        meta = {"classes": CLASSES, "names": names, "size": SIZE}
+        meta = {"classes": CLASSES, "names": names, "groups": names, "size": SIZE}
         (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
         return folder
 

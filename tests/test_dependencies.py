@@ -9,8 +9,9 @@ from ruamel.yaml import YAML
 
 from pipeline.ablate.techniques import ALONE
 from pipeline.common import paths
-from pipeline.common.params import Params, TrainParams
+from pipeline.common.params import LearningParams, Params, TrainParams
 from tests.helpers.imports import PACKAGE, PACKAGES, ROOT, closure, is_empty, modules
+from tests.helpers.sections import sections_read
 
 WRITTEN: dict[str, Any] = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 
@@ -78,17 +79,32 @@ def test_every_stage_has_its_folder() -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_params_are_listed_exactly(stage: str) -> None:
-    tree = ast.parse((PACKAGE / stage / "stage.py").read_text(encoding="utf-8"))
-    read = {
-        node.attr
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute)
-        and isinstance(node.value, ast.Name)
-        and node.value.id == "params"
-        and node.attr in Params.model_fields
-    }
+    read = sections_read(PACKAGE / stage / "stage.py", "run", "params")
     # A stage may name one parameter of a section: a change of the others then leaves it alone.
     assert {name.split(".")[0] for name in STAGES[stage].get("params", [])} == read
+
+
+def test_sections_are_followed_from_function_to_function(tmp_path: Path) -> None:
+    module = tmp_path / "stage.py"
+    module.write_text(
+        "from pipeline.ablate.techniques import with_technique\n"
+        "def run(params: Params) -> None:\n"
+        "    inner(1, values=params); print(params.split.seed); Task.of(params)\n"
+        "def inner(number: int, values: Params) -> None:\n"
+        "    print(values.pack.size)\n"
+        "class Task:\n"
+        "    params: LearningParams\n"
+        "    @classmethod\n"
+        "    def of(cls, all_params: Params) -> 'Task':\n"
+        "        return cls(all_params.decision)\n"
+        "def technique(params: Params) -> None:\n"
+        "    with_technique(params, {}, 'dropout', None)\n"
+        "def make(params: Params) -> None:\n"
+        "    Task(params)\n"
+    )
+    assert sections_read(module, "run", "params") == {"split", "pack", "decision"}
+    assert sections_read(module, "technique", "params") == set(LearningParams.model_fields)
+    assert sections_read(module, "make", "params") == set(LearningParams.model_fields)
 
 
 def test_ablate_leaves_out_what_it_sets_itself() -> None:

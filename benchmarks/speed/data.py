@@ -43,8 +43,8 @@ def photos(images: int) -> SyntheticParams:
         images=images,
         size=224,
         emergency_fraction=0.42,
-        exact_copies=0,
-        near_copies=0,
+        exact_duplicates=0,
+        near_duplicates=0,
         label_conflicts=0,
     )
 

@@ -111,5 +111,5 @@ def _instructions() -> list[str]:
 def _required() -> set[str]:
     """The libraries that the project asks for, and the project itself."""
     wanted = map(Requirement, requires(PACKAGE) or [])
-    here = (one for one in wanted if one.marker is None or one.marker.evaluate({"extra": ""}))
+    here = (one for one in wanted if one.marker is None or one.marker.evaluate({"extra": "train"}))
     return {PACKAGE, *(one.name for one in here)}

@@ -37,11 +37,11 @@ class PredictionError(BluelightError):
     """What is to be classified is not there, or the answers cannot be given in the form asked."""
 
 
-class HistoryError(BluelightError):
+class RevisionError(BluelightError):
     """A revision cannot be found, read or rebuilt."""
 
 
-class MissingOutputError(HistoryError):
+class MissingOutputError(RevisionError):
     """An output of a revision is in no place that can be reached.
 
     Attributes:

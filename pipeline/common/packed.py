@@ -1,7 +1,12 @@
-"""The packed format: one folder per split with pixels, labels and names, read by memory map.
+"""The packed format: one folder per split, read by memory map.
 
-`images.npy` holds uint8 [N, size, size, 3] RGB, `labels.npy` int64 [N] indices into the classes,
-`meta.json` the classes, the names and the size. Rows are sorted by name.
+| file | holds |
+|---|---|
+| `images.npy` | uint8 [N, size, size, 3], RGB |
+| `labels.npy` | int64 [N], indices into the classes |
+| `meta.json` | the classes, the name and the group of each image, and the size |
+
+Rows are sorted by name.
 """
 
 from collections.abc import Callable
@@ -29,6 +34,7 @@ class PackedSplit:
         images: uint8 [N, size, size, 3], RGB; a read-only memory map unless asked otherwise.
         labels: int64 [N], indices into `classes`.
         names: N names of images, sorted.
+        groups: N names of groups; an image shares its group with its duplicates.
         classes: Names of the classes, in the order of the labels.
         size: Pixels a side.
     """
@@ -36,20 +42,32 @@ class PackedSplit:
     images: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.int64]
     names: list[str]
+    groups: list[str]
     classes: list[str]
     size: int
 
     def __len__(self) -> int:
-        """The number of images."""
+        """Return the number of images."""
         return len(self.labels)
 
     def __reduce__(self) -> tuple[Callable[..., "PackedSplit"], tuple[object, ...]]:
         """Pickle the path of mapped pixels, not the pixels: spawned workers map the file again.
 
-        Otherwise every worker would hold a copy of a set that may be larger than memory.
+        Otherwise every worker would hold a copy of a set that may be larger than memory. Only an
+        array that maps its file from end to end can be mapped again.
         """
-        images = _mapped_file(self.images) or self.images
-        return _restore, (images, self.labels, self.names, self.classes, self.size)
+        images: npt.NDArray[np.uint8] | Path = self.images
+        memory: Any = self.images.base
+        if isinstance(images, np.memmap) and isinstance(memory, mmap) and images.filename:
+            images = Path(images.filename)
+        return _restore, (images, self.labels, self.names, self.groups, self.classes, self.size)
+
+
+def _restore(images: npt.NDArray[np.uint8] | Path, *rest: Any) -> PackedSplit:  # noqa: ANN401
+    """Build the split that `PackedSplit.__reduce__` took apart."""
+    if isinstance(images, Path):
+        images = _load(images, memory_map=True)
+    return PackedSplit(images, *rest)
 
 
 def load_packed(directory: Path, *, memory_map: bool = True) -> PackedSplit:
@@ -57,7 +75,7 @@ def load_packed(directory: Path, *, memory_map: bool = True) -> PackedSplit:
 
     Args:
         directory: The folder of one split, such as `data/packed/train`.
-        memory_map: Leave the pixels on disk until they are used; else read them all.
+        memory_map: Leave the pixels on disk until they are used; otherwise read them all.
 
     Returns:
         The split.
@@ -69,32 +87,25 @@ def load_packed(directory: Path, *, memory_map: bool = True) -> PackedSplit:
     images = _load(directory / IMAGES, memory_map=memory_map)
     labels = _load(directory / LABELS, memory_map=False)
     try:
-        split = PackedSplit(images, labels, meta["names"], meta["classes"], meta["size"])
+        names, groups, classes = meta["names"], meta["groups"], meta["classes"]
+        split = PackedSplit(images, labels, names, groups, classes, meta["size"])
     except (KeyError, TypeError) as error:
         raise _damaged(directory / META, f"{error} is missing") from None
-    _check(split, directory)
+    count, size = len(names), split.size
+    if len(groups) != count:
+        raise _damaged(directory / META, f"it has {count} names and {len(groups)} groups")
+    expected: list[tuple[str, npt.NDArray[Any], type, tuple[int, ...]]] = [
+        (IMAGES, images, np.uint8, (count, size, size, 3)),
+        (LABELS, labels, np.int64, (count,)),
+    ]
+    for name, array, dtype, shape in expected:
+        if array.dtype != dtype or array.shape != shape:
+            found = f"{array.dtype.name} {list(array.shape)}"
+            reason = f"it is {found}, not {np.dtype(dtype).name} {list(shape)}"
+            raise _damaged(directory / name, reason)
+    if count and (labels.min() < 0 or labels.max() >= len(classes)):
+        raise _damaged(directory / LABELS, f"labels are not in 0 to {len(classes) - 1}")
     return split
-
-
-def _mapped_file(images: npt.NDArray[np.uint8]) -> Path | None:
-    """The file that `images` maps from end to end; None for a part of it, or for plain memory."""
-    memory: Any = images.base
-    if isinstance(images, np.memmap) and isinstance(memory, mmap) and images.filename:
-        return Path(images.filename)
-    return None
-
-
-def _restore(
-    images: npt.NDArray[np.uint8] | Path,
-    labels: npt.NDArray[np.int64],
-    names: list[str],
-    classes: list[str],
-    size: int,
-) -> PackedSplit:
-    """What unpickling calls."""
-    if isinstance(images, Path):
-        images = _load(images, memory_map=True)
-    return PackedSplit(images, labels, names, classes, size)
 
 
 def _load(path: Path, *, memory_map: bool) -> npt.NDArray[Any]:
@@ -106,23 +117,6 @@ def _load(path: Path, *, memory_map: bool) -> npt.NDArray[Any]:
     except (ValueError, EOFError, OSError) as error:
         raise _damaged(path, " ".join(str(error).split())) from None
     return array
-
-
-def _check(split: PackedSplit, directory: Path) -> None:
-    count = len(split.names)
-    _check_array(directory / IMAGES, split.images, np.uint8, (count, split.size, split.size, 3))
-    _check_array(directory / LABELS, split.labels, np.int64, (count,))
-    labels = split.labels
-    if count and (labels.min() < 0 or labels.max() >= len(split.classes)):
-        raise _damaged(directory / LABELS, f"labels are not in 0 to {len(split.classes) - 1}")
-
-
-def _check_array(
-    path: Path, array: npt.NDArray[np.generic], dtype: type[np.generic], shape: tuple[int, ...]
-) -> None:
-    if array.dtype != dtype or array.shape != shape:
-        expected = f"{np.dtype(dtype).name} {list(shape)}"
-        raise _damaged(path, f"it is {array.dtype.name} {list(array.shape)}, not {expected}")
 
 
 def _damaged(path: Path, reason: str) -> BluelightError:

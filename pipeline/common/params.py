@@ -86,22 +86,23 @@ class SyntheticParams(Section):
     images: Annotated[int, Field(ge=20, le=1_000_000)]
     size: Annotated[int, Field(ge=32, le=1024)]
     emergency_fraction: Fraction
-    exact_copies: Annotated[int, Field(ge=0)]
-    near_copies: Annotated[int, Field(ge=0)]
+    exact_duplicates: Annotated[int, Field(ge=0)]
+    near_duplicates: Annotated[int, Field(ge=0)]
     label_conflicts: Annotated[int, Field(ge=0)]
 
     @model_validator(mode="after")
-    def copies_leave_originals(self) -> Self:
-        """Copies must leave more originals than copies, and conflicts are some of the copies."""
-        if 2 * (self.exact_copies + self.near_copies) > self.images:
+    def duplicates_leave_originals(self) -> Self:
+        """At most half of the images may be planted duplicates; only exact ones can conflict."""
+        if 2 * (self.exact_duplicates + self.near_duplicates) > self.images:
             raise ValueError(
-                f"exact_copies + near_copies is {self.exact_copies + self.near_copies}, "
-                f"more than half of the {self.images} images; plant fewer"
+                "exact_duplicates + near_duplicates is "
+                f"{self.exact_duplicates + self.near_duplicates}, more than half of the "
+                f"{self.images} images; plant fewer"
             )
-        if self.label_conflicts > self.exact_copies:
+        if self.label_conflicts > self.exact_duplicates:
             raise ValueError(
-                f"label_conflicts is {self.label_conflicts}, but only exact_copies "
-                f"({self.exact_copies}) can conflict"
+                f"label_conflicts is {self.label_conflicts}, but only exact_duplicates "
+                f"({self.exact_duplicates}) can conflict"
             )
         return self
 
@@ -180,7 +181,7 @@ class NoiseParams(Section):
     """Additive Gaussian noise."""
 
     probability: Probability
-    deviation: Annotated[float, Field(ge=0, le=1)]
+    std: Annotated[float, Field(ge=0, le=1)]
 
 
 class BlurParams(Section):

@@ -90,11 +90,13 @@ class Labelled(NamedTuple):
         image: POSIX path below the folder of images.
         label: Name of the class.
         split: Where the publisher put it: `train`, `validation`, `test`, or empty.
+        sha256: SHA-256 of the image file's bytes, in hexadecimal.
     """
 
     image: str
     label: str
     split: str = ""
+    sha256: str = ""
 
 
 class Assigned(NamedTuple):

@@ -87,7 +87,11 @@ def fetch(
         rows = [Labelled(image.name, classes[image.label], image.split) for image in listing.images]
         _check_counts(rows, classes, [], params)
         brought = _bring(opened.root, listing, folder / "images", params, workspace)
-        rows = [row for row in rows if row.image in brought.sha256]
+        rows = [
+            row._replace(sha256=brought.sha256[row.image])
+            for row in rows
+            if row.image in brought.sha256
+        ]
         _check_counts(rows, classes, brought.skipped, params)
         shutil.rmtree(workspace, ignore_errors=True)
         write_labels(folder / "labels.csv", rows)
@@ -101,7 +105,7 @@ def fetch(
                 "images": len(rows),
                 "counts": _counts(rows, classes),
                 "skipped": [fault._asdict() for fault in brought.skipped],
-                "content_sha256": _content_hash(rows, brought.sha256),
+                "content_sha256": _content_hash(rows),
             },
         )
     return opened.local
@@ -193,9 +197,9 @@ def _summary(faults: Sequence[str]) -> str:
     )
 
 
-def _content_hash(rows: Sequence[Labelled], sha256: dict[str, str]) -> str:
+def _content_hash(rows: Sequence[Labelled]) -> str:
     """SHA-256 over each image's name, content, label and split: changes if and only if they do."""
     total = hashlib.sha256()
     for row in sorted(rows):
-        total.update(json.dumps([row.image, sha256[row.image], row.label, row.split]).encode())
+        total.update(json.dumps([row.image, row.sha256, row.label, row.split]).encode())
     return total.hexdigest()

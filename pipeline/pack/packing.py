@@ -65,7 +65,9 @@ def _write_labels(
     labels = [classes.index(row.label) for row in rows]
     np.save(folder / LABELS, np.array(labels, dtype=np.int64))
     names = [row.image for row in rows]
-    write_json(folder / META, {"classes": list(classes), "names": names, "size": size})
+    groups = [row.group for row in rows]
+    meta = {"classes": list(classes), "names": names, "groups": groups, "size": size}
+    write_json(folder / META, meta)
 
 
 def _plan(folder: Path, rows: Sequence[Assigned], images: Path, size: int) -> list[Task]:

@@ -41,8 +41,8 @@ class Content:
         references: Metrics of the reference models on it, by their names.
         audit: The audit of the split.
         duplicates: Groups of duplicates with their images, as `duplicate_groups` returns them.
-        pictures: PNG bytes by name: overview, loss, accuracy, mistakes, uncertain, augmentation,
-            contact_sheet, and those of `pipeline.report.plots.draw_results` and of
+        pictures: PNG bytes by name: overview, loss, accuracy, confident_errors, least_confident,
+            augmentation, contact_sheet, and those of `pipeline.report.plots.draw_results` and of
             `pipeline.ablate.technique_figures.draw_all`.
         techniques: The techniques compared.
     """

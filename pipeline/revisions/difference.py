@@ -144,7 +144,7 @@ def compare(root: Path, old: Revision, new: Revision) -> Difference:
         new: The second.
 
     Raises:
-        HistoryError: A file of theirs is damaged.
+        RevisionError: A file of theirs is damaged.
     """
     read = _Reader()
     params = old.read_params(), new.read_params()

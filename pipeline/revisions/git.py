@@ -4,7 +4,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from pipeline.common.errors import HistoryError
+from pipeline.common.errors import RevisionError
 
 
 def environment() -> dict[str, str]:
@@ -24,7 +24,7 @@ def git(folder: Path, *arguments: str, given: str = "") -> str:
         What it printed.
 
     Raises:
-        HistoryError: It failed; the message has its last line.
+        RevisionError: It failed; the message has its last line.
     """
     done = subprocess.run(
         ["git", *arguments],
@@ -37,7 +37,7 @@ def git(folder: Path, *arguments: str, given: str = "") -> str:
     )
     if done.returncode:
         reason = (done.stderr.strip() or "no reason given").splitlines()[-1]
-        raise HistoryError(f"`git {' '.join(arguments)}` failed: {reason}")
+        raise RevisionError(f"`git {' '.join(arguments)}` failed: {reason}")
     return done.stdout
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.common import metrics
-from pipeline.common.errors import HistoryError
+from pipeline.common.errors import RevisionError
 from pipeline.common.resampling import Interval, Resampling, percentile, resampled
 from pipeline.revisions.revisions import Table
 
@@ -79,7 +79,7 @@ def parse(table: Table, positive: str, title: str) -> Predictions:
         title: What to call it in messages.
 
     Raises:
-        HistoryError: A column is missing, or a cell makes no sense.
+        RevisionError: A column is missing, or a cell makes no sense.
     """
     classes = [name.removeprefix(PROBABILITY) for name in table if name.startswith(PROBABILITY)]
     try:
@@ -94,7 +94,7 @@ def parse(table: Table, positive: str, title: str) -> Predictions:
             positive=classes.index(positive) if positive in classes else None,
         )
     except (KeyError, ValueError) as error:
-        raise HistoryError(f"{title} cannot be read: {error}; `dvc repro` makes it") from None
+        raise RevisionError(f"{title} cannot be read: {error}; `dvc repro` makes it") from None
 
 
 def changes(old: Predictions, new: Predictions) -> list[Change]:
@@ -150,5 +150,9 @@ def intervals(
 
 def _resampled(predictions: Predictions, how: Resampling) -> dict[str, Values]:
     """Every metric of every resample of the images, float64 [resamples] each."""
-    told = metrics.Predictions(predictions.labels, predictions.probabilities, predictions.positive)
-    return resampled(lambda weights: metrics.weighted(told, weights), len(predictions.images), how)
+    shown = metrics.Predictions(
+        predictions.labels, predictions.predicted, predictions.probabilities, predictions.positive
+    )
+    return resampled(
+        lambda weights: metrics.weighted_metrics(shown, weights), len(predictions.images), how
+    )

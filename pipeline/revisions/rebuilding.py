@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.common import paths
-from pipeline.common.errors import HistoryError
+from pipeline.common.errors import RevisionError
 from pipeline.revisions.git import environment, git
 
 LOCK = Path("dvc.lock")
@@ -28,7 +28,7 @@ def clone(root: Path, commit: str) -> Iterator[Path]:
         The clone's folder, which is gone afterwards.
 
     Raises:
-        HistoryError: The commit was made from files that are not on this machine.
+        RevisionError: The commit was made from files that are not on this machine.
     """
     with tempfile.TemporaryDirectory(prefix="bluelight-") as temporary:
         folder = Path(temporary) / "clone"
@@ -80,7 +80,7 @@ def _check_source(folder: Path) -> None:
     """A local source is a link in git, which leads nowhere on a machine that lacks the files."""
     link = folder / paths.SOURCE / "files"
     if link.is_symlink() and not link.exists():
-        raise HistoryError(
+        raise RevisionError(
             f"the revision was made from {link.readlink()}, which is not on this machine (or not "
             "in git, if it lies in the project), so it cannot be made again here; put the files "
             "there first"

@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from pipeline.common import paths
-from pipeline.common.errors import HistoryError, MissingOutputError
+from pipeline.common.errors import MissingOutputError, RevisionError
 
 WORKSPACE = "workspace"
 DVC_YAML = "dvc.yaml"
@@ -93,39 +93,39 @@ class Revision:
 
         Raises:
             MissingOutputError: As for `read`.
-            HistoryError: It is not JSON.
+            RevisionError: It is not JSON.
         """
         try:
             return json.loads(self.read(path))
         except ValueError as error:
-            raise HistoryError(f"{path} of {self.title} is not JSON ({error})") from None
+            raise RevisionError(f"{path} of {self.title} is not JSON ({error})") from None
 
     def read_table(self, path: Path) -> Table:
         """A CSV file by columns.
 
         Raises:
             MissingOutputError: As for `read`.
-            HistoryError: It is not a table.
+            RevisionError: It is not a table.
         """
         try:
             header, *rows = csv.reader(self.read(path).decode().splitlines())
             columns = map(list, zip(*rows, strict=True)) if rows else ([] for _ in header)
             return dict(zip(header, columns, strict=True))
         except ValueError as error:
-            raise HistoryError(f"{path} of {self.title} is no table ({error})") from None
+            raise RevisionError(f"{path} of {self.title} is no table ({error})") from None
 
     def read_params(self) -> dict[str, Any]:
         """The leaves of `params.yaml` by dotted key.
 
         Raises:
             MissingOutputError: There is none.
-            HistoryError: It is not YAML.
+            RevisionError: It is not YAML.
         """
         try:
             return dict(leaves(YAML(typ="safe").load(self.read(paths.PARAMS)) or {}))
         except YAMLError as error:
             problem = str(error).splitlines()[0]
-            raise HistoryError(f"{paths.PARAMS} of {self.title} is not YAML: {problem}") from None
+            raise RevisionError(f"{paths.PARAMS} of {self.title} is not YAML: {problem}") from None
 
     def digests(self, folder: Path) -> dict[str, str]:
         """The recorded hash of each file of an output; none where the listing is out of reach.
@@ -168,7 +168,7 @@ class Revision:
             stages: Names.
 
         Raises:
-            HistoryError: There is no such stage.
+            RevisionError: There is no such stage.
         """
         repo = self.files.repo
         try:
@@ -176,7 +176,7 @@ class Revision:
                 stage for name in stages for stage in repo.stage.collect(name, with_deps=True)
             ]
         except DvcException as error:
-            raise HistoryError(f"{self.title}: {_reason(error)}") from None
+            raise RevisionError(f"{self.title}: {_reason(error)}") from None
         found = {out.def_path for stage in needed for out in stage.outs}
         return [path for path in self.hashes if path in found or not stages]
 
@@ -239,16 +239,16 @@ def open_revision(root: Path, name: str) -> Revision:
         name: Anything that git resolves, the name of a DVC experiment, or `workspace`.
 
     Raises:
-        HistoryError: There is no such revision, or it is no project of DVC's.
+        RevisionError: There is no such revision, or it is no project of DVC's.
     """
     if not (root / DVC_YAML).is_file():
-        raise HistoryError(f"no {DVC_YAML} in {root}; go to the root of the project")
+        raise RevisionError(f"no {DVC_YAML} in {root}; go to the root of the project")
     try:
         commit = None if name == WORKSPACE else str(resolve_rev(SCM(str(root)), name))
         files = DVCFileSystem(str(root), rev=commit, config=_storage(root))
         list(files.repo.index.outs)  # reads dvc.yaml and dvc.lock
     except DvcException as error:
-        raise HistoryError(f"revision {name} cannot be read: {_reason(error)}") from None
+        raise RevisionError(f"revision {name} cannot be read: {_reason(error)}") from None
     return Revision(name, commit, files)
 
 

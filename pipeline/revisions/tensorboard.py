@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from pipeline.common import paths
-from pipeline.common.errors import HistoryError
+from pipeline.common.errors import RevisionError
 from pipeline.common.files import atomic_directory
 from pipeline.revisions.revisions import WORKSPACE, Revision, within
 
@@ -30,13 +30,13 @@ def gather(root: Path, revisions: Sequence[Revision]) -> Path:
 
     Raises:
         MissingOutputError: Logs are in no place that can be reached.
-        HistoryError: There is nothing to show.
+        RevisionError: There is nothing to show.
     """
     places = {_run_name(each): _stored(root, each) for each in revisions if each.commit}
     if (root / LOGS).is_dir():
         places = {WORKSPACE: root / LOGS} | places
     if not any(any(place.rglob("*tfevents*")) for place in places.values()):
-        raise HistoryError(f"no logs to show in {LOGS}; `dvc repro` makes them")
+        raise RevisionError(f"no logs to show in {LOGS}; `dvc repro` makes them")
     with atomic_directory(root / VIEW) as folder:
         for name, place in places.items():
             (folder / name).symlink_to(place.resolve())
@@ -66,7 +66,7 @@ def _stored(root: Path, revision: Revision) -> Path:
     place = root / STORE / str(revision.commit)
     outputs = [path for path in revision.hashes if within(path, LOGS.as_posix())]
     if not outputs:
-        raise HistoryError(f"{revision.title} has no output in {LOGS}")
+        raise RevisionError(f"{revision.title} has no output in {LOGS}")
     if not place.is_dir():
         with atomic_directory(place) as folder:
             for path in outputs:

@@ -6,7 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from pipeline.common.environment import Facts
-from pipeline.common.errors import HistoryError, MissingOutputError
+from pipeline.common.errors import MissingOutputError, RevisionError
 from pipeline.revisions.environments import (
     REQUIREMENTS,
     Pair,
@@ -95,11 +95,11 @@ def verify(root: Path, revision: Revision, stages: Sequence[str]) -> Verificatio
         stages: What to make: these, and what they need; everything where there are none.
 
     Raises:
-        HistoryError: It is the workspace, its source is not on this machine, or it has no such
+        RevisionError: It is the workspace, its source is not on this machine, or it has no such
             stage.
     """
     if revision.commit is None:
-        raise HistoryError("the workspace is no commit; commit it, then verify HEAD")
+        raise RevisionError("the workspace is no commit; commit it, then verify HEAD")
     wanted, params = revision.outputs_of(stages), revision.read_params()
     with clone(root, revision.commit) as folder:
         completed = reproduce(folder, stages)

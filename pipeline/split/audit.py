@@ -15,7 +15,7 @@ from pipeline.split.splitting import Division, Group
 RANDOM_SPLITS = 100  # over which leaks are averaged
 
 
-class CopyGroup(TypedDict):
+class DuplicateGroup(TypedDict):
     """Images that are copies of one another, as the audit tells of them.
 
     Attributes:
@@ -74,8 +74,8 @@ def audit(
     conflicts = [group for group in groups if group.conflicting]
     return {
         "images": len(division.rows),
-        "exact_copies": _exact_copies(sha256),
-        "near_copies": _size([group for group in groups if _kind(group, sha256) == "near"]),
+        "exact_duplicates": _exact_duplicates(sha256),
+        "near_duplicates": _size([group for group in groups if _kind(group, sha256) == "near"]),
         "largest_group": max((len(group.members) for group in groups), default=0),
         "conflicts": _size(conflicts) | {"action": params.conflicting_labels},
         "counts": _counts(division.rows, classes),
@@ -118,7 +118,7 @@ def _published(division: Division, published: Sequence[str], params: SplitParams
     }
 
 
-def _exact_copies(sha256: Sequence[str]) -> dict[str, int]:
+def _exact_duplicates(sha256: Sequence[str]) -> dict[str, int]:
     repeated = [count for count in Counter(sha256).values() if count > 1]
     return {"groups": len(repeated), "files": sum(repeated)}
 
@@ -160,7 +160,7 @@ def _shuffled(count: int, params: SplitParams, index: int) -> npt.NDArray[np.str
     return np.array(USED_SPLITS)[np.searchsorted(edges, order, side="right")]
 
 
-def _describe(group: Group, rows: Sequence[Assigned], sha256: Sequence[str]) -> CopyGroup:
+def _describe(group: Group, rows: Sequence[Assigned], sha256: Sequence[str]) -> DuplicateGroup:
     members = [rows[index] for index in group.members]
     return {
         "group": group.name,

@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.common.images import decode, resize
 from pipeline.common.tables import USED_SPLITS, Assigned
-from pipeline.split.audit import CopyGroup
+from pipeline.split.audit import DuplicateGroup
 
 TILE = 96  # pixels a side of an image
 GAP = 6
@@ -28,7 +28,7 @@ INK, GREY, ALARM, PAPER = "#1c2330", "#667080", "#b3261e", "#ffffff"
 
 
 def contact_sheet(
-    folder: Path, rows: Sequence[Assigned], classes: Sequence[str], groups: Sequence[CopyGroup]
+    folder: Path, rows: Sequence[Assigned], classes: Sequence[str], groups: Sequence[DuplicateGroup]
 ) -> Image.Image:
     """Compose the picture.
 
@@ -36,7 +36,7 @@ def contact_sheet(
         folder: The folder below which the images lie.
         rows: Every image's class and split.
         classes: Names of the classes, in their order; the first ten are shown.
-        groups: The groups of copies; conflicting ones are shown first, then near-copies.
+        groups: The groups of copies; conflicting ones are shown first, then near-duplicates.
 
     Returns:
         An RGB image, 1,464 pixels wide.
@@ -73,7 +73,9 @@ def _paste_samples(sheet: Image.Image, top: int, folder: Path, rows: Sequence[As
     _paste_tiles(sheet, (MARGIN + LABELS, top), folder, chosen)
 
 
-def _paste_group(sheet: Image.Image, at: tuple[int, int], folder: Path, group: CopyGroup) -> None:
+def _paste_group(
+    sheet: Image.Image, at: tuple[int, int], folder: Path, group: DuplicateGroup
+) -> None:
     """The first images of a group, with what is known of it below."""
     left, top = at
     images = group["images"]
@@ -100,11 +102,11 @@ def _write(
     ImageDraw.Draw(sheet).text(at, text, ink, ImageFont.load_default(size))
 
 
-def _conflicting(group: CopyGroup) -> bool:
+def _conflicting(group: DuplicateGroup) -> bool:
     return len(set(group["images"].values())) > 1
 
 
-def _title(groups: Sequence[CopyGroup], shown: Sequence[CopyGroup]) -> str:
+def _title(groups: Sequence[DuplicateGroup], shown: Sequence[DuplicateGroup]) -> str:
     if not groups:
         return "No copies found"
     conflicts = sum(_conflicting(group) for group in groups)

@@ -1,11 +1,11 @@
 """Find copies: files with the same bytes, and images that look the same.
 
-Near-copies are proposed by a perceptual hash and confirmed on pixels. The hash is pHash (Zauner,
-"Implementation and Benchmarking of Perceptual Image Hash Functions", 2010): which of the 64 lowest
-frequencies of a 32x32 grey thumbnail lie above their median. Candidates come from multi-index
-hashing (Norouzi, Punjani and Fleet, "Fast Exact Search in Hamming Space", 2014): two hashes that
-differ in d bits differ in at most d // 4 of the bits of one of four 16-bit bands, so looking up
-each band's near values finds every pair without comparing all.
+Near-duplicates are proposed by a perceptual hash and confirmed on pixels. The hash is pHash
+(Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions", 2010): which of the
+64 lowest frequencies of a 32x32 grey thumbnail lie above their median. Candidates come from
+multi-index hashing (Norouzi, Punjani and Fleet, "Fast Exact Search in Hamming Space", 2014):
+two hashes that differ in d bits differ in at most d // 4 of the bits of one of four 16-bit bands,
+so looking up each band's near values finds every pair without comparing all.
 """
 
 import hashlib
@@ -75,7 +75,7 @@ class Spectra(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Copies:
+class Duplicates:
     """Which images are copies of which.
 
     Attributes:
@@ -87,16 +87,17 @@ class Copies:
     groups: Integers
 
 
-def find_copies(
+def find_duplicates(
     paths: Sequence[Path], labels: Sequence[str], distance: int, *, processes: int | None = None
-) -> Copies:
+) -> Duplicates:
     """Group the images that are copies of one another.
 
     Args:
         paths: The image files.
         labels: The class of each: pictures of different classes must be almost the same to count
-            as near-copies.
-        distance: Near-copies differ in at most this many of the 64 bits of their hashes, 0 to 16.
+            as near-duplicates.
+        distance: Near-duplicates differ in at most this many of the 64 bits of their hashes, 0 to
+            16.
         processes: How many read the files; by default, one per core.
 
     Returns:
@@ -115,7 +116,7 @@ def find_copies(
     thumbnails = np.stack([prints[index].thumbnail for index in chosen])
     groups = np.empty(len(paths), np.int64)
     groups[order] = near_groups(thumbnails, distance, closer)[content]
-    return Copies(sha256, groups)
+    return Duplicates(sha256, groups)
 
 
 def fingerprint(path: Path) -> Fingerprint:

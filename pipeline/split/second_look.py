@@ -1,12 +1,12 @@
-"""A second look at pairs that may be near-copies: what their thumbnails' likeness is worth.
+"""A second look at pairs that may be near-duplicates: what their thumbnails' likeness is worth.
 
 Photos are so full of detail that agreeing in it is proof. Digits, signs and icons on a plain ground
 have little to agree in: two sevens by different hands look alike. Those are laid over each other at
 64 pixels a side, and only what then hardly differs is a copy.
 
-Measured with `benchmarks/near_copies.py`: of 70,000 different digits 40 are taken for copies (1,855
-without the second look), of 3,000 line drawings 30. Of 200 altered photos all are found again, but
-only 90 % of those cropped by 2 % on each side.
+Measured with `benchmarks/near_duplicates.py`: of 70,000 different digits 40 are taken for copies
+(1,855 without the second look), of 3,000 line drawings 30. Of 200 altered photos all are
+found again, but only 90 % of those cropped by 2 % on each side.
 """
 
 from collections.abc import Sequence

@@ -88,8 +88,8 @@ def divide(
         `published: keep`, images that have a published split are in it, even where it leaks.
 
     Raises:
-        SplitError: Copies disagree on their label and `conflicting_labels` is `error`, a class has
-            too few groups for the splits or the folds, or `published` is `keep` and the source
+        SplitError: Duplicates disagree on their label and `conflicting_labels` is `error`, a class
+            has too few groups for the splits or the folds, or `published` is `keep` and the source
             has no splits or a class without training images.
     """
     found = _groups(images, sha256, groups, params.seed)

@@ -38,7 +38,7 @@ def _pack(folder: Path, images: int, classes: list[str], labels: list[int] | Non
     np.save(folder / "images.npy", draw.integers(0, 256, (images, SIZE, SIZE, 3), dtype=np.uint8))
     np.save(folder / "labels.npy", np.array(labels or [i % len(classes) for i in range(images)]))
     names = [f"{index:04}.png" for index in range(images)]
-    meta = {"classes": classes, "names": names, "size": SIZE}
+    meta = {"classes": classes, "names": names, "groups": names, "size": SIZE}
     (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
 
 
@@ -86,7 +86,7 @@ def check_every_metric_has_its_interval() -> None:
 
 
 def check_references_are_compared_with_the_model() -> None:
-    references = read(paths.TEST_REFERENCES)
+    references = read(paths.TEST_REFERENCE_MODELS)
     assert references["logistic_regression"]["interval"].keys() == METRICS
     assert references["nearest_neighbour"]["interval"].keys() == OF_LABELS
     for found in references.values():

@@ -20,7 +20,7 @@ def split(images: int, seed: int, size: int = 8) -> PackedSplit:
     grey = 90 + 60 * labels[:, None, None, None]
     pixels = draw.normal(grey, 40, (images, size, size, 3)).clip(0, 255).astype(np.uint8)
     names = [f"{index}.png" for index in range(images)]
-    return PackedSplit(pixels, labels, names, CLASSES[:2], size)
+    return PackedSplit(pixels, labels, names, names, CLASSES[:2], size)
 
 
 def accuracy(reference: Reference, test: PackedSplit) -> float:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.common.files import digest
 from pipeline.common.tables import Labelled, read_labels
 from pipeline.fetch.fetching import fetch
 from tests.helpers.pictures import (
@@ -42,8 +43,8 @@ def test_csv_and_images(tmp_path: Path) -> None:
     assert manifest["counts"] == {"other": 4, "emergency": 4}
     assert manifest["images"] == 8
     assert labels(tmp_path / "raw")[:2] == [
-        Labelled("0.png", "other"),
-        Labelled("1.png", "emergency"),
+        Labelled("0.png", "other", "", digest(source / "images/0.png")),
+        Labelled("1.png", "emergency", "", digest(source / "images/1.png")),
     ]
     assert contents(tmp_path / "raw/images") == contents(source / "images")
     assert sorted(path.name for path in (tmp_path / "raw").iterdir()) == [
@@ -58,7 +59,7 @@ def test_one_folder_per_class(tmp_path: Path) -> None:
     manifest = run(source, tmp_path / "raw")
     assert manifest["layout"] == "folders"
     assert manifest["classes"] == ["cat", "dog"]
-    assert Labelled("cat/3.png", "cat") in labels(tmp_path / "raw")
+    assert ("cat/3.png", "cat") in [row[:2] for row in labels(tmp_path / "raw")]
     assert contents(tmp_path / "raw/images") == contents(source)
 
 

@@ -18,8 +18,8 @@ PICTURES = (
     "precision_recall",
     "reliability",
     "thresholds",
-    "mistakes",
-    "uncertain",
+    "confident_errors",
+    "least_confident",
     "augmentation",
     "contact_sheet",
 )

@@ -16,8 +16,8 @@ SYNTHETIC = SyntheticParams(
     images=20,
     size=32,
     emergency_fraction=0.4,
-    exact_copies=1,
-    near_copies=1,
+    exact_duplicates=1,
+    near_duplicates=1,
     label_conflicts=0,
 )
 

@@ -43,6 +43,7 @@ def test_every_image_once_in_its_split_sorted_by_name(tmp_path: Path) -> None:
         split = load_packed(tmp_path / "packed" / name)
         expected = sorted(row for row in rows if row.split == name)
         assert split.names == [row.image for row in expected]
+        assert split.groups == [row.group for row in expected]
         assert [split.classes[label] for label in split.labels] == [row.label for row in expected]
         assert (split.size, split.classes, len(split)) == (16, CLASSES, len(expected))
     assert sorted(os.listdir(tmp_path / "packed")) == ["test", "train", "validation"]  # noqa: PTH208
@@ -139,8 +140,13 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda folder: write(folder / "meta.json", b'{"size": 16}'),
         "'names' is missing",
     ),
+    "fewer groups": (damage_meta("groups", ["0"]), r"meta.json.*it has 7 names and 1 groups"),
     "another size": (damage_meta("size", 8), r"images.npy.*not uint8 \[7, 8, 8, 3\]"),
-    "fewer names": (damage_meta("names", ["a"]), r"not uint8 \[1, 16, 16, 3\]"),
+    "fewer names": (damage_meta("names", ["a"]), "it has 1 names and 7 groups"),
+    "fewer rows": (
+        lambda folder: np.save(folder / "images.npy", np.zeros((1, 16, 16, 3), np.uint8)),
+        r"images.npy.*\[1, 16, 16, 3\], not uint8 \[7, 16, 16, 3\]",
+    ),
     "fewer classes": (damage_meta("classes", ["cat"]), "labels are not in 0 to 0"),
     "wrong type": (
         lambda folder: np.save(folder / "labels.npy", np.zeros(7, np.int32)),

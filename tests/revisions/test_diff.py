@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from pipeline.cli import app
-from pipeline.common.errors import HistoryError
+from pipeline.common.errors import RevisionError
 from tests.helpers.clones import commit, dvc, run
 from tests.helpers.projects import NAMES, make_project, replace, reproduce
 
@@ -214,7 +214,7 @@ def test_pictures_that_are_missing_are_explained(project: Path) -> None:
 )
 @pytest.mark.usefixtures("project")
 def test_an_unknown_revision_is_named(arguments: list[str], message: str) -> None:
-    with pytest.raises(HistoryError, match=message):
+    with pytest.raises(RevisionError, match=message):
         call(*arguments)
 
 
@@ -222,5 +222,5 @@ def test_outside_of_a_project_the_way_back_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(HistoryError, match=r"no dvc\.yaml in .*; go to the root of the project"):
+    with pytest.raises(RevisionError, match=r"no dvc\.yaml in .*; go to the root of the project"):
         call()

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.common.errors import HistoryError
+from pipeline.common.errors import RevisionError
 from pipeline.revisions.predictions import Predictions, changes, intervals, parse
 
 
@@ -76,5 +76,5 @@ def test_answers_are_matched_by_the_name_of_the_image() -> None:
     ],
 )
 def test_damaged_predictions_are_named(table: dict[str, list[str]]) -> None:
-    with pytest.raises(HistoryError, match=r"predictions\.csv of HEAD cannot be read: "):
+    with pytest.raises(RevisionError, match=r"predictions\.csv of HEAD cannot be read: "):
         parse(table, "x", "predictions.csv of HEAD")

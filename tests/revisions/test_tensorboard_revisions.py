@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline.cli import app
-from pipeline.common.errors import HistoryError, MissingOutputError
+from pipeline.common.errors import MissingOutputError, RevisionError
 from tests.helpers.clones import run
 from tests.helpers.projects import make_project
 
@@ -77,7 +77,7 @@ def test_logs_that_are_missing_are_explained_and_leave_nothing(project: Path) ->
 
 def test_without_any_logs_the_remedy_is_told(project: Path) -> None:
     shutil.rmtree(project / "logs")
-    with pytest.raises(HistoryError, match="no logs to show in logs; `dvc repro` makes them"):
+    with pytest.raises(RevisionError, match="no logs to show in logs; `dvc repro` makes them"):
         gather()
 
 

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from pipeline.cli import app
-from pipeline.common.errors import HistoryError
+from pipeline.common.errors import RevisionError
 from pipeline.revisions.numbers import largest_difference
 from tests.helpers.clones import commit, dvc, run
 from tests.helpers.projects import make_project, replace
@@ -120,7 +120,7 @@ def test_libraries_that_are_not_as_locked_are_named(project: Path) -> None:
 def test_a_stage_is_made_with_what_it_needs_and_no_more(project: Path) -> None:
     spoil(project, "reports/test/predictions.csv")
     assert "all 4 outputs are equal" in verify("HEAD", "train")
-    with pytest.raises(HistoryError, match=r"HEAD \(.*\): Stage 'nonsense' not found"):
+    with pytest.raises(RevisionError, match=r"HEAD \(.*\): Stage 'nonsense' not found"):
         verify("HEAD", "nonsense")
 
 
@@ -146,13 +146,13 @@ def test_a_source_that_is_not_on_this_machine_is_named(project: Path) -> None:
     (project / "data/source").mkdir()
     (project / "data/source/files").symlink_to("/nowhere/photos")
     commit(project, "own photos")
-    with pytest.raises(HistoryError, match="made from /nowhere/photos, which is not on this"):
+    with pytest.raises(RevisionError, match="made from /nowhere/photos, which is not on this"):
         verify()
 
 
 @pytest.mark.usefixtures("project")
 def test_the_workspace_cannot_be_verified() -> None:
-    with pytest.raises(HistoryError, match="commit it, then verify HEAD"):
+    with pytest.raises(RevisionError, match="commit it, then verify HEAD"):
         verify("workspace")
 
 

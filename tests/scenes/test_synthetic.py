@@ -20,8 +20,8 @@ PARAMS = SyntheticParams(
     images=120,
     size=64,
     emergency_fraction=0.42,
-    exact_copies=14,
-    near_copies=6,
+    exact_duplicates=14,
+    near_duplicates=6,
     label_conflicts=2,
 )
 
@@ -73,13 +73,21 @@ def test_number_of_processes_does_not_change_a_byte(dataset: Path, tmp_path: Pat
 
 
 def test_another_seed_gives_other_photos(dataset: Path, tmp_path: Path) -> None:
-    generate(changed(seed=4, images=20, exact_copies=0, near_copies=0, label_conflicts=0), tmp_path)
+    generate(
+        changed(seed=4, images=20, exact_duplicates=0, near_duplicates=0, label_conflicts=0),
+        tmp_path,
+    )
     shared = set(contents(tmp_path / "images").values()) & set(contents(dataset).values())
     assert not shared
 
 
 def test_first_photos_do_not_depend_on_how_many_follow(tmp_path: Path) -> None:
-    plain = {"emergency_fraction": 0.5, "exact_copies": 0, "near_copies": 0, "label_conflicts": 0}
+    plain = {
+        "emergency_fraction": 0.5,
+        "exact_duplicates": 0,
+        "near_duplicates": 0,
+        "label_conflicts": 0,
+    }
     for count in (20, 40):
         generate(changed(images=count, **plain), tmp_path / str(count), processes=1)
     few, many = (set(contents(tmp_path / str(n) / "images").values()) for n in (20, 40))
@@ -100,9 +108,9 @@ def test_photos_are_jpegs_of_the_size(dataset: Path) -> None:
         assert decode(dataset, name).shape == (PARAMS.size, PARAMS.size, 3)
 
 
-def test_exact_copies_are_planted(dataset: Path) -> None:
+def test_exact_duplicates_are_planted(dataset: Path) -> None:
     groups = read_groups(dataset)
-    assert PARAMS.images - len(groups) == PARAMS.exact_copies
+    assert PARAMS.images - len(groups) == PARAMS.exact_duplicates
     assert any(len(group) > 2 for group in groups.values())
 
 
@@ -115,7 +123,7 @@ def test_conflicting_labels_are_planted(dataset: Path) -> None:
 
 
 def test_no_copies_where_none_are_asked(tmp_path: Path) -> None:
-    generate(changed(images=60, exact_copies=0, near_copies=0, label_conflicts=0), tmp_path)
+    generate(changed(images=60, exact_duplicates=0, near_duplicates=0, label_conflicts=0), tmp_path)
     assert len(read_groups(tmp_path)) == 60
 
 
@@ -129,22 +137,22 @@ def nearest_distances(dataset: Path) -> np.ndarray:
     return np.asarray(distances.min(axis=1))
 
 
-def test_near_copies_are_near_and_originals_are_not(dataset: Path) -> None:
+def test_near_duplicates_are_near_and_originals_are_not(dataset: Path) -> None:
     nearest = np.sort(nearest_distances(dataset))
-    paired = 2 * PARAMS.near_copies
+    paired = 2 * PARAMS.near_duplicates
     assert nearest[:paired].max() < 9
     assert nearest[paired:].min() > 12
 
 
-def test_near_copies_keep_the_label(tmp_path: Path) -> None:
-    generate(changed(exact_copies=0, label_conflicts=0), tmp_path, processes=1)
+def test_near_duplicates_keep_the_label(tmp_path: Path) -> None:
+    generate(changed(exact_duplicates=0, label_conflicts=0), tmp_path, processes=1)
     labels = dict(read_rows(tmp_path))
     names = list(labels)
     small = [cv2.resize(decode(tmp_path, n), (16, 16), interpolation=cv2.INTER_AREA) for n in names]
     flat = np.array(small, dtype=np.float64).reshape(len(small), -1)
     distances = np.abs(flat[:, None] - flat[None]).mean(axis=2)
     pairs = np.argwhere(np.triu(distances < 9, k=1))
-    assert len(pairs) == PARAMS.near_copies
+    assert len(pairs) == PARAMS.near_duplicates
     assert all(labels[names[a]] == labels[names[b]] for a, b in pairs)
 
 
@@ -181,6 +189,6 @@ def test_a_failing_worker_is_heard_of(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_copies_of_a_missing_label_are_refused(tmp_path: Path) -> None:
-    params = changed(images=20, emergency_fraction=0.01, exact_copies=2, near_copies=0)
+    params = changed(images=20, emergency_fraction=0.01, exact_duplicates=2, near_duplicates=0)
     with pytest.raises(ParamsError, match="emergency_fraction"):
         generate(params, tmp_path, processes=1)

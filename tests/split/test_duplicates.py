@@ -1,4 +1,4 @@
-"""Copies are found, exact and near; pictures that only resemble each other are not copies."""
+"""Duplicates are found, exact and near; pictures that only resemble each other are not copies."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.common.images import Pixels, decode, resize
-from pipeline.split.duplicates import _candidates, find_copies, near_groups
+from pipeline.split.duplicates import _candidates, find_duplicates, near_groups
 from tests.helpers.pictures import encode, encoded, write
 
 SIDE = 224
@@ -53,7 +53,7 @@ def groups_of(folder: Path, pictures: list[Pixels], distance: int = 6) -> list[i
     files = [
         write(folder / f"{index}.png", encode(pixels)) for index, pixels in enumerate(pictures)
     ]
-    groups: list[int] = find_copies(files, ["a"] * len(files), distance).groups.tolist()
+    groups: list[int] = find_duplicates(files, ["a"] * len(files), distance).groups.tolist()
     return groups
 
 
@@ -61,16 +61,16 @@ def thumbnail(pixels: Pixels) -> Pixels:
     return resize(np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8), 32)
 
 
-def test_exact_copies_share_a_group_and_a_hash(tmp_path: Path) -> None:
+def test_exact_duplicates_share_a_group_and_a_hash(tmp_path: Path) -> None:
     files = [write(tmp_path / f"{i}.png", encoded(i % 4)) for i in range(12)]
-    copies = find_copies(files, ["a"] * 12, 0)
+    copies = find_duplicates(files, ["a"] * 12, 0)
     assert len(set(copies.groups.tolist())) == 4
     assert all(copies.groups[i] == copies.groups[i % 4] for i in range(12))
     assert copies.sha256[0] == copies.sha256[4] != copies.sha256[1]
 
 
 @pytest.mark.parametrize("change", COPIES.values(), ids=COPIES.keys())
-def test_near_copies_share_a_group(tmp_path: Path, change: Callable[[Pixels], Pixels]) -> None:
+def test_near_duplicates_share_a_group(tmp_path: Path, change: Callable[[Pixels], Pixels]) -> None:
     scenes = [scene(seed) for seed in range(6)]
     groups = groups_of(tmp_path, scenes + [change(pixels) for pixels in scenes])
     assert groups[:6] == groups[6:]
@@ -90,7 +90,7 @@ def test_the_same_coarse_shapes_with_other_details_are_no_copies(
 def test_different_labels_outweigh_a_likeness_but_not_the_same_picture(tmp_path: Path) -> None:
     pixels = [scene(1), COPIES["cropped"](scene(1)), COPIES["larger"](scene(1))]
     files = [write(tmp_path / f"{i}.png", encode(pixels)) for i, pixels in enumerate(pixels)]
-    groups = find_copies(files, ["a", "b", "c"], 6).groups
+    groups = find_duplicates(files, ["a", "b", "c"], 6).groups
     assert groups[0] == groups[2] != groups[1]
 
 
@@ -144,8 +144,8 @@ def test_order_and_processes_do_not_matter(tmp_path: Path) -> None:
     scenes = [scene(seed) for seed in range(5)]
     pictures = scenes + [recompressed(pixels) for pixels in scenes]
     files = [write(tmp_path / f"{i}.png", encode(pixels)) for i, pixels in enumerate(pictures)]
-    forward = find_copies(files, ["a"] * 10, 6)
-    backward = find_copies(files[::-1], ["a"] * 10, 6, processes=2)
+    forward = find_duplicates(files, ["a"] * 10, 6)
+    backward = find_duplicates(files[::-1], ["a"] * 10, 6, processes=2)
     assert forward.sha256 == backward.sha256[::-1]
     assert partition(forward.groups) == partition(backward.groups[::-1])
 

@@ -215,7 +215,7 @@ def test_missing_parts_are_carved_out_of_train(
         of_train = [
             where
             for image, where in zip(images, splits, strict=True)
-            if image[1:] == (kind, "train")
+            if (image.label, image.split) == (kind, "train")
         ]
         assert Counter(of_train) == shares
     for image, where in zip(images, splits, strict=True):

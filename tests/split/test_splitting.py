@@ -214,8 +214,8 @@ def test_audit_counts_copies_conflicts_and_leaks() -> None:
     division = Data(data.images, sha256, data.groups).divide(split_params())
     account = audit(division, sha256, ["a", "b"], split_params())
     assert account["images"] == 40
-    assert account["exact_copies"] == {"groups": 1, "files": 2}
-    assert account["near_copies"] == {"groups": 1, "files": 2}
+    assert account["exact_duplicates"] == {"groups": 1, "files": 2}
+    assert account["near_duplicates"] == {"groups": 1, "files": 2}
     assert account["largest_group"] == 2
     assert account["conflicts"] == {"groups": 1, "files": 2, "action": "drop"}
     assert account["counts"]["dropped"] == {"a": 1, "b": 1}
@@ -263,7 +263,7 @@ def test_the_stage_writes_the_same_bytes_again(elsewhere: Path, params: Params) 
     split.run(params)
     assert contents(elsewhere / paths.SPLIT) == first
     assert sorted(first) == ["audit.json", "contact_sheet.png", "split.csv"]
-    assert json.loads(first["audit.json"])["exact_copies"] == {"groups": 4, "files": 8}
+    assert json.loads(first["audit.json"])["exact_duplicates"] == {"groups": 4, "files": 8}
     assert [row.image for row in read_assignment(paths.SPLIT_CSV)] == [row.image for row in rows]
     with Image.open(paths.SPLIT_CONTACT_SHEET) as sheet:
         assert sheet.width > 1000

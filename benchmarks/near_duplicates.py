@@ -1,11 +1,11 @@
 """How many altered copies are found, and how many different pictures are taken for copies.
 
-    python benchmarks/near_copies.py photos.zip              # any folder or .zip of images
-    python benchmarks/near_copies.py signs --images 3000     # or line drawings made on the spot
+    python benchmarks/near_duplicates.py photos.zip              # any folder or .zip of images
+    python benchmarks/near_duplicates.py signs --images 3000     # or line drawings made on the spot
 
-Copies are made of a sample of the images, and each kind is looked for among all of them. What is
-grouped without having been altered is listed as `taken for copies`: look at it before calling it
-wrong, a set of real photos has real near-copies. About a minute for 1,600 photos on two cores.
+Duplicates are made of a sample of the images, and each kind is looked for among all of them. What
+is grouped without having been altered is listed as `taken for copies`: look at it before calling it
+wrong, a set of real photos has real near-duplicates. About a minute for 1,600 photos on two cores.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.common.images import SUFFIXES, Pixels, decode, resize
-from pipeline.split.duplicates import Copies, find_copies
+from pipeline.split.duplicates import Duplicates, find_duplicates
 
 SIGN = 64  # pixels a side of a drawn sign
 SHAPES = 20
@@ -117,9 +117,9 @@ def write(folder: Path, source: str, count: int) -> list[Path]:
     return files
 
 
-def search(files: list[Path], distance: int) -> Copies:
+def search(files: list[Path], distance: int) -> Duplicates:
     """Look for copies as `split` does, without labels to tell pictures apart."""
-    return find_copies(files, [""] * len(files), distance)
+    return find_duplicates(files, [""] * len(files), distance)
 
 
 def recall(files: list[Path], sample: list[int], alter: str, distance: int) -> tuple[float, float]:
@@ -132,7 +132,7 @@ def recall(files: list[Path], sample: list[int], alter: str, distance: int) -> t
     chosen = [files[index] for index in sample]
     count = len(chosen)
     same, other = (
-        find_copies([*chosen, *copies], ["a"] * count + [label] * count, distance).groups
+        find_duplicates([*chosen, *copies], ["a"] * count + [label] * count, distance).groups
         for label in "ab"
     )
     for copy in copies:
