@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from pipeline.common import paths
 from pipeline.common.tables import Assigned, read_assignment
-from scenes.photograph import photograph
+from scenes import photograph
 
 COUNT = 12
 SHOWN = frozenset({".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp"})  # by every browser
