@@ -110,7 +110,7 @@ def show_summary() -> None:
     from rich.console import Console
 
     from pipeline.common.files import read_json
-    from pipeline.report.summary import summary
+    from pipeline.report.page import summary
 
     finding = read_json(paths.REPORT_COMPARISON)["finding"]
     Console().print(summary(read_json(paths.TEST_METRICS), finding))
