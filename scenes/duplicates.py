@@ -1,11 +1,15 @@
 """Near-duplicates: a photo after it was saved again, resized, cropped or brightened."""
 
+from typing import TYPE_CHECKING
+
 import cv2
 import numpy as np
-from cv2.typing import MatLike
 
 from scenes.camera import encode
 from scenes.canvas import Picture
+
+if TYPE_CHECKING:
+    from cv2.typing import MatLike
 
 CHANGES = ("save", "rescale", "crop", "brighten")
 
