@@ -38,34 +38,42 @@ def predict(
     *,
     model: Annotated[Path, typer.Option(help="The model's folder.")] = paths.MODEL,
     images: Annotated[
-        Path | None, typer.Option(help="Where a table's images are; else beside it.")
+        Path | None, typer.Option(help="Folder of a table's images; else beside it.")
     ] = None,
     form: Annotated[
         Literal["table", "csv", "json"] | None,
-        typer.Option("--format", help="A table on a terminal, CSV elsewhere."),
+        typer.Option("--format", help="By default a table on a terminal, else CSV."),
     ] = None,
     output: Annotated[Path | None, typer.Option(help="The file to write.")] = None,
     threshold: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Of the positive class; else the model's.")
+        float | None, typer.Option(min=0, max=1, help="Probability threshold; else the model's.")
     ] = None,
     submission: Annotated[
         bool, typer.Option("--submission", help="Write image_names,emergency_or_not.")
     ] = False,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Stop at a bad image and write nothing.")
+        bool, typer.Option("--strict", help="Stop at an unusable image and write nothing.")
     ] = False,
 ) -> None:
-    """Say of photos which class they are, and how probable each class is.
+    """Classify photos and print class probabilities.
 
-    A bad image is told of and left out, and the exit status is then 1.
+    Unusable images are skipped and reported, and the exit status is then 1.
     """
-    from pipeline.predict.predict import Request
-    from pipeline.predict.predict import predict as answer
+    from pipeline.predict.command import predict as classify
 
-    bad = answer(Request(path, model, images, form, output, threshold, submission, strict))
-    if bad:
-        were = "image was" if bad == 1 else "images were"
-        print(f"bluelight: {bad:,} bad {were} left out", file=sys.stderr)
+    skipped = classify(
+        path,
+        model=model,
+        images=images,
+        form=form,
+        output=output,
+        threshold=threshold,
+        submission=submission,
+        strict=strict,
+    )
+    if skipped:
+        were = "image was" if skipped == 1 else "images were"
+        print(f"bluelight: {skipped:,} unusable {were} skipped", file=sys.stderr)
         raise typer.Exit(1)
 
 
@@ -93,7 +101,7 @@ def show_summary() -> None:
     from rich.console import Console
 
     from pipeline.common.files import read_json
-    from pipeline.report.summary import summary
+    from pipeline.report.page import summary
 
     finding = read_json(paths.REPORT_COMPARISON)["finding"]
     Console().print(summary(read_json(paths.TEST_METRICS), finding))
