@@ -19,7 +19,7 @@ from pipeline.common.tables import read_assignment
 from pipeline.demo.occlusion import FULL_SCALE, PATCHES, POSITIONS, occlusion_map, overlay
 from pipeline.predict.classifier import ImageClassifier
 from pipeline.train.augmentation import Augmentation
-from scenes.photograph import photograph
+from scenes import photograph
 
 MAXIMUM_BYTES = 20_000_000  # no camera's JPEG is larger
 TOO_MANY_BYTES = f"This file has more than {MAXIMUM_BYTES // 10**6} MB; reduce the photo."
