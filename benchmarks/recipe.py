@@ -26,7 +26,7 @@ from pipeline.common.files import read_json
 from pipeline.common.instructions import limit_instructions
 from pipeline.common.params import Params, load_params
 from pipeline.common.tables import read_labels
-from pipeline.fetch.fetching import fetch
+from pipeline.fetch.stage import fetch
 from pipeline.pack.packing import pack
 from pipeline.split.duplicates import find_duplicates
 from pipeline.split.splitting import divide
