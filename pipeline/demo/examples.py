@@ -1,12 +1,12 @@
 """Photos to try the model on: of the test split where its data are there, else drawn."""
 
 from collections.abc import Iterator
-from itertools import islice, zip_longest
+from itertools import islice
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from pipeline.common import paths
-from pipeline.common.tables import Assigned, read_assignment
+from pipeline.common.tables import SPLIT_COLUMNS, read_table
 from scenes.photograph import photograph
 
 COUNT = 12
@@ -40,19 +40,16 @@ def examples() -> list[Example]:
 
 
 def _from_test_split() -> Iterator[Example]:
-    for row in _by_turns(read_assignment(paths.SPLIT_CSV)):
-        path = paths.RAW_IMAGES / row.image
+    rows = read_table(paths.SPLIT_CSV, SPLIT_COLUMNS, text=True)
+    shown = rows["image"].map(lambda name: PurePosixPath(name).suffix.lower() in SHOWN)
+    tested = rows[shown & (rows["split"] == "test")]
+    # The first of each class, the second of each, and so on.
+    turns = tested.groupby("label").cumcount()
+    for index in turns.sort_values(kind="stable").index:
+        name, label = tested.loc[index, ["image", "label"]]
+        path = paths.RAW_IMAGES / name
         if path.is_file():
-            yield Example(row.image, row.label, path.read_bytes())
-
-
-def _by_turns(rows: list[Assigned]) -> list[Assigned]:
-    """The rows of the test split, the first of each class, the second of each, and so on."""
-    of_class: dict[str, list[Assigned]] = {}
-    for row in rows:
-        if row.split == "test" and PurePosixPath(row.image).suffix.lower() in SHOWN:
-            of_class.setdefault(row.label, []).append(row)
-    return [row for turn in zip_longest(*of_class.values()) for row in turn if row]
+            yield Example(name, label, path.read_bytes())
 
 
 def _drawn(index: int) -> Example:

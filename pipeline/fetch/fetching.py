@@ -13,13 +13,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import pandas as pd
+
 from pipeline.common import paths
 from pipeline.common.errors import ImageError, SourceError
 from pipeline.common.files import atomic_directory, write_json
 from pipeline.common.images import decode
 from pipeline.common.parallel import parallel_map
 from pipeline.common.params import FetchParams, SyntheticParams
-from pipeline.common.tables import Labelled, write_labels
+from pipeline.common.tables import LABEL_COLUMNS, write_table
 from pipeline.fetch.layouts import find_images
 from pipeline.fetch.listing import Listing
 from pipeline.fetch.sources.opening import Place, open_source
@@ -84,17 +86,17 @@ def fetch(
         opened = open_source(params, synthetic, Place(destination, workspace, cache))
         listing = find_images(opened.root, params.model_copy(update=dict(opened.layout)))
         classes = _class_names(listing, params)
-        rows = [Labelled(image.name, classes[image.label], image.split) for image in listing.images]
+        rows = pd.DataFrame(
+            [(image.name, classes[image.label], image.split) for image in listing.images],
+            columns=LABEL_COLUMNS[:3],
+        )
         _check_counts(rows, classes, [], params)
         brought = _bring(opened.root, listing, folder / "images", params, workspace)
-        rows = [
-            row._replace(sha256=brought.sha256[row.image])
-            for row in rows
-            if row.image in brought.sha256
-        ]
+        rows["sha256"] = rows["image"].map(brought.sha256)
+        rows = rows.dropna(subset="sha256").sort_values("image")
         _check_counts(rows, classes, brought.skipped, params)
         shutil.rmtree(workspace, ignore_errors=True)
-        write_labels(folder / "labels.csv", rows)
+        write_table(folder / "labels.csv", rows)
         write_json(
             folder / "manifest.json",
             {
@@ -126,13 +128,13 @@ def _is_integer(label: str) -> bool:
     return re.fullmatch(r"-?[0-9]+", label) is not None
 
 
-def _counts(rows: Sequence[Labelled], classes: dict[str, str]) -> dict[str, int]:
-    counts = Counter(row.label for row in rows)
+def _counts(rows: pd.DataFrame, classes: dict[str, str]) -> dict[str, int]:
+    counts = Counter(rows["label"])
     return {name: counts[name] for name in classes.values()}
 
 
 def _check_counts(
-    rows: Sequence[Labelled],
+    rows: pd.DataFrame,
     classes: dict[str, str],
     skipped: Sequence[Skipped],
     params: FetchParams,
@@ -197,9 +199,9 @@ def _summary(faults: Sequence[str]) -> str:
     )
 
 
-def _content_hash(rows: Sequence[Labelled]) -> str:
+def _content_hash(rows: pd.DataFrame) -> str:
     """SHA-256 over each image's name, content, label and split: changes if and only if they do."""
     total = hashlib.sha256()
-    for row in sorted(rows):
-        total.update(json.dumps([row.image, row.sha256, row.label, row.split]).encode())
+    for row in rows[["image", "sha256", "label", "split"]].to_numpy().tolist():
+        total.update(json.dumps(row).encode())
     return total.hexdigest()
