@@ -185,3 +185,12 @@ def main() -> None:
         for line in str(error).splitlines():
             print(f"bluelight: {line}", file=sys.stderr)
         sys.exit(1)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in {"pipeline", "scenes"}:
+            raise
+        print(
+            f"bluelight: this command needs {error.name}, which comes with the extra `train`: "
+            "install bluelight[train]",
+            file=sys.stderr,
+        )
+        sys.exit(1)
