@@ -26,6 +26,7 @@ from pipeline.common.files import read_json
 from pipeline.common.instructions import limit_instructions
 from pipeline.common.params import Params, load_params
 from pipeline.common.tables import read_labels
+from pipeline.features.backbone import input_size
 from pipeline.fetch.fetching import fetch
 from pipeline.pack.packing import pack
 from pipeline.split.duplicates import find_duplicates
@@ -141,7 +142,7 @@ def packed(params: Params, images: Images, folds: int, fold: int, folder: Path) 
         rows = divide(labels, images.sha256, images.groups, split).rows
         used = [one for one in rows if one.split != "test"]
         classes = read_json(images.raw / paths.RAW_MANIFEST.name)["classes"]
-        pack(params.pack, images.raw / paths.RAW_IMAGES.name, used, classes, place)
+        pack(input_size(params), images.raw / paths.RAW_IMAGES.name, used, classes, place)
     return place
 
 

@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 
 from benchmarks.speed.contestant import SIZE
-from pipeline.common.params import PackParams, SyntheticParams
+from pipeline.common.params import SyntheticParams
 from pipeline.common.tables import Assigned
 from pipeline.pack.packing import pack
 from scenes.generation import generate
@@ -33,7 +33,7 @@ def prepare(folder: Path, train: int, validation: int) -> None:
         place = folder / "photos" / row.image
         place.parent.mkdir(parents=True, exist_ok=True)
         (folder / "drawn" / "images" / place.name).rename(place)
-    pack(PackParams(size=SIZE), folder / "photos", rows, CLASSES, folder / "packed")
+    pack(SIZE, folder / "photos", rows, CLASSES, folder / "packed")
 
 
 def photos(images: int) -> SyntheticParams:

@@ -40,6 +40,18 @@ NATURAL_MODE: dict[str, str] = {
 }
 
 
+def _hash(value: str) -> str:
+    """A SHA-256 has 64 hexadecimal digits; an empty one asks for no check."""
+    if not re.fullmatch(r"([0-9a-fA-F]{64})?", value):
+        raise ValueError(
+            f"{value!r} is not a SHA-256, which has 64 hexadecimal digits (`sha256sum` prints one)"
+        )
+    return value
+
+
+SHA256 = Annotated[str, AfterValidator(_hash)]
+
+
 class Section(BaseModel):
     """A mapping of `params.yaml`: strict, unchangeable, without unknown keys."""
 
@@ -50,23 +62,13 @@ class FetchParams(Section):
     """Where the images come from and how their labels are laid out."""
 
     source: Text
-    sha256: str
+    sha256: SHA256
     layout: Literal["auto", "csv", "folders"]
     table: str
     image_column: Text
     label_column: Text
     class_names: dict[str, Text]
     on_bad_image: Literal["error", "skip"]
-
-    @model_validator(mode="after")
-    def hash_is_one(self) -> Self:
-        """A SHA-256 has 64 hexadecimal digits; an empty one asks for no check."""
-        if not re.fullmatch(r"([0-9a-fA-F]{64})?", self.sha256):
-            raise ValueError(
-                f"sha256 is {self.sha256!r}; a SHA-256 has 64 hexadecimal digits, as `sha256sum` "
-                "prints them"
-            )
-        return self
 
     @model_validator(mode="after")
     def table_needs_its_layout(self) -> Self:
@@ -148,6 +150,16 @@ class PackParams(Section):
     """The arrays that training reads."""
 
     size: Annotated[int, Field(ge=8, le=512)]
+
+
+class FeaturesParams(Section):
+    """What the MLP sees."""
+
+    kind: Literal["pixels", "hog", "backbone"]
+    backbone: Text
+    sha256: SHA256
+    views: Annotated[int, Field(ge=0, le=1000)]
+    seed: Seed
 
 
 class RotationParams(Section):
@@ -429,6 +441,7 @@ class Params(LearningParams):
     synthetic: SyntheticParams
     split: SplitParams
     pack: PackParams
+    features: FeaturesParams
     ablate: AblateParams
     techniques: Annotated[dict[TechniqueName, Technique], Field(min_length=1)]
     decision: DecisionParams

@@ -4,18 +4,18 @@ Histograms of oriented gradients: Dalal and Triggs, 2005.
 """
 
 import numpy as np
-from onnx import ModelProto
+from onnx import ModelProto, TensorProto
 
-from pipeline.features.graph import IMAGES, Graph
+from pipeline.common.graph import IMAGES, VECTORS, Graph
 
 SIZE = 64  # pixels a side
 CELL = 8  # pixels a side; a histogram of gradients each
 ORIENTATIONS = 9  # bins of a half turn
 BLOCK = 2  # cells a side of a block, which is normalised as a whole
 CLIP = 0.2  # L2-Hys: the largest value of a normalised block
-EPSILON = 1e-3  # of gradients between 0 and 1: keeps noise in plain areas from growing to full size
+EPSILON = 1e-3  # of gradients in 0…1: keeps noise in plain areas from growing to full size
 HUES, SATURATIONS, BRIGHTNESSES = 8, 3, 3
-PARTS = 2  # a histogram of colours for each of 2×2 parts
+PARTS = 2  # a histogram of colours for each of 2x2 parts
 
 CELLS = SIZE // CELL
 BLOCKS = CELLS - BLOCK + 1
@@ -29,11 +29,11 @@ def hog() -> ModelProto:
 
     The first 1,764 values are histograms of oriented gradients, the other 288 of colours.
     """
-    graph = Graph(SIZE)
+    graph = Graph(IMAGES, TensorProto.UINT8, ["N", SIZE, SIZE, 3])
     pixels = graph.add("Cast", IMAGES, to=1)
     planes = graph.add("Transpose", pixels, perm=[0, 3, 1, 2])
     both = graph.add("Concat", _gradients(graph, planes), _colours(graph, planes), axis=1)
-    return graph.model(both, VALUES)
+    return graph.model(both, VECTORS, ["N", VALUES])
 
 
 def _gradients(graph: Graph, planes: str) -> str:
@@ -79,7 +79,7 @@ def _part(graph: Graph, values: str, start: int, stop: int, axis: int = 1) -> st
 
 
 def _blocks(graph: Graph, cells: str) -> str:
-    """float32 [N, 9, 8, 8] → blocks of 2×2 cells, each normalised by L2-Hys, [N, 1764]."""
+    """float32 [N, 9, 8, 8] → blocks of 2x2 cells, each normalised by L2-Hys, [N, 1764]."""
     corners = [
         _part(graph, _part(graph, cells, y, y + BLOCKS, 2), x, x + BLOCKS, 3)
         for y in range(BLOCK)
@@ -104,9 +104,7 @@ def _colours(graph: Graph, planes: str) -> str:
     side = SIZE // PARTS
     axis = graph.constant([1], np.int64)
     # [N, 3, part, pixel of the part]
-    split = graph.add(
-        "Reshape", planes, graph.constant([0, 3, PARTS, side, PARTS, side], np.int64)
-    )
+    split = graph.add("Reshape", planes, graph.constant([0, 3, PARTS, side, PARTS, side], np.int64))
     parts = graph.add("Transpose", split, perm=[0, 1, 2, 4, 3, 5])
     parts = graph.add("Reshape", parts, graph.constant([0, 3, PARTS**2, side**2], np.int64))
     red, green, blue = (_part(graph, parts, channel, channel + 1) for channel in range(3))
@@ -126,9 +124,7 @@ def _colours(graph: Graph, planes: str) -> str:
     hues = _one_hot(graph, _times(graph, sixths, HUES), _times(graph, nonzero, 6), HUES)
     bright = graph.add("Max", value, graph.constant(1))
     saturations = _one_hot(graph, _times(graph, spread, SATURATIONS), bright, SATURATIONS)
-    values = _one_hot(
-        graph, _times(graph, value, BRIGHTNESSES), graph.constant(255), BRIGHTNESSES
-    )
+    values = _one_hot(graph, _times(graph, value, BRIGHTNESSES), graph.constant(255), BRIGHTNESSES)
     # Products of one-hot rows, summed over pixels, count the pixels of each pair of bins.
     tones = [
         graph.add("Mul", saturations, _part(graph, values, bin_, bin_ + 1))
@@ -149,6 +145,10 @@ def _times(graph: Graph, values: str, factor: float) -> str:
 def _one_hot(graph: Graph, values: str, unit: str, bins: int) -> str:
     """[N, 1, ...] → [N, bins, ...]: 1 in the bin of values / unit, the last open above."""
     bounds = graph.constant(np.arange(bins).reshape(1, bins, 1, 1))
-    reached = graph.add("Cast", graph.add("GreaterOrEqual", values, graph.add("Mul", bounds, unit)), to=1)
-    following = graph.add("Pad", _part(graph, reached, 1, bins), graph.constant([0] * 5 + [1, 0, 0], np.int64))
+    reached = graph.add(
+        "Cast", graph.add("GreaterOrEqual", values, graph.add("Mul", bounds, unit)), to=1
+    )
+    following = graph.add(
+        "Pad", _part(graph, reached, 1, bins), graph.constant([0] * 5 + [1, 0, 0], np.int64)
+    )
     return graph.add("Sub", reached, following)

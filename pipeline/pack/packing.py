@@ -13,7 +13,6 @@ from pipeline.common.files import atomic_directory, write_json
 from pipeline.common.images import decode, resize
 from pipeline.common.packed import IMAGES, LABELS, META
 from pipeline.common.parallel import parallel_map
-from pipeline.common.params import PackParams
 from pipeline.common.tables import USED_SPLITS, Assigned
 
 BLOCK = 32  # images decoded between two writes
@@ -30,7 +29,7 @@ class Task(NamedTuple):
 
 
 def pack(
-    params: PackParams,
+    size: int,
     images: Path,
     rows: Sequence[Assigned],
     classes: Sequence[str],
@@ -39,7 +38,7 @@ def pack(
     """Write `train/`, `validation/` and `test/` below `destination`; see `pipeline.common.packed`.
 
     Args:
-        params: The size.
+        size: Pixels a side.
         images: The folder below which the images lie.
         rows: What goes where; `dropped` goes nowhere.
         classes: Names of the classes, in the order of the labels to be.
@@ -54,8 +53,8 @@ def pack(
         for split in USED_SPLITS:
             folder = stack.enter_context(atomic_directory(destination / split))
             chosen = sorted(row for row in rows if row.split == split)
-            _write_labels(folder, chosen, classes, params.size)
-            tasks += _plan(folder, chosen, images, params.size)
+            _write_labels(folder, chosen, classes, size)
+            tasks += _plan(folder, chosen, images, size)
         parallel_map(_fill, tasks, label="pack", weight=lambda task: len(task.names))
 
 

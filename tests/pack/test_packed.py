@@ -15,7 +15,7 @@ from pipeline.common.images import resize
 from pipeline.common.packed import PackedSplit, load_packed
 from pipeline.common.tables import Assigned
 from pipeline.pack.packing import pack
-from tests.helpers.pictures import contents, encoded, pack_params, picture, write
+from tests.helpers.pictures import contents, encoded, picture, write
 
 CLASSES = ["cat", "dog"]
 
@@ -32,13 +32,13 @@ def rows_in(folder: Path, count: int = 70) -> list[Assigned]:
 
 
 def packed_in(root: Path) -> Path:
-    pack(pack_params(), root / "images", rows_in(root / "images"), CLASSES, root / "packed")
+    pack(16, root / "images", rows_in(root / "images"), CLASSES, root / "packed")
     return root / "packed"
 
 
 def test_every_image_once_in_its_split_sorted_by_name(tmp_path: Path) -> None:
     rows = rows_in(tmp_path / "images")
-    pack(pack_params(), tmp_path / "images", rows, CLASSES, tmp_path / "packed")
+    pack(16, tmp_path / "images", rows, CLASSES, tmp_path / "packed")
     for name in ("train", "validation", "test"):
         split = load_packed(tmp_path / "packed" / name)
         expected = sorted(row for row in rows if row.split == name)
@@ -106,11 +106,11 @@ def test_a_pickle_holds_pixels_that_are_not_a_whole_file(tmp_path: Path) -> None
 
 def test_a_failure_leaves_the_old_arrays_and_nothing_else(tmp_path: Path) -> None:
     rows = rows_in(tmp_path / "images")
-    pack(pack_params(), tmp_path / "images", rows, CLASSES, tmp_path / "packed")
+    pack(16, tmp_path / "images", rows, CLASSES, tmp_path / "packed")
     before = contents(tmp_path / "packed")
     write(tmp_path / "images" / rows[7].image, b"")
     with pytest.raises(BluelightError, match=rows[7].image):
-        pack(pack_params(24), tmp_path / "images", rows, CLASSES, tmp_path / "packed")
+        pack(24, tmp_path / "images", rows, CLASSES, tmp_path / "packed")
     assert contents(tmp_path / "packed") == before
 
 
