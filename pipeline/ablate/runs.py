@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
 from types import FrameType
@@ -21,24 +21,24 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
+import pandas as pd
 from torch.nn.functional import softmax
 
 from pipeline.common.errors import TrainingError
 from pipeline.common.files import read_json, write_json
-from pipeline.common.packed import PackedSplit, load_packed
+from pipeline.common.packed import load_packed
 from pipeline.common.parallel import progress_bar
 from pipeline.common.params import LearningParams
-from pipeline.train.activations import ActivationHistory, Activity
-from pipeline.train.callbacks import Epoch
-from pipeline.train.datamodule import VehicleData
-from pipeline.train.events import EventLog
-from pipeline.train.fit import BATCH, Fit, build, fit
+from pipeline.common.tables import read_table, write_table
+from pipeline.train.activations import ActivationHistory
+from pipeline.train.datamodule import ImageDataModule
+from pipeline.train.fit import fit
 from pipeline.train.hparams import log_hparams
-from pipeline.train.mlp import Mlp
-from pipeline.train.tensorboard import Curves
+from pipeline.train.mlp import predict_logits
 
 RESULT = "result.json"
+HISTORY = "history.csv"
+ACTIVATIONS = "activations.csv"
 LOGS = "logs"
 STATE = "state"
 
@@ -69,19 +69,17 @@ class Run:
 
     Attributes:
         seed: Its seed.
-        epochs: The figures of every epoch run.
-        used: The epoch whose weights it ends with.
-        clean_train_loss: Of the training images as they are, by those weights.
-        activity: What the hidden layers gave in each epoch.
+        history: The metrics of every epoch run.
+        metrics: Of the weights that it ends with, as `Fit` has them.
+        activations: Mean and standard deviation of the hidden layers in each epoch.
         probabilities: float64 [N, classes]; of the test images, by the weights it ends with.
         logs: TensorBoard's runs.
     """
 
     seed: int
-    epochs: list[Epoch]
-    used: int
-    clean_train_loss: float
-    activity: list[Activity]
+    history: pd.DataFrame
+    metrics: dict[str, float]
+    activations: pd.DataFrame
     probabilities: npt.NDArray[np.float64]
     logs: Path
 
@@ -175,60 +173,32 @@ def _leave(signum: int, frame: FrameType | None) -> None:
 
 def _train(task: Task) -> None:
     """Make one run and keep its result; its state is not needed then."""
-    params, seed = task.params, task.params.train.seed
-    data = VehicleData.of(task.packed, params.augment, params.train)
-    network = build(params.model, data, seed)
-    activations = ActivationHistory(network)
-    logs = task.folder / LOGS
-    result = fit(
-        network,
-        data,
-        params.train,
-        params.early_stopping,
-        params.checkpoint,
-        logs=logs,
-        state=task.folder / STATE,
-        watchers=[Curves(logs), activations],
-    )
-    _log_hparams(logs, params, result)
+    params = task.params
+    data = ImageDataModule(task.packed, params.augment, params.train)
+    activations = ActivationHistory()
+    logs, state = task.folder / LOGS, task.folder / STATE
+    result = fit(params, data, logs=logs, state=state, callbacks=[activations])
+    # HParams compares runs by validation, as it may guide choices.
+    validation = {name: result.metrics[name] for name in ("val_loss", "val_accuracy")}
+    log_hparams(logs, params.model_dump(), validation, result.used_epoch)
+    logits = predict_logits(result.network, load_packed(task.packed / "test").images)
+    write_table(task.folder / HISTORY, result.history)
+    write_table(task.folder / ACTIVATIONS, activations.table)
     kept = {
-        "epochs": [asdict(epoch) for epoch in result.epochs],
-        "used": result.used,
-        "clean_train_loss": result.clean_train_loss,
-        "activity": [asdict(row) for row in activations.rows],
-        "probabilities": _answers(result.network, load_packed(task.packed / "test")).tolist(),
+        "metrics": result.metrics,
+        "probabilities": softmax(logits.double(), dim=1).tolist(),
     }
     write_json(task.folder / RESULT, kept)
-    shutil.rmtree(task.folder / STATE)
-
-
-def _log_hparams(logs: Path, params: LearningParams, result: Fit) -> None:
-    """Let TensorBoard's HParams tab compare the runs: by validation, as it may guide choices."""
-    log = EventLog(logs)
-    used = result.used_epoch
-    figures = {"val_loss": used.val_loss, "val_accuracy": used.val_accuracy}
-    log_hparams(log, params.model_dump(), figures, used.epoch)
-    log.close()
-
-
-def _answers(network: Mlp, split: PackedSplit) -> npt.NDArray[np.float64]:
-    """float64 [N, classes]: the probabilities of each image's classes."""
-    with torch.inference_mode():
-        parts = [
-            softmax(network(torch.from_numpy(split.images[at : at + BATCH].copy())).double(), dim=1)
-            for at in range(0, len(split), BATCH)
-        ]
-    return torch.cat(parts).numpy()
+    shutil.rmtree(state)
 
 
 def _read(task: Task) -> Run:
     kept: dict[str, Any] = read_json(task.folder / RESULT)
     return Run(
         seed=task.params.train.seed,
-        epochs=[Epoch(**epoch) for epoch in kept["epochs"]],
-        used=kept["used"],
-        clean_train_loss=kept["clean_train_loss"],
-        activity=[Activity(**row) for row in kept["activity"]],
+        history=read_table(task.folder / HISTORY),
+        metrics=kept["metrics"],
+        activations=read_table(task.folder / ACTIVATIONS),
         probabilities=np.array(kept["probabilities"]),
         logs=task.folder / LOGS,
     )

@@ -5,26 +5,22 @@ It measures on the test split, and nothing that it finds is used to choose anyth
 
 import shutil
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import astuple, fields
 from difflib import get_close_matches
 from pathlib import Path
 from statistics import mean, stdev
+
+import pandas as pd
 
 from pipeline.ablate.runs import Run, Task, run_all
 from pipeline.ablate.techniques import for_seed, with_technique
 from pipeline.common import paths
 from pipeline.common.errors import ParamsError
-from pipeline.common.files import atomic_directory, write_json
+from pipeline.common.files import DIGITS, atomic_directory, rounded, write_json
 from pipeline.common.metrics import Predictions, measure
 from pipeline.common.packed import PackedSplit, load_packed
 from pipeline.common.params import LearningParams, Params, Technique
-from pipeline.common.tables import write_csv
-from pipeline.train.activations import Activity
-from pipeline.train.callbacks import Epoch
+from pipeline.common.tables import write_csv, write_table
 from pipeline.train.resume import content_hash, fingerprint
-
-DIGITS = 6  # beyond them, processors differ
 
 Figures = dict[str, float]
 
@@ -85,8 +81,8 @@ def _write(name: str, runs: list[Run], positive: str) -> list[Figures]:
     write_json(report / "metrics.json", {"runs": len(runs), **_means(figures)})
     seeds = ([run.seed, *row.values()] for run, row in zip(runs, figures, strict=True))
     write_csv(report / "runs.csv", ["seed", *figures[0]], seeds)
-    _write_rows(report / "history.csv", Epoch, runs, lambda run: run.epochs)
-    _write_rows(report / "activations.csv", Activity, runs, lambda run: run.activity)
+    _write_rows(report / "history.csv", {run.seed: run.history for run in runs})
+    _write_rows(report / "activations.csv", {run.seed: run.activations for run in runs})
     _write_predictions(report / "predictions.csv", runs, test)
     return figures
 
@@ -95,31 +91,24 @@ def _figures(run: Run, test: PackedSplit, positive: str) -> Figures:
     """What one run is judged by; the losses are of the weights that it ends with."""
     chosen = test.classes.index(positive) if positive in test.classes else None
     metrics = measure(Predictions.most_probable(test.labels, run.probabilities, chosen))
-    used = run.epochs[run.used]
     figures = {f"test_{name}": metrics[name] for name in ("accuracy", "f1", "roc_auc", "loss")}
-    figures |= {"train_loss": used.train_loss, "val_loss": used.val_loss}
-    figures["clean_train_loss"] = run.clean_train_loss
-    figures["overfitting_gap"] = used.val_loss - run.clean_train_loss
-    rounded = {name: round(value, DIGITS) for name, value in figures.items()}
-    return rounded | {"epochs_run": len(run.epochs), "used_epoch": used.epoch}
+    names = ("train_loss", "val_loss", "unaugmented_train_loss", "overfitting_gap")
+    figures |= {name: run.metrics[name] for name in (*names, "epochs_run", "used_epoch")}
+    rounded_figures: Figures = rounded(figures)
+    return rounded_figures
 
 
 def _means(figures: list[Figures]) -> Figures:
-    left_out = {"train_loss", "val_loss", "clean_train_loss"}  # the gap between them says more
+    # The gap between the losses says more than each of them.
+    left_out = {"train_loss", "val_loss", "unaugmented_train_loss"}
     names = [name for name in figures[0] if name not in left_out]
     return {name: round(mean(row[name] for row in figures), DIGITS) for name in names}
 
 
-def _write_rows(
-    path: Path,
-    kind: type[Epoch] | type[Activity],
-    runs: list[Run],
-    rows: Callable[[Run], Iterable[Epoch | Activity]],
-) -> None:
+def _write_rows(path: Path, tables: dict[int, pd.DataFrame]) -> None:
     """A table of every run's rows, each after its seed."""
-    columns = [field.name for field in fields(kind)]
-    table = ([run.seed, *map(_rounded, astuple(row))] for run in runs for row in rows(run))
-    write_csv(path, ["seed", *columns], table)
+    table = pd.concat(tables, names=["seed", None]).reset_index(level="seed")
+    write_table(path, table.round(DIGITS))
 
 
 def _write_predictions(path: Path, runs: list[Run], test: PackedSplit) -> None:
@@ -137,10 +126,6 @@ def _write_predictions(path: Path, runs: list[Run], test: PackedSplit) -> None:
             for image, label, row in zip(test.names, test.labels, run.probabilities, strict=True)
         ),
     )
-
-
-def _rounded(value: object) -> object:
-    return round(value, DIGITS) if isinstance(value, float) else value
 
 
 def _summarise(name: str, figures: list[Figures], seconds: float) -> None:

@@ -167,7 +167,7 @@ def activations(comparison: Comparison, layer: str) -> bytes:
         figure = Figure(figsize=(WIDTH, 4.4), layout="constrained")
         panels = figure.subplots(2, 1, sharex=True)
         for axes, column, ylabel in zip(
-            panels, ("mean", "deviation"), ("mean", "standard deviation"), strict=True
+            panels, ("mean", "std"), ("mean", "standard deviation"), strict=True
         ):
             for technique, stage, colour, style, label in STAGES:
                 entry = comparison.get(technique)
@@ -201,7 +201,7 @@ def improvements(watched: Values, min_delta: float) -> tuple[Values, int]:
 
 
 def moments(outcome: Outcome, layer: str, stage: str) -> Curves:
-    """`mean` and `deviation`, float64 [epochs] each, of the first seed.
+    """`mean` and `std`, float64 [epochs] each, of the first seed.
 
     Args:
         outcome: Of a technique.
@@ -212,14 +212,11 @@ def moments(outcome: Outcome, layer: str, stage: str) -> Curves:
     wanted = (outcome.seeds[0], layer, stage)
     found = zip(table["seed"], table["layer"], table["stage"], strict=True)
     chosen = [row for row, key in enumerate(found) if key == wanted]
-    return {
-        name: np.array([float(table[name][row]) for row in chosen])
-        for name in ("mean", "deviation")
-    }
+    return {name: np.array([float(table[name][row]) for row in chosen]) for name in ("mean", "std")}
 
 
 def normalised(outcome: Outcome) -> dict[str, dict[str, float]] | None:
-    """`mean` and `deviation` `before` and `after` batch norm, in layer 1 at the last epoch.
+    """`mean` and `std` `before` and `after` batch norm, in layer 1 at the last epoch.
 
     Args:
         outcome: Of a technique; where it has no batch norm, there is nothing to tell.

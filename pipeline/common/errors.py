@@ -60,3 +60,8 @@ class MissingOutputError(RevisionError):
 
 class DemoError(BluelightError):
     """The demo page cannot be served."""
+
+
+def one_line(error: BaseException) -> str:
+    """Return the message of any library's error on one line, or its type where it has none."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -35,7 +35,7 @@ from pipeline.evaluate.galleries import captions, least_certain, surest_mistakes
 from pipeline.evaluate.references import Reference, references
 from pipeline.evaluate.reliability import Bin, reliability
 from pipeline.evaluate.thresholds import at_threshold, mistakes, threshold_curve
-from pipeline.predict.classifier import ImageClassifier, calibrated, load
+from pipeline.predict.classifier import ImageClassifier, calibrated, load, logits_of
 
 PHOTO = 224  # pixels a side in a gallery
 
@@ -45,7 +45,7 @@ def run(params: Params) -> None:
     model = load(paths.MODEL)
     test = load_packed(paths.PACKED / "test")
     _check_classes(model, test)
-    logits = model.logits(test.images)
+    logits = logits_of(model.session, test.images)
     positive = _positive(params.evaluate.positive, test.classes)
     before, after = (
         Predictions.most_probable(

@@ -27,7 +27,7 @@ from pipeline.common.files import digest
 from pipeline.common.graph import IMAGES, IR_VERSION, OPSET, VECTORS, Graph, join
 from pipeline.common.params import FeaturesParams, Params
 from pipeline.features import hog
-from pipeline.fetch.sources.download import download
+from pipeline.fetch.download import download
 
 Tensors = Mapping[str, npt.NDArray[np.float32]]
 

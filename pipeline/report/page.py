@@ -1,41 +1,49 @@
-"""The report: one self-contained page, and the same in short as Markdown."""
+"""The page from its templates, its short form in Markdown, and the summary on the terminal."""
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
 
-from pipeline.ablate.outcomes import Comparison, flat, statement
+from pipeline.ablate.outcomes import Comparison, statement
 from pipeline.ablate.technique_figures import normalised
-from pipeline.common import wording
-from pipeline.report.copies import Card
+from pipeline.common import paths, wording
+from pipeline.common.drawing import data_uri, encode_jpeg
+from pipeline.common.files import flatten
+from pipeline.common.images import decode, resize
 
-WORDS = (
-    wording.number,
-    wording.span,
-    wording.cell,
-    wording.verdict,
-    statement,
-    wording.difference,
-)
+SHOWN_GROUPS = 24
+SHOWN_IMAGES = 4  # of each group
+TILE = 96  # pixels a side
+QUALITY = 75  # of JPEG: about 3 KB a tile
+
+NEXT = {
+    "report": str(paths.REPORT_HTML),
+    "curves": "make tensorboard",
+    "try": "dvc exp run -S model.dropout=0.2",
+    "compare": "dvc metrics diff",
+}
 
 
 @dataclass(frozen=True)
 class Content:
-    """Everything that the report shows.
+    """Everything that the templates show.
 
     Attributes:
         model: `model.json` of the artifact.
         train: Metrics of the training run.
         test: Metrics on the test split.
-        references: Metrics of the reference points on it, by their names.
+        references: Metrics of the reference models on it, by their names.
         audit: The audit of the split.
-        copies: Groups of copies with their pictures.
-        figures: PNG bytes by name: overview, loss, accuracy, mistakes, uncertain, augmentation,
-            contact_sheet, those of `result_figures.draw_results` and of
-            `technique_figures.draw_all`.
+        duplicates: Groups of duplicates with their images, as `duplicate_groups` returns them.
+        pictures: PNG bytes by name: overview, loss, accuracy, confident_errors, least_confident,
+            augmentation, contact_sheet, and those of `pipeline.report.plots.draw_results` and of
+            `pipeline.ablate.technique_figures.draw_all`.
         techniques: The techniques compared.
     """
 
@@ -44,13 +52,13 @@ class Content:
     test: Mapping[str, Any]
     references: Mapping[str, Any]
     audit: Mapping[str, Any]
-    copies: Sequence[Card]
-    figures: Mapping[str, bytes]
+    duplicates: Sequence[Mapping[str, Any]]
+    pictures: Mapping[str, bytes]
     techniques: Comparison
 
 
 def render(template: str, content: Content) -> str:
-    """Fill a template of this package.
+    """Fill a template.
 
     Args:
         template: `report.html.j2` or `report.md.j2`.
@@ -64,16 +72,87 @@ def render(template: str, content: Content) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["percent"] = lambda share: f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
-    environment.filters["data_uri"] = _data_uri
-    environment.filters["flat"] = flat
-    environment.filters["capitalised"] = lambda text: text[:1].upper() + text[1:]
-    for word in WORDS:
-        environment.globals[word.__name__] = word
-    environment.globals["normalised"] = normalised
+    environment.filters |= {
+        "percent": lambda share: f"{100 * share:.1f}\N{NO-BREAK SPACE}%",
+        "thousands": lambda count: f"{count:,}",
+        "data_uri": data_uri,
+        "flatten": flatten,
+        "capitalised": lambda text: text[:1].upper() + text[1:],
+    }
+    for function in (
+        wording.number,
+        wording.span,
+        wording.cell,
+        wording.verdict,
+        wording.difference,
+        statement,
+        normalised,
+    ):
+        environment.globals[function.__name__] = function
     level = f"{content.test['confidence']:.0%}".replace("%", "\N{NO-BREAK SPACE}%")
     return environment.get_template(template).render(vars(content), level=level)
 
 
-def _data_uri(png: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+def duplicate_groups(groups: Sequence[Mapping[str, Any]], folder: Path) -> list[dict[str, Any]]:
+    """Choose groups of duplicates to show: conflicting labels first, then near-duplicates.
+
+    Args:
+        groups: Those of `audit.json`.
+        folder: The folder below which the images lie.
+
+    Returns:
+        Up to 24 groups, the largest of a kind first: each its `kind`, `split`, whether it is
+        `conflicting`, up to four `images` as (name, label, data URI), and how many are `hidden`.
+
+    Raises:
+        ImageError: An image cannot be decoded.
+    """
+
+    def rank(group: Mapping[str, Any]) -> tuple[bool, bool, int, str]:
+        images = group["images"]
+        agree = len(set(images.values())) == 1
+        return agree, group["kind"] == "exact", -len(images), group["group"]
+
+    found = []
+    for group in sorted(groups, key=rank)[:SHOWN_GROUPS]:
+        images: dict[str, str] = group["images"]
+        # One of each label first, so that a conflict is seen.
+        first = {label: name for name, label in reversed(images.items())}
+        names = sorted(images, key=lambda name: first[images[name]] != name)
+        shown = [(name, images[name], _thumbnail(folder / name)) for name in names[:SHOWN_IMAGES]]
+        found.append(
+            {
+                "kind": group["kind"],
+                "split": group["split"],
+                "conflicting": len(first) > 1,
+                "images": shown,
+                "hidden": len(images) - len(shown),
+            }
+        )
+    return found
+
+
+def summary(test: Mapping[str, Any], finding: str) -> RenderableType:
+    """Show accuracy and F1 with their intervals, where the report is, and what to type next.
+
+    Args:
+        test: Metrics on the test split.
+        finding: What the comparison of techniques found, in one line.
+    """
+    metrics = Table.grid(padding=(0, 2))
+    for title, name in (("test accuracy", "accuracy"), ("test F1", "f1")):
+        low, high = test["interval"][name]["low"], test["interval"][name]["high"]
+        interval = f"{test['confidence']:.0%} interval {low:.3f} to {high:.3f}"
+        metrics.add_row(title, f"[bold]{test[name]:.3f}[/]", interval)
+    baseline = f"{test['majority_accuracy']:.3f}"
+    metrics.add_row("majority class", baseline, "accuracy of always predicting it")
+    metrics.add_row("techniques", "", finding)
+    commands = Table.grid(padding=(0, 2))
+    for title, command in NEXT.items():
+        commands.add_row(title, f"[cyan]{command}[/]")
+    return Panel(Group(metrics, "", commands), title="Bluelight", expand=False, padding=(1, 2))
+
+
+def _thumbnail(path: Path) -> str:
+    small = resize(decode(path.read_bytes(), path.name), TILE)
+    return data_uri(encode_jpeg(small, QUALITY), "image/jpeg")

@@ -10,7 +10,7 @@ import torch
 
 from pipeline.common.artifact import CARD, DESCRIPTION, ONNX, WEIGHTS, Decision, sha256_of
 from pipeline.common.errors import ArtifactError
-from pipeline.predict.classifier import load
+from pipeline.predict.classifier import load, logits_of
 from tests.helpers.artifacts import network, write
 from tests.helpers.pictures import contents
 
@@ -46,11 +46,11 @@ def test_same_model_same_bytes(artifact: Path, tmp_path: Path) -> None:
 def test_more_images_than_a_batch_are_answered_in_order(
     artifact: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = load(artifact)
-    expected = model.logits(IMAGES)
+    session = load(artifact).session
+    expected = logits_of(session, IMAGES)
     monkeypatch.setattr("pipeline.predict.classifier.BATCH", 4)
-    np.testing.assert_allclose(model.logits(IMAGES), expected, atol=1e-6)
-    assert model.logits(IMAGES[:0]).shape == (0, 2)
+    np.testing.assert_allclose(logits_of(session, IMAGES), expected, atol=1e-6)
+    assert logits_of(session, IMAGES[:0]).shape == (0, 2)
 
 
 def test_the_threshold_decides_between_two_classes(artifact: Path) -> None:

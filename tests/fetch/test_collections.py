@@ -14,8 +14,8 @@ from torchvision import datasets
 
 from pipeline.common.errors import SourceError
 from pipeline.common.tables import read_labels
-from pipeline.fetch.fetching import fetch
-from pipeline.fetch.sources.torchvision import DATASETS
+from pipeline.fetch.libraries import DATASETS
+from pipeline.fetch.stage import fetch
 from tests.helpers.pictures import SYNTHETIC, fetch_params, write, write_folders
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.common.files import digest
 from pipeline.common.tables import Labelled, read_labels
-from pipeline.fetch.fetching import fetch
+from pipeline.fetch.stage import fetch
 from tests.helpers.pictures import (
     SYNTHETIC,
     contents,

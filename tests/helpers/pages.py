@@ -1,4 +1,4 @@
-"""What the report is made of, made up but for the techniques; never to be taken for results."""
+"""Made-up content for the report page, all but the techniques; these are not results."""
 
 from typing import Any
 
@@ -18,8 +18,8 @@ PICTURES = (
     "precision_recall",
     "reliability",
     "thresholds",
-    "mistakes",
-    "uncertain",
+    "confident_errors",
+    "least_confident",
     "augmentation",
     "contact_sheet",
 )
@@ -31,7 +31,7 @@ def content(techniques: Comparison) -> Content:
         "used_epoch": 2,
         "train_loss": 0.1,
         "val_loss": 0.2,
-        "clean_train_loss": 0.1,
+        "unaugmented_train_loss": 0.1,
     }
     return Content(
         model={
@@ -47,8 +47,8 @@ def content(techniques: Comparison) -> Content:
         test=results(),
         references=references(),
         audit=audit(),
-        copies=[],
-        figures=dict.fromkeys(PICTURES, b"") | draw_all(techniques),
+        duplicates=[],
+        pictures=dict.fromkeys(PICTURES, b"") | draw_all(techniques),
         techniques=techniques,
     )
 

@@ -13,7 +13,7 @@ from pipeline.common.packed import PackedSplit, load_packed
 from pipeline.common.params import Params
 from pipeline.package import stage as package
 from pipeline.package.calibration import cross_entropy
-from pipeline.predict.classifier import ImageClassifier, load
+from pipeline.predict.classifier import ImageClassifier, load, logits_of
 from tests.helpers.artifacts import CLASSES, describe, network, weights_of
 from tests.helpers.data import Pack
 from tests.helpers.pictures import contents
@@ -60,7 +60,7 @@ def test_the_same_network_gives_the_same_bytes(params: Params) -> None:
 
 def test_probabilities_are_likelier_than_the_networks_own(params: Params) -> None:
     model, split = packaged(params), validation()
-    logits = model.logits(split.images)
+    logits = logits_of(model.session, split.images)
     loss = -np.log(model.probabilities(split.images)[np.arange(60), split.labels]).mean()
     assert loss < cross_entropy(logits, split.labels, 1.0)
     assert model.description.metrics["calibrated_loss"] == pytest.approx(loss, abs=1e-6)

@@ -13,7 +13,7 @@ from pipeline.common.errors import ImageError
 from pipeline.common.packed import load_packed
 from pipeline.common.tables import Assigned
 from pipeline.pack.packing import pack
-from pipeline.predict import threads
+from pipeline.predict import classifier
 from pipeline.predict.classifier import ImageClassifier
 from tests.helpers.artifacts import CLASSES, write
 from tests.helpers.pictures import encode, picture
@@ -91,7 +91,7 @@ def test_a_photo_taken_sideways_is_turned(model: ImageClassifier) -> None:
     [
         (np.zeros((9, 9)), r"image 1 is float64 \[9, 9\]; give uint8 RGB"),
         (np.zeros((9, 9, 4), dtype=np.uint8), r"image 1 is uint8 \[9, 9, 4\]; give uint8 RGB"),
-        (np.zeros((9, 0, 3), dtype=np.uint8), "8 pixels a side are needed"),
+        (np.zeros((9, 0, 3), dtype=np.uint8), "at least 8 pixels a side"),
         (Image.new("F", (9, 9)), "image 1 has floating-point pixels"),
         ("nowhere.jpg", r"nowhere\.jpg cannot be read \(No such file or directory\)"),
         ("a\0b", "cannot be read"),
@@ -109,13 +109,13 @@ def test_the_callers_warnings_are_left_as_they_were(model: ImageClassifier) -> N
 
 
 def test_only_a_few_blocks_are_taken_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threads, "available_cores", lambda: 2)
+    monkeypatch.setattr(classifier, "available_cores", lambda: 2)
     taken: list[int] = []
     items = (taken.append(index) or index for index in range(10_000))  # type: ignore[func-returns-value]
-    results = threads.blockwise(len, items)
-    assert next(results) == threads.BLOCK
-    assert len(taken) <= 6 * threads.BLOCK
-    assert sum(results) == 10_000 - threads.BLOCK
+    results = classifier.blockwise(len, items)
+    assert next(results) == classifier.BLOCK
+    assert len(taken) <= 6 * classifier.BLOCK
+    assert sum(results) == 10_000 - classifier.BLOCK
 
 
 def test_the_package_has_no_other_names() -> None:

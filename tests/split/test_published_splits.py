@@ -14,7 +14,7 @@ from pipeline.common.errors import BluelightError, SourceError, SplitError
 from pipeline.common.files import read_json
 from pipeline.common.params import Params
 from pipeline.common.tables import Labelled, read_assignment, read_labels
-from pipeline.fetch.fetching import fetch
+from pipeline.fetch.stage import fetch
 from pipeline.split import stage as split
 from pipeline.split.splitting import divide
 from tests.helpers.pictures import (
@@ -145,7 +145,7 @@ def test_a_column_that_is_the_label(tmp_path: Path) -> None:
 def test_two_places_for_one_image(tmp_path: Path) -> None:
     rows = [(f"{i % 8}.png", str(i % 2), "test" if i == 8 else "train") for i in range(9)]
     with pytest.raises(
-        SourceError, match=r"line 10: 0\.png is in 'test', but in 'train' further up"
+        SourceError, match=r"line 10: 0\.png is in the split 'test', but 'train' further up"
     ):
         fetched(write_rows(tmp_path / "source", rows, "split"), tmp_path)
 

@@ -17,7 +17,7 @@ from pipeline.common import paths
 from pipeline.common.packed import load_packed
 from pipeline.common.params import load_params
 from pipeline.package import stage as package
-from pipeline.predict.classifier import calibrated, load
+from pipeline.predict.classifier import calibrated, load, logits_of
 from pipeline.train import stage as train
 from tests.helpers.data import Pack
 from tests.helpers.imports import ROOT
@@ -125,5 +125,6 @@ def measured_loss(folder: Path) -> float:
     """The validation loss of the weights that were written."""
     package.run(load_params())
     split = load_packed(folder / "data/packed/validation")
-    shares = calibrated(load(folder / "models/vehicle-classifier").logits(split.images), 1.0)
+    session = load(folder / "models/vehicle-classifier").session
+    shares = calibrated(logits_of(session, split.images), 1.0)
     return float(-np.log(shares[np.arange(len(split)), split.labels]).mean())

@@ -1,11 +1,12 @@
-"""Download one file that its SHA-256 vouches for.
+"""Download one file and check its SHA-256.
 
-A transfer that breaks off goes on where it stopped, in this run or the next; whatever happens on
-the way, a file takes its final place only with the bytes that were asked for.
+An interrupted transfer continues where it stopped, in this run or the next. Whatever happens on the
+way, a file takes its final place only with the bytes that were asked for.
 """
 
 import hashlib
 import time
+from http import HTTPStatus
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
@@ -17,18 +18,14 @@ from pipeline.common.files import digest
 from pipeline.common.parallel import progress_bar
 from pipeline.fetch.archives import is_archive
 
-WAITS = (1.0, 2.0, 4.0, 8.0)  # seconds before each new attempt that follows one without progress
+WAITS = (1.0, 2.0, 4.0, 8.0)  # seconds before each retry; an attempt with progress starts over
 TIMEOUT = (10, 60)  # seconds to connect, and between two packets
 CHUNK = 2**18  # bytes
-# The bytes of the file itself: a position in compressed ones would be no place to go on from.
+# The bytes of the file itself: a transfer cannot continue at a position in compressed ones.
 HEADERS = {"Accept-Encoding": "identity"}
 
-OVERLOADED = 429
-RANGE_NOT_SATISFIABLE = 416
-PARTIAL_CONTENT = 206
 
-
-class _Passing(Exception):  # noqa: N818 - no error yet: the next attempt may succeed
+class _Transient(Exception):  # noqa: N818 - not an error yet: the next attempt may succeed
     """A fault that may be gone at the next attempt."""
 
 
@@ -37,22 +34,22 @@ def download(url: str, sha256: str, cache: Path, key: str = "fetch.sha256") -> P
 
     Args:
         url: http or https.
-        sha256: Of the file, in hexadecimal. Where it is empty the file is downloaded and kept, and
-            the error tells its hash.
-        cache: The folder below which downloads are kept, whole and partial ones.
-        key: Where params have the hash, as messages name it.
+        sha256: Of the file, in hexadecimal. Where it is empty, the file is downloaded and kept,
+            and the error names its hash.
+        cache: The folder below which downloads are kept, complete and partial ones.
+        key: The parameter that holds the hash, as messages name it.
 
     Returns:
-        Where the file is.
+        The path of the file.
 
     Raises:
-        SourceError: No hash was given, the file has another, it is not there, or the server cannot
-            be reached or breaks off time and again. A file with a wrong hash is removed.
+        SourceError: No hash was given, the file has another one, it does not exist, or the server
+            cannot be reached or keeps breaking off. A file with a wrong hash is removed.
     """
     folder = cache / "downloads" / hashlib.sha256(url.encode()).hexdigest()[:16]
     path = folder / _file_name(url)
     try:
-        if not _has(path, sha256):
+        if not path.is_file() or (sha256 and digest(path) != sha256.lower()):
             _download(url, path, sha256, key)
     except requests.RequestException as error:  # an OSError too, so before those of the disk
         raise SourceError(f"{url} cannot be downloaded ({_reason(error)})") from None
@@ -69,13 +66,9 @@ def download(url: str, sha256: str, cache: Path, key: str = "fetch.sha256") -> P
 
 
 def _file_name(url: str) -> str:
-    """The last part of the address if it tells the kind of archive, else one that tells none."""
+    """Return the last part of the address if its suffix is an archive's, else `archive`."""
     name = PurePosixPath(unquote(urlsplit(url).path)).name
     return name if is_archive(Path(name)) else "archive"
-
-
-def _has(path: Path, sha256: str) -> bool:
-    return path.is_file() and (not sha256 or digest(path) == sha256.lower())
 
 
 def _download(url: str, path: Path, sha256: str, key: str) -> None:
@@ -84,7 +77,7 @@ def _download(url: str, path: Path, sha256: str, key: str) -> None:
     resumed = partial.exists()
     with requests.Session() as session:
         _transfer(session, url, partial)
-        # The file may have changed on the server between the two halves: once more, in one go.
+        # The file may have changed on the server between the two parts: try once more in one go.
         if resumed and sha256 and digest(partial) != sha256.lower():
             partial.unlink()
             _transfer(session, url, partial)
@@ -100,30 +93,49 @@ def _download(url: str, path: Path, sha256: str, key: str) -> None:
 
 
 def _transfer(session: requests.Session, url: str, partial: Path) -> None:
-    """Fill `partial`, in as many attempts as it takes while they get further."""
+    """Fill `partial`, in as many attempts as it takes as long as they make progress."""
     waits = iter(WAITS)
     while True:
         before = _size(partial)
         try:
             return _receive(session, url, partial)
-        except (_Passing, TransportError, requests.ConnectionError, requests.Timeout) as error:
+        except (_Transient, TransportError, requests.ConnectionError, requests.Timeout) as error:
             if _size(partial) > before:
                 waits = iter(WAITS)
             wait = next(waits, None)
             if wait is None or isinstance(error, requests.exceptions.SSLError):
-                raise SourceError(_given_up(url, error, partial)) from None
+                size = _size(partial)
+                kept = f"; {size:,} bytes are kept, and the next run continues from there"
+                raise SourceError(
+                    f"{url} cannot be downloaded ({_reason(error)}; {len(WAITS)} more attempts did "
+                    f"not help); check the network and try again{kept if size else ''}"
+                ) from None
         time.sleep(wait)
 
 
 def _receive(session: requests.Session, url: str, partial: Path) -> None:
-    """One attempt: what is missing where the server can start in the middle, else all of it."""
+    """Make one attempt: get the missing part if the server can start there, else the whole file."""
     offset = _size(partial)
     headers = HEADERS | ({"Range": f"bytes={offset}-"} if offset else {})
     with session.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
-        if response.status_code == RANGE_NOT_SATISFIABLE:
-            return _check_complete(response, partial)
-        _check_status(url, response)
-        start = offset if _starts_at(response, offset) else 0
+        span = response.headers.get("Content-Range", "")
+        if response.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            if span.endswith(f"/{offset}"):
+                return  # the file is complete
+            partial.unlink()
+            raise _Transient("the file on the server has changed")
+        status = f"{response.status_code} {response.reason}".strip()
+        if response.status_code == HTTPStatus.TOO_MANY_REQUESTS or response.status_code >= 500:
+            raise _Transient(f"the server answers {status}")
+        if response.status_code >= 400:
+            raise SourceError(
+                f"{url} cannot be downloaded: the server answers {status}; check the address in "
+                "fetch.source, and whether a browser that is not logged in can open it"
+            )
+        continues = response.status_code == HTTPStatus.PARTIAL_CONTENT and span.startswith(
+            f"bytes {offset}-"
+        )
+        start = offset if continues else 0
         length = response.headers.get("Content-Length")
         with (
             partial.open("ab" if start else "wb") as file,
@@ -132,47 +144,14 @@ def _receive(session: requests.Session, url: str, partial: Path) -> None:
             for chunk in response.raw.stream(CHUNK, decode_content=False):
                 file.write(chunk)
                 show(file.tell())
-    return None
-
-
-def _check_complete(response: requests.Response, partial: Path) -> None:
-    """Tell a file that is whole already from one that does not belong to the server's."""
-    if response.headers.get("Content-Range", "").endswith(f"/{_size(partial)}"):
-        return
-    partial.unlink()
-    raise _Passing("the file on the server has changed")
-
-
-def _check_status(url: str, response: requests.Response) -> None:
-    status = f"{response.status_code} {response.reason}".strip()
-    if response.status_code == OVERLOADED or response.status_code >= 500:
-        raise _Passing(f"the server answers {status}")
-    if response.status_code >= 400:
-        raise SourceError(
-            f"{url} cannot be downloaded: the server answers {status}; check the address in "
-            "fetch.source, and whether a browser that is not logged in can open it"
-        )
-
-
-def _starts_at(response: requests.Response, offset: int) -> bool:
-    told = response.headers.get("Content-Range", "")
-    return response.status_code == PARTIAL_CONTENT and told.startswith(f"bytes {offset}-")
 
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _given_up(url: str, error: Exception, partial: Path) -> str:
-    kept = f"; {_size(partial):,} bytes are kept, and the next run goes on from there"
-    return (
-        f"{url} cannot be downloaded ({_reason(error)}; no better in {len(WAITS)} more attempts); "
-        f"check the network and try again{kept if _size(partial) else ''}"
-    )
-
-
 def _reason(error: Exception) -> str:
-    """What lies at the bottom of nested errors, in one line."""
+    """Return the innermost of nested errors, in one line."""
     cause = getattr(error, "reason", None) or (error.args[0] if error.args else None)
     if isinstance(cause, Exception):
         return _reason(cause)

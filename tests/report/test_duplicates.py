@@ -1,11 +1,11 @@
-"""The report shows the groups of copies with their pictures, the most telling first."""
+"""The report shows groups of duplicates with their images, the most telling first."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipeline.report.copies import SHOWN_GROUPS, cards
+from pipeline.report.page import SHOWN_GROUPS, duplicate_groups
 from tests.helpers.pictures import encoded, write
 
 
@@ -31,18 +31,19 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_conflicts_come_first_then_near_duplicates_then_the_largest(folder: Path) -> None:
-    shown = cards(GROUPS, folder)
-    assert [card.tiles[0].name[:-5] for card in shown] == ["conflict", "near", "large", "pair"]
-    assert [card.conflicting for card in shown] == [True, False, False, False]
-    assert [card.hidden for card in shown] == [2, 0, 2, 0]
+    shown = duplicate_groups(GROUPS, folder)
+    assert [one["images"][0][0][:-5] for one in shown] == ["conflict", "near", "large", "pair"]
+    assert [one["conflicting"] for one in shown] == [True, False, False, False]
+    assert [one["hidden"] for one in shown] == [2, 0, 2, 0]
 
 
 def test_a_conflict_shows_every_label(folder: Path) -> None:
-    tiles = cards(GROUPS, folder)[0].tiles
-    assert {tile.label for tile in tiles} == {"a", "b"}
-    assert all(tile.uri.startswith("data:image/jpeg;base64,") for tile in tiles)
-    assert all(len(tile.uri) < 10_000 for tile in tiles)
+    images = duplicate_groups(GROUPS, folder)[0]["images"]
+    assert {label for _, label, _ in images} == {"a", "b"}
+    for _, _, uri in images:
+        assert uri.startswith("data:image/jpeg;base64,")
+        assert len(uri) < 10_000
 
 
-def test_many_groups_are_capped(folder: Path) -> None:
-    assert len(cards(GROUPS * 20, folder)) == SHOWN_GROUPS
+def test_the_number_of_groups_is_limited(folder: Path) -> None:
+    assert len(duplicate_groups(GROUPS * 20, folder)) == SHOWN_GROUPS

@@ -1,4 +1,4 @@
-"""The page tells what each technique did, in numbers of the run, whichever techniques there are."""
+"""The page shows what each technique did, in the numbers of the run, whichever there are."""
 
 import struct
 from pathlib import Path
@@ -34,7 +34,7 @@ def usual(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
 
 @pytest.fixture(scope="module")
 def shown(usual: Comparison) -> Content:
-    """What the page is made of."""
+    """The content of the page."""
     return content(usual)
 
 
@@ -44,7 +44,14 @@ def test_each_technique_has_its_paragraph_and_curves(usual: Comparison, shown: C
         assert f'id="technique-{entry.name}"' in page
         accuracy = f"Test accuracy {100 * entry.means['test_accuracy'].value:.1f} %"
         assert accuracy in page
-    for idea in ("by heart", "patience", "silenced", "standard deviation", "mirrored", "a copy of"):
+    for idea in (
+        "memorise",
+        "patience",
+        "switched off",
+        "standard deviation",
+        "mirrored",
+        "saves the weights",
+    ):
         assert idea in page
 
 
@@ -67,16 +74,16 @@ def test_markdown_has_the_table(usual: Comparison, shown: Content) -> None:
     assert rows[0].startswith("| baseline |")
 
 
-def test_every_figure_is_narrow_and_the_same_twice(usual: Comparison, shown: Content) -> None:
-    figures = {name: png for name, png in shown.figures.items() if name not in PICTURES}
+def test_every_plot_is_narrow_and_the_same_twice(usual: Comparison, shown: Content) -> None:
+    plots = {name: png for name, png in shown.pictures.items() if name not in PICTURES}
     expected = {"forest", "early_stopping", "checkpointing", "batch_norm_layer_1"}
-    assert set(figures) == {
+    assert set(plots) == {
         *expected,
         "batch_norm_layer_2",
         *(f"curves_{name}" for name in NAMES),
     }
-    assert all(struct.unpack(">I", png[16:20])[0] == 736 for png in figures.values())
-    assert draw_all(usual) == figures
+    assert all(struct.unpack(">I", png[16:20])[0] == 736 for png in plots.values())
+    assert draw_all(usual) == plots
 
 
 def test_one_seed_says_that_it_has_no_interval(tmp_path: Path) -> None:
@@ -89,25 +96,25 @@ def test_one_seed_says_that_it_has_no_interval(tmp_path: Path) -> None:
 def test_without_a_baseline_there_are_no_differences(tmp_path: Path) -> None:
     techniques = compared(tmp_path, ["dropout", "augmentation", "checkpointing"], images=40)
     page = text(render("report.html.j2", content(techniques)))
-    assert "None is called <code>baseline</code>" in page
+    assert "No technique is called <code>baseline</code>" in page
     assert "Difference in test accuracy" not in page
-    assert "no difference shown" not in page.split("What it gets right")[0]
+    assert "no difference shown" not in page.split('id="results"')[0]
 
 
-def test_a_technique_of_ones_own_is_told_in_general_words(tmp_path: Path) -> None:
+def test_the_users_own_technique_is_described_in_general_words(tmp_path: Path) -> None:
     techniques = compared(tmp_path, ["baseline", "wide"], images=40)
     page = text(render("report.html.j2", content(techniques)))
-    assert "A technique of your own, from <code>techniques.wide</code>" in page
+    assert "Your own technique, from <code>techniques.wide</code>" in page
     assert "| wide |" in render("report.md.j2", content(techniques))
 
 
-def test_a_technique_whose_name_was_given_another_meaning_has_no_false_picture(
+def test_a_technique_whose_name_was_given_another_meaning_has_no_false_plot(
     tmp_path: Path,
 ) -> None:
     folder = write_technique(tmp_path, "early_stopping", images=40)
     plain = settings("baseline")
-    figures = draw_all(compare([load_outcome(folder, plain)], HOW))
-    assert set(figures) == {"curves_early_stopping"}
+    plots = draw_all(compare([load_outcome(folder, plain)], HOW))
+    assert set(plots) == {"curves_early_stopping"}
 
 
 def test_an_improvement_must_exceed_the_threshold() -> None:

@@ -1,28 +1,29 @@
-"""The page tells what the model reached, in numbers of the run, as far as there is something."""
+"""The page shows the test results, in the numbers of the run."""
 
 import struct
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from pipeline.ablate.outcomes import Comparison, compare, load_outcome
-from pipeline.common.metrics import BINS, Values
+from pipeline.common.metrics import BINS
 from pipeline.common.resampling import Resampling
 from pipeline.common.wording import MINUS
 from pipeline.evaluate.thresholds import threshold_curve
 from pipeline.report.page import Content, render
-from pipeline.report.result_figures import Results, draw_results
+from pipeline.report.plots import draw_results
 from tests.helpers.pages import METRICS, content, results, text
 from tests.helpers.techniques import settings, write_technique
 
-FIGURES = ("confusion", "reliability", "roc", "precision_recall", "thresholds")
+PLOTS = ("confusion", "reliability", "roc", "precision_recall", "thresholds")
 
 
 @pytest.fixture(scope="module")
 def techniques(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
-    """One technique: the others are no business of these tests."""
+    """One technique: these tests are not about the others."""
     folder = write_technique(tmp_path_factory.mktemp("one"), "baseline", seeds=2, images=20)
     return compare([load_outcome(folder, settings("baseline"))], Resampling(0.95, 100))
 
@@ -33,21 +34,20 @@ def shown(techniques: Comparison) -> Content:
     return content(techniques)
 
 
-def without(shown: Content, figures: tuple[str, ...] = (), **test: Any) -> Content:
-    """The page without these figures, and with other metrics: None for none."""
+def without(shown: Content, plots: tuple[str, ...] = (), **test: Any) -> Content:
+    """The content without these plots, and with these metrics changed: None for none."""
     metrics = {name: value for name, value in {**shown.test, **test}.items() if value is not None}
-    kept = {name: png for name, png in shown.figures.items() if name not in figures}
-    return replace(shown, test=metrics, figures=kept)
+    kept = {name: png for name, png in shown.pictures.items() if name not in plots}
+    return replace(shown, test=metrics, pictures=kept)
 
 
-def test_every_metric_stands_beside_the_reference_points(shown: Content) -> None:
+def test_every_metric_is_shown_beside_the_reference_models(shown: Content) -> None:
     page = text(render("report.html.j2", shown))
     for value in (shown.test[name] for name in METRICS):
         cell = f"{value:.3f}<small>{value - 0.1:.3f} to {value + 0.1:.3f}</small>"
         assert page.count(cell) >= 3
-    assert (
-        page.count("\N{EN DASH}</td>") == 5
-    )  # what the nearest neighbour has no probabilities for
+    # The nearest neighbour has no probabilities, so five metrics are missing.
+    assert page.count("\N{EN DASH}</td>") == 5
 
 
 def test_it_claims_no_more_over_a_reference_than_was_shown(shown: Content) -> None:
@@ -59,22 +59,23 @@ def test_it_claims_no_more_over_a_reference_than_was_shown(shown: Content) -> No
 
 def test_the_threshold_and_what_it_costs(shown: Content) -> None:
     page = text(render("report.html.j2", shown))
-    assert "calls an image emergency where the probability is <b>0.250</b> or more" in page
+    assert "predicts emergency where the probability is <b>0.250</b> or more" in page
     assert "misses <b>12</b> and raises <b>3,456</b> false alarms" in page
-    assert "Counting a miss as 2 false alarms, that costs 0.550 an image" in page
+    assert "If a miss counts as 2 false alarms, the cost is 0.550 per image" in page
 
 
 def test_a_model_without_a_threshold_says_so(shown: Content) -> None:
     page = text(render("report.html.j2", without(shown, at_threshold=None)))
     assert "The model stores no threshold" in page
-    assert "raises" not in page.split('id="threshold"')[1].split("surest")[0]
+    assert "raises" not in page.split('id="threshold"')[1].split('id="errors"')[0]
 
 
 @pytest.mark.parametrize(
-    ("temperature", "said"), [(1.2, "too sure"), (0.7, "not sure enough"), (1.0, "changes nothing")]
+    ("temperature", "words"),
+    [(1.2, "overconfident"), (0.7, "underconfident"), (1.0, "1 changes nothing")],
 )
-def test_what_the_temperature_means(shown: Content, temperature: float, said: str) -> None:
-    assert said in text(render("report.html.j2", without(shown, temperature=temperature)))
+def test_what_the_temperature_means(shown: Content, temperature: float, words: str) -> None:
+    assert words in text(render("report.html.j2", without(shown, temperature=temperature)))
 
 
 def test_several_classes_without_a_positive_one(shown: Content) -> None:
@@ -90,15 +91,15 @@ def test_several_classes_without_a_positive_one(shown: Content) -> None:
 def test_test_images_of_one_class_have_no_ranking(shown: Content) -> None:
     alone = without(shown, ("roc", "precision_recall"), roc_auc=None, average_precision=None)
     page = text(render("report.html.j2", alone))
-    assert "<td>ROC AUC</td>" not in page
-    assert "Eager or careful" not in page
-    assert "roc_auc" not in render("report.md.j2", alone).split("## What each")[0]
+    assert ">ROC AUC</th>" not in page
+    assert 'id="curves"' not in page
+    assert "roc_auc" not in render("report.md.j2", alone).split("## Comparison")[0]
 
 
-def test_a_model_without_mistakes_has_no_gallery_of_them(shown: Content) -> None:
+def test_a_model_without_errors_has_no_gallery_of_them(shown: Content) -> None:
     page = text(render("report.html.j2", without(shown, accuracy=1.0)))
-    assert "every test image was answered rightly" in page
-    assert "Photos classified wrongly" not in page
+    assert "every test image was predicted correctly" in page
+    assert "Images with the most confident wrong predictions" not in page
 
 
 def test_markdown_has_the_same_metrics(shown: Content) -> None:
@@ -111,42 +112,42 @@ def test_markdown_has_the_same_metrics(shown: Content) -> None:
 
 def drawn(classes: int, positive: str | None) -> dict[str, bytes]:
     draw = np.random.default_rng(classes)
+    names = [f"class {index}" for index in range(classes)]
     spread = np.arange(11) / 10
-    bins: dict[str, Values] = {
+    bins = {
         "low": np.arange(BINS) / BINS,
-        "images": draw.integers(1, 50, BINS).astype(np.float64),
+        "images": draw.integers(1, 50, BINS),
         "probability": (np.arange(BINS) + 0.5) / BINS,
         "frequency": draw.random(BINS),
-        "chance_low": np.zeros(BINS),
-        "chance_high": np.ones(BINS),
+        "chance_low": 0.0,
+        "chance_high": 1.0,
     }
+    reliability = [pd.DataFrame({"temperature": when, **bins}) for when in ("before", "after")]
     labels = draw.integers(0, 2, 50) == 1
-    return draw_results(
-        Results(
-            classes=[f"class {index}" for index in range(classes)],
-            positive=positive,
-            test=results(),
-            counts=draw.integers(0, 1000, (classes, classes)),
-            roc={"fpr": spread, "tpr": np.sqrt(spread)},
-            precision_recall={"recall": spread, "precision": 1 - spread / 2},
-            reliability={"before": bins, "after": bins},
-            thresholds=threshold_curve(draw.random(50), labels, 2.0),
-        )
-    )
+    tables = {
+        "confusion": pd.DataFrame(
+            draw.integers(0, 1000, (classes, classes)), index=names, columns=names
+        ),
+        "roc": pd.DataFrame({"fpr": spread, "tpr": np.sqrt(spread)}),
+        "precision_recall": pd.DataFrame({"recall": spread, "precision": 1 - spread / 2}),
+        "reliability": pd.concat(reliability, ignore_index=True),
+        "thresholds": pd.DataFrame(threshold_curve(draw.random(50), labels, 2.0)),
+    }
+    return draw_results(results(), {"positive": positive}, tables)
 
 
 @pytest.mark.parametrize("classes", [2, 3, 12, 13, 43, 100])
-def test_figures_are_narrow_however_many_classes(classes: int) -> None:
-    figures = drawn(classes, "class 1")
-    assert set(figures) == set(FIGURES)
-    widths = {name: struct.unpack(">I", png[16:20])[0] for name, png in figures.items()}
+def test_plots_are_narrow_however_many_classes(classes: int) -> None:
+    plots = drawn(classes, "class 1")
+    assert set(plots) == set(PLOTS)
+    widths = {name: struct.unpack(">I", png[16:20])[0] for name, png in plots.items()}
     assert widths.pop("confusion") <= 1280
     assert max(widths.values()) == 736
 
 
-def test_figures_are_the_same_twice() -> None:
+def test_plots_are_the_same_twice() -> None:
     assert drawn(2, "class 1") == drawn(2, "class 1")
 
 
 def test_without_a_positive_class_no_threshold_is_drawn() -> None:
-    assert set(drawn(3, None)) == set(FIGURES) - {"thresholds"}
+    assert set(drawn(3, None)) == set(PLOTS) - {"thresholds"}
