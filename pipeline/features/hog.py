@@ -30,44 +30,51 @@ def hog() -> ModelProto:
     The first 1,764 values are histograms of oriented gradients, the other 288 of colours.
     """
     graph = Graph(IMAGES, TensorProto.UINT8, ["N", SIZE, SIZE, 3])
-    pixels = graph.add("Cast", IMAGES, to=1)
+    pixels = graph.add("Cast", IMAGES, to=TensorProto.FLOAT)
     planes = graph.add("Transpose", pixels, perm=[0, 3, 1, 2])
     both = graph.add("Concat", _gradients(graph, planes), _colours(graph, planes), axis=1)
     return graph.model(both, VECTORS, ["N", VALUES])
 
 
 def _gradients(graph: Graph, planes: str) -> str:
-    """float32 [N, 3, 64, 64] in 0…255 → histograms of oriented gradients, [N, 1764]."""
-    # Of each pixel the colour channel with the strongest gradient counts.
-    scaled = graph.add("Div", planes, graph.constant(255))
-    padded = graph.add(
-        "Pad", scaled, graph.constant([0, 0, 1, 1, 0, 0, 1, 1], np.int64), mode="edge"
-    )
+    """float32 [N, 3, 64, 64] in 0…255 → histograms of oriented gradients, [N, 1764].
+
+    Slopes and their squares are whole numbers, which float32 holds exactly, so that no pixel's
+    channel or orientation depends on rounding.
+    """
+    edges = graph.constant([0, 0, 1, 1, 0, 0, 1, 1], np.int64)
+    padded = graph.add("Pad", planes, edges, mode="edge")
     kernels = np.zeros((6, 1, 3, 3))
     kernels[0::2, 0, 1] = kernels[1::2, 0, :, 1] = [-1, 0, 1]
     slopes = graph.add("Conv", padded, graph.constant(kernels), group=3)
-    shape = graph.constant([0, 3, 2, SIZE, SIZE], np.int64)
-    slopes = graph.add("Reshape", slopes, shape)  # [N, channel, x and y, 64, 64]
-    squares = graph.add(
-        "ReduceSumSquare", slopes, graph.constant([2], np.int64)
-    )  # [N, 3, 1, 64, 64]
-    strongest = graph.add("ReduceMax", squares, graph.constant([1], np.int64))
-    # Where channels tie, the sum of their slopes has the orientation that they share on average.
-    chosen = graph.add("Cast", graph.add("GreaterOrEqual", squares, strongest), to=1)
-    slopes = graph.add(
-        "ReduceSum", graph.add("Mul", slopes, chosen), graph.constant([1], np.int64), keepdims=0
-    )
-    strength = graph.add("Sqrt", graph.add("Squeeze", strongest, graph.constant([1], np.int64)))
+    slopes = graph.add("Reshape", slopes, graph.constant([0, 3, 2, SIZE, SIZE], np.int64))
+    # Of each pixel the colour channel with the strongest gradient counts; of equals, the first.
+    axis = {number: graph.constant([number], np.int64) for number in (1, 2)}
+    squares = graph.add("ReduceSumSquare", slopes, axis[2])  # [N, 3, 1, 64, 64]
+    first = graph.constant(np.reshape([0.75, 0.5, 0.25], (1, 3, 1, 1, 1)))
+    ranked = graph.add("Add", squares, first)
+    strongest = graph.add("ReduceMax", ranked, axis[1])
+    chosen = graph.add("Cast", graph.add("Equal", ranked, strongest), to=TensorProto.FLOAT)
+    slopes = graph.add("ReduceSum", graph.add("Mul", slopes, chosen), axis[1], keepdims=0)
+    squares = graph.add("ReduceSumSquare", slopes, axis[1])
+    strength = graph.add("Div", graph.add("Sqrt", squares), graph.constant(255))
     # An orientation lies between two lines through the origin if it is left of one and right of
-    # the other; which side is a sign, so no angle is computed.
-    angles = np.pi * np.arange(ORIENTATIONS + 1) / ORIENTATIONS
+    # the other; which side is a sign, so no angle is computed. The first line leans by less than
+    # any slope can, so that opposite slopes along it have one orientation; a half turn of it, the
+    # last line, has the other sides.
+    angles = np.pi * np.arange(ORIENTATIONS) / ORIENTATIONS
     lines = np.stack([-np.sin(angles), np.cos(angles)], axis=1)[:, :, np.newaxis, np.newaxis]
+    lines[0] = [[[1e-6]], [[1]]]
     sides = graph.add("Conv", slopes, graph.constant(lines))
     left = graph.add("GreaterOrEqual", sides, graph.constant(0))
-    between = graph.add(
-        "Xor", _part(graph, left, 0, ORIENTATIONS), _part(graph, left, 1, ORIENTATIONS + 1)
+    following = graph.add(
+        "Concat",
+        _part(graph, left, 1, ORIENTATIONS),
+        graph.add("Not", _part(graph, left, 0, 1)),
+        axis=1,
     )
-    votes = graph.add("Mul", graph.add("Cast", between, to=1), strength)  # [N, 9, 64, 64]
+    between = graph.add("Cast", graph.add("Xor", left, following), to=TensorProto.FLOAT)
+    votes = graph.add("Mul", between, strength)  # [N, 9, 64, 64]
     cells = graph.add("AveragePool", votes, kernel_shape=[CELL, CELL], strides=[CELL, CELL])
     return _blocks(graph, cells)
 
@@ -146,7 +153,9 @@ def _one_hot(graph: Graph, values: str, unit: str, bins: int) -> str:
     """[N, 1, ...] → [N, bins, ...]: 1 in the bin of values / unit, the last open above."""
     bounds = graph.constant(np.arange(bins).reshape(1, bins, 1, 1))
     reached = graph.add(
-        "Cast", graph.add("GreaterOrEqual", values, graph.add("Mul", bounds, unit)), to=1
+        "Cast",
+        graph.add("GreaterOrEqual", values, graph.add("Mul", bounds, unit)),
+        to=TensorProto.FLOAT,
     )
     following = graph.add(
         "Pad", _part(graph, reached, 1, bins), graph.constant([0] * 5 + [1, 0, 0], np.int64)
