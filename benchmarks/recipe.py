@@ -27,8 +27,9 @@ from scipy.stats import t as student
 from pipeline.common import paths
 from pipeline.common.files import read_json
 from pipeline.common.instructions import limit_instructions
-from pipeline.common.params import Params, load_params
+from pipeline.common.params import PackParams, Params, load_params
 from pipeline.common.tables import LABEL_COLUMNS, read_table
+from pipeline.features.backbone import input_size
 from pipeline.fetch.stage import fetch
 from pipeline.pack.stage import pack
 from pipeline.split.duplicates import find_duplicates
@@ -141,7 +142,13 @@ def packed(params: Params, images: Images, folds: int, fold: int, folder: Path) 
         rows = divide(images.table, images.groups, split)
         used = rows[rows["split"] != "test"]
         classes = read_json(images.raw / paths.RAW_MANIFEST.name)["classes"]
-        pack(params.pack, images.raw / paths.RAW_IMAGES.name, used, classes, place)
+        pack(
+            PackParams(size=input_size(params)),
+            images.raw / paths.RAW_IMAGES.name,
+            used,
+            classes,
+            place,
+        )
     return place
 
 

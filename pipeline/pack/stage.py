@@ -18,6 +18,7 @@ from pipeline.common.packed import IMAGES, LABELS, META
 from pipeline.common.parallel import parallel_map
 from pipeline.common.params import PackParams, Params
 from pipeline.common.tables import LABEL_COLUMNS, SPLIT_COLUMNS, SPLITS, USED_SPLITS, read_table
+from pipeline.features.backbone import input_size
 
 BLOCK = 32  # images decoded between two writes
 
@@ -28,9 +29,10 @@ def run(params: Params) -> None:
     images = read_table(paths.RAW_LABELS, LABEL_COLUMNS, text=True)
     check_assignment(rows, images, may_leak=params.split.published == "keep")
     classes = read_json(paths.RAW_MANIFEST)["classes"]
-    pack(params.pack, paths.RAW_IMAGES, rows, classes, paths.PACKED)
+    size = input_size(params)
+    pack(PackParams(size=size), paths.RAW_IMAGES, rows, classes, paths.PACKED)
     used = rows["split"].isin(USED_SPLITS).sum()
-    print(f"pack: {used:,} images of {params.pack.size}x{params.pack.size} pixels")
+    print(f"pack: {used:,} images of {size}x{size} pixels")
 
 
 def check_assignment(rows: pd.DataFrame, images: pd.DataFrame, *, may_leak: bool) -> None:
