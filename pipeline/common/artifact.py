@@ -13,12 +13,12 @@ from typing import Annotated, Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from pipeline.common.errors import ArtifactError
-from pipeline.common.files import atomic_directory, write_json
+from pipeline.common.files import atomic_directory, read_regular, write_json
 
 FORMAT = 3
 WEIGHTS = "model.safetensors"
@@ -29,12 +29,19 @@ CARD = "README.md"
 Weights = dict[str, npt.NDArray[np.generic]]
 
 
+def _each_once(classes: list[str]) -> list[str]:
+    if len(set(classes)) < len(classes):
+        raise ValueError("a class is there twice")
+    return classes
+
+
 class Decision(BaseModel):
     """How the network's answers become a label; found on the validation split."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    temperature: Annotated[float, Field(gt=0)]  # logits are divided by it before the softmax
+    # Logits are divided by it before the softmax: near 0 the result is not a number.
+    temperature: Annotated[float, Field(ge=1e-3, le=1e3)]
     positive: str | None  # the class whose recall or cost counts; None where the data lack it
     threshold: Annotated[float, Field(ge=0, le=1)] | None  # of `positive`; None: most probable
     rule: str  # which of `decision.rule` gave the threshold
@@ -47,8 +54,10 @@ class NetworkDescription(BaseModel):
 
     format: int = FORMAT
     version: str  # of Bluelight
-    classes: list[str]
-    size: int  # pixels a side; images are resized to it as packing does
+    classes: Annotated[list[str], Field(min_length=2), AfterValidator(_each_once)]
+    size: Annotated[
+        int, Field(ge=1, le=4096)
+    ]  # pixels a side; images are resized to it as packing does
     mean: list[float]  # of each channel, in 0…1
     std: list[float]  # of each channel, > 0
     architecture: dict[str, Any]  # `model` of params.yaml
@@ -182,7 +191,7 @@ def sha256_of(contents: Mapping[str, bytes]) -> dict[str, str]:
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_regular(path)
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read ({error.strerror}); {RESTORE}") from None
 

@@ -49,8 +49,8 @@ def read_regular(path: Path, largest: int = LARGEST) -> bytes:
     return data
 
 
-def files_below(folder: Path) -> Iterator[Path]:
-    """Yield all files below a folder except hidden ones, sorted within each folder.
+def folders_below(folder: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Yield a folder and all below it, with the sorted names of their files, except hidden ones.
 
     Links to folders are followed, but no folder is read twice: a link may lead back up.
 
@@ -62,14 +62,19 @@ def files_below(folder: Path) -> Iterator[Path]:
         raise error
 
     seen = set[tuple[int, int]]()
-    for parent, folders, names in os.walk(folder, onerror=fail, followlinks=True):
-        status = Path(parent).stat()
+    for name, folders, files in os.walk(folder, onerror=fail, followlinks=True):
+        status = Path(name).stat()
         if (status.st_dev, status.st_ino) in seen:
             folders.clear()
             continue
         seen.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(parent, name) for name in sorted(names) if not name.startswith("."))
+        folders[:] = sorted(inner for inner in folders if not inner.startswith("."))
+        yield Path(name), sorted(file for file in files if not file.startswith("."))
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Yield all files below a folder, except hidden ones; see `folders_below`."""
+    return (parent / name for parent, names in folders_below(folder) for name in names)
 
 
 @contextmanager
