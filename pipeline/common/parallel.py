@@ -1,18 +1,20 @@
 """One function over many items, on every core, with a progress bar.
 
 Processes rather than threads: decoding holds Python's lock (measured: two threads are no faster
-than one). They are spawned, not forked, so nothing is inherited by accident and every system
-behaves alike.
+than one). They end with the process that started them, however it ends.
 """
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
 from itertools import accumulate
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context, parent_process
+from types import FrameType
 from typing import Any, Literal, TypeVar
 
 from rich.console import Console
@@ -24,6 +26,8 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+
+from pipeline.common.errors import BluelightError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -46,6 +50,7 @@ def parallel_map(
     label: str,
     weight: Callable[[Item], int] = lambda _: 1,
     processes: int | None = None,
+    fork: bool = False,
 ) -> list[Result]:
     """Apply `function` to every item; the result does not depend on how many processes there are.
 
@@ -55,15 +60,31 @@ def parallel_map(
         label: Shown beside the progress bar, which appears on stderr if that is a terminal.
         weight: How many images an item stands for.
         processes: How many; by default one per core, as far as the number of images pays for them.
+        fork: Start the processes, even a single one, as copies of this one where the system can:
+            they share its imported libraries. Only before a library has started threads here.
+            Otherwise they are spawned and inherit nothing.
 
     Returns:
         The results, in the order of `items`.
+
+    Raises:
+        BluelightError: A process was killed. What `function` raises is raised here too.
     """
     weights = [weight(item) for item in items]
     if processes is None:
         processes = min(available_cores(), 1 + sum(weights) // WORTH_A_PROCESS)
-    with _mapping(processes) as mapping, progress_bar(label, sum(weights)) as show:
-        return _drain(mapping(function, items), weights, show)
+    context = get_context("fork" if fork and os.uname().sysname == "Linux" else "spawn")
+    with _mapping(min(processes, len(items)), context if fork or processes > 1 else None) as mapping:
+        results = mapping(function, items)
+        # The bar has a thread of its own, so the processes are started before it.
+        with progress_bar(label, sum(weights)) as show:
+            try:
+                return _drain(results, weights, show)
+            except BrokenProcessPool:
+                raise BluelightError(
+                    "a worker process was killed, perhaps for lack of memory; free some, then "
+                    "`dvc repro` continues"
+                ) from None
 
 
 @contextmanager
@@ -91,22 +112,38 @@ def progress_bar(
 
 
 @contextmanager
-def _mapping(processes: int) -> Iterator[Callable[..., Iterable[Any]]]:
-    """Something like `map`, in this process or in others."""
-    if processes <= 1:
+def _mapping(processes: int, context: Any) -> Iterator[Callable[..., Iterable[Any]]]:  # noqa: ANN401
+    """Something like `map`, in processes of a context, or in this one where there is none."""
+    if context is None:
         yield map
         return
-    with ProcessPoolExecutor(processes, get_context("spawn"), _leave_interrupts) as pool:
+    with ProcessPoolExecutor(max(1, processes), context, _enter_worker) as pool:
         try:
             yield partial(_map_in_chunks, pool, processes)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            for process in active_children():
+                process.kill()  # what must survive is on disk at any time
             raise
 
 
-def _leave_interrupts() -> None:
-    """Let the parent alone answer Ctrl-C, lest every worker prints a traceback."""
+def _enter_worker() -> None:
+    """Leave Ctrl-C to the parent, end when asked to, and end with the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _leave)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _leave(signum: int, frame: FrameType | None) -> None:
+    del signum, frame
+    os._exit(1)
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _map_in_chunks(
@@ -116,7 +153,7 @@ def _map_in_chunks(
     items: Sequence[Item],
 ) -> Iterable[Result]:
     # Small enough for an even load and a moving bar, large enough to pay for their message.
-    chunk = max(1, min(256, len(items) // (processes * 8)))
+    chunk = max(1, min(256, len(items) // (max(1, processes) * 8)))
     return pool.map(function, items, chunksize=chunk)
 
 

@@ -323,11 +323,23 @@ class LearningParams(Section):
             )
         return self
 
+    @property
+    def idle_patience(self) -> str:
+        """Say why early stopping cannot end a run; empty where it can, or is switched off."""
+        stop = self.early_stopping
+        # The first epoch always improves; then `patience` epochs without improvement end the run.
+        if not stop.enabled or stop.patience < self.train.epochs:
+            return ""
+        return (
+            f"early_stopping.patience is {stop.patience}, so it cannot end a run of "
+            f"{self.train.epochs} epochs; lower it, or set early_stopping.enabled to false"
+        )
+
 
 # What `ablate` chooses for each of its runs, so that no technique can.
 CHOSEN = {
-    "train.seed": "`ablate.seeds` lists the seeds",
-    "train.epochs": "`ablate.epochs` sets them for all techniques",
+    "train.seed": "`ablate.seed` sets it for all techniques",
+    "train.epochs": "`ablate.epochs` sets it for all techniques",
     **dict.fromkeys(
         ("train.workers", "train.threads", "train.devices", "train.num_nodes", "train.strategy"),
         "each of ablate's runs is one process with one thread",
@@ -347,24 +359,18 @@ def _leaves(section: Any, prefix: str = "") -> dict[str, FieldInfo]:  # noqa: AN
 
 
 KEYS = _leaves(LearningParams)
-PREFIXES = {".".join(key.split(".")[:depth]) for key in KEYS for depth in (1, 2, 3)}
 
 
-def _known_key(key: str, known: set[str]) -> str:
-    """The key, where it is one that an override may name."""
-    if key in CHOSEN:
-        raise ValueError(f"`{key}` cannot be set here: {CHOSEN[key]}")
-    if key not in known:
-        close = get_close_matches(key, known, n=1, cutoff=0.5)
-        hint = f"did you mean `{close[0]}`?" if close else "name one such as `model.dropout`"
-        raise ValueError(f"unknown key `{key}`; {hint}")
-    return key
-
-
-def _checked_value(overrides: dict[str, Any]) -> dict[str, Any]:
-    """The overrides, where each has a known key and a value that its parameter may have."""
+def _checked_overrides(overrides: dict[str, Any]) -> dict[str, Any]:
+    """Return the overrides if each key is known and its value allowed."""
     for key, value in overrides.items():
-        annotation: Any = KEYS[_known_key(key, set(KEYS))].rebuild_annotation()
+        if key in CHOSEN:
+            raise ValueError(f"`{key}` cannot be set here: {CHOSEN[key]}")
+        if key not in KEYS:
+            close = get_close_matches(key, KEYS, n=1, cutoff=0.5)
+            hint = f"did you mean `{close[0]}`?" if close else "name one such as `model.dropout`"
+            raise ValueError(f"unknown key `{key}`; {hint}")
+        annotation: Any = KEYS[key].rebuild_annotation()
         try:
             TypeAdapter(annotation, config=ConfigDict(strict=True)).validate_python(value)
         except ValidationError as error:
@@ -373,8 +379,20 @@ def _checked_value(overrides: dict[str, Any]) -> dict[str, Any]:
     return overrides
 
 
-Kept = Annotated[str, AfterValidator(lambda key: _known_key(key, PREFIXES))]
-Overrides = Annotated[dict[str, Any], AfterValidator(_checked_value)]
+def _checked_technique(technique: dict[str, Any]) -> dict[str, Any]:
+    """Return the technique if its `base`, where it has one, and its overrides are valid."""
+    base = technique.get("base", "baseline")
+    if base not in ("baseline", "params"):
+        raise ValueError(
+            f"base is {base!r}; it must be 'params' (the sections above as they stand) or "
+            "'baseline' (the same as leaving it out)"
+        )
+    _checked_overrides({key: value for key, value in technique.items() if key != "base"})
+    return technique
+
+
+Overrides = Annotated[dict[str, Any], AfterValidator(_checked_overrides)]
+Technique = Annotated[dict[str, Any], AfterValidator(_checked_technique)]
 # A folder and a stage of DVC have this name; lower case, as some disks do not tell cases apart.
 TechniqueName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 
@@ -382,28 +400,13 @@ TechniqueName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 class AblateParams(Section):
     """The runs that compare techniques."""
 
-    seeds: Annotated[list[Seed], Field(min_length=1)]
+    seed: Seed
+    folds: Annotated[int, Field(ge=3, le=20)]
+    repeats: Annotated[int, Field(ge=1, le=100)]
     epochs: Annotated[int, Field(ge=1, le=100_000)]
+    size: Annotated[int, Field(ge=8, le=512)]
     processes: Annotated[int, Field(ge=1, le=1024)]
     baseline: Overrides
-
-    @model_validator(mode="after")
-    def no_seed_counts_twice(self) -> Self:
-        """A run repeated is no further evidence."""
-        twice = sorted({seed for seed in self.seeds if self.seeds.count(seed) > 1})
-        if twice:
-            raise ValueError(f"seeds has {twice[0]} twice; each seed is one run")
-        return self
-
-
-class Technique(Section):
-    """What a technique brings back of the sections above, and what it sets.
-
-    What it does not name it does not change: only here has absence a meaning.
-    """
-
-    keep: list[Kept] = []
-    set: Overrides = {}
 
 
 class DecisionParams(Section):
