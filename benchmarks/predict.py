@@ -24,19 +24,10 @@ from rich.table import Table
 
 from pipeline.common import paths
 from pipeline.common.parallel import available_cores
-from pipeline.common.params import SyntheticParams
-from scenes import generate
+from scenes import DatasetSpec, generate
 
 ROOT = Path(__file__).parent.parent
-DRAWN = SyntheticParams(
-    seed=7,
-    images=1000,
-    size=224,
-    emergency_fraction=0.4,
-    exact_duplicates=0,
-    near_duplicates=0,
-    label_conflicts=0,
-)
+DRAWN = DatasetSpec(seed=7, images=1000, size=224, emergency_fraction=0.4)
 
 
 class Cost(NamedTuple):

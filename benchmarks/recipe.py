@@ -148,19 +148,16 @@ def packed(params: Params, images: Images, folds: int, fold: int, folder: Path) 
 def train(params: Params, packed: Path) -> Run:
     """One run of the pipeline's own training."""
     # Not at the top: the processes that decode images import this module, and need no torch.
-    from pipeline.train.datamodule import VehicleData  # noqa: PLC0415
-    from pipeline.train.fit import build, fit  # noqa: PLC0415
+    from pipeline.train.datamodule import ImageDataModule  # noqa: PLC0415
+    from pipeline.train.fit import fit  # noqa: PLC0415
 
-    data = VehicleData.of(packed, params.augment, params.train)
-    network = build(params.model, data, params.train.seed)
-    callbacks = params.early_stopping, params.checkpoint
+    data = ImageDataModule(packed, params.augment, params.train)
     with tempfile.TemporaryDirectory() as folder:
-        logs, state = Path(folder) / "logs", Path(folder) / "state"
-        result = fit(network, data, params.train, *callbacks, logs=logs, state=state)
-    used = result.used_epoch
+        found = fit(params, data, logs=Path(folder) / "logs", state=Path(folder) / "state").metrics
+    accuracy, loss = found["val_accuracy"], found["val_loss"]
     where = f"{packed.name}, seed {params.train.seed}"
-    print(f"  {where}: accuracy {used.val_accuracy:.3f}, loss {used.val_loss:.3f}", file=sys.stderr)
-    return Run(used.val_accuracy, used.val_loss, len(result.epochs))
+    print(f"  {where}: accuracy {accuracy:.3f}, loss {loss:.3f}", file=sys.stderr)
+    return Run(accuracy, loss, int(found["epochs_run"]))
 
 
 def row(name: str, runs: Sequence[Run], default: Sequence[Run]) -> list[str]:

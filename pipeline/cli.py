@@ -5,7 +5,6 @@ A command imports what it needs when it runs, so that none waits for what others
 
 import json
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -19,14 +18,6 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
 )
-
-
-class Form(StrEnum):
-    """How to print a comparison."""
-
-    TABLE = "table"
-    JSON = "json"
-    MARKDOWN = "md"
 
 
 @app.command()
@@ -116,65 +107,69 @@ def show_summary() -> None:
     Console().print(summary(read_json(paths.TEST_METRICS), finding))
 
 
-Rev = Annotated[str, typer.Argument(help="commit, branch, tag, experiment or `workspace`")]
+Rev = Annotated[str, typer.Argument(help="Commit, branch, tag, experiment or `workspace`.")]
 
 
 @app.command()
 def diff(
     old: Rev = "HEAD",
     new: Rev = "workspace",
-    form: Annotated[Form, typer.Option("--format", help="table, json or md")] = Form.TABLE,
-    html: Annotated[Path | None, typer.Option(help="write a page here, with pictures")] = None,
+    form: Annotated[
+        Literal["table", "json", "md"], typer.Option("--format", help="How to print it.")
+    ] = "table",
+    html: Annotated[Path | None, typer.Option(help="Also write a page, with photos.")] = None,
 ) -> None:
-    """Compare two revisions: what went in, what came out, which images are answered otherwise."""
+    """Compare two revisions: params, data, code, environment, metrics and predictions."""
     from rich.console import Console
 
     from pipeline.common.files import atomic_write_text
-    from pipeline.revisions import difference as comparison
-    from pipeline.revisions import page, terminal
-    from pipeline.revisions.revisions import open_revision
+    from pipeline.revisions import render
+    from pipeline.revisions.diff import compare
+    from pipeline.revisions.revision import open_revision
 
     root = Path.cwd()
-    found = comparison.compare(root, open_revision(root, old), open_revision(root, new))
+    found = compare(root, open_revision(root, old), open_revision(root, new))
     if html is not None:
-        atomic_write_text(html, page.html(found))
-    if form is Form.JSON:
-        print(json.dumps(comparison.as_data(found), indent=2, ensure_ascii=False))
-    elif form is Form.MARKDOWN:
-        print(page.markdown(found))
+        atomic_write_text(html, render.html(found))
+    if form == "json":
+        print(json.dumps(found.to_json(), indent=2, ensure_ascii=False))
+    elif form == "md":
+        print(render.markdown(found))
     else:
-        Console().print(terminal.render(found))
+        Console().print(render.terminal(found))
 
 
 @app.command()
 def verify(
     revision: Rev = "HEAD",
     stages: Annotated[
-        list[str] | None, typer.Argument(help="only these, and what they need")
+        list[str] | None, typer.Argument(help="Only these stages and what they depend on.")
     ] = None,
 ) -> None:
-    """Make a commit anew in a clone with an empty cache; exits with 0 if all outputs are equal."""
+    """Rebuild a commit from scratch and compare its outputs; exit with 0 if all are equal."""
     from rich.console import Console
 
-    from pipeline.revisions import verdict, verification
-    from pipeline.revisions.revisions import open_revision
+    from pipeline.revisions import verification
+    from pipeline.revisions.revision import open_revision
 
     root = Path.cwd()
     found = verification.verify(root, open_revision(root, revision), stages or [])
-    Console().print(verdict.render(found))
-    raise typer.Exit(code=0 if found.holds else 1)
+    Console().print(verification.terminal(found))
+    raise typer.Exit(code=0 if found.passed else 1)
 
 
 @app.command()
 def tensorboard(
-    revisions: Annotated[list[str] | None, typer.Argument(help="beside the workspace")] = None,
-    port: Annotated[int, typer.Option(help="to serve on")] = 6006,
+    revisions: Annotated[
+        list[str] | None, typer.Argument(help="Revisions to show beside the workspace.")
+    ] = None,
+    port: Annotated[int, typer.Option(help="To serve on.")] = 6006,
     only_gather: Annotated[
-        bool, typer.Option("--print", help="print the folder of logs, and start nothing")
+        bool, typer.Option("--print", help="Print the folder of logs, start nothing.")
     ] = False,
 ) -> None:
-    """Open TensorBoard on the workspace's logs and those of revisions, one name for each."""
-    from pipeline.revisions.revisions import open_revision
+    """Open TensorBoard on the logs of the workspace and of revisions."""
+    from pipeline.revisions.revision import open_revision
     from pipeline.revisions.tensorboard import gather, show
 
     root = Path.cwd()

@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 
 from scenes.canvas import Picture, add_light
-from scenes.chance import weighted
 from scenes.geometry import Floats, View, look_at
 from scenes.kits import PICKS, Glow
+from scenes.randomness import weighted
 from scenes.scenes import Setting
 from scenes.textures import Assets
 

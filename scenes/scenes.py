@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from scenes.chance import weighted
 from scenes.colours import Colour
 from scenes.geometry import Point
+from scenes.randomness import weighted
 
 DAY = ("clear", "cloudy", "cloudy", "overcast", "white", "storm")
 

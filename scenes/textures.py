@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.common.randomness import Purpose, generator
 from scenes.canvas import Picture
 from scenes.colours import Colour, mixed, shaded
 from scenes.geometry import Point
+from scenes.randomness import Stream, generator
 
 SHRUNK = (0.5, 0.25, 0.125)  # the smaller sizes of a sprite that are kept
 TILE = 256  # pixels a side of a ground texture
@@ -104,7 +104,7 @@ class Assets:
 @lru_cache(maxsize=2)
 def assets(seed: int, size: int) -> Assets:
     """The assets for a seed and a picture size."""
-    rng = generator(seed, Purpose.SYNTHETIC, 2)
+    rng = generator(seed, Stream.ASSETS)
     return Assets(
         grounds={name: _ground(rng, *look) for name, look in GROUNDS.items()},
         skies={name: tuple(_sky(rng, *look) for _ in range(3)) for name, look in SKIES.items()},

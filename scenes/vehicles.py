@@ -9,7 +9,6 @@ import numpy as np
 from scenes import bodies, large_bodies
 from scenes.bodies import Body
 from scenes.canvas import Drawing, Panel, Picture
-from scenes.chance import weighted
 from scenes.colours import (
     GLASS,
     PLASTIC,
@@ -24,6 +23,7 @@ from scenes.geometry import Floats, Hull, View
 from scenes.kits import KITS, Glow, draw_box, draw_kit
 from scenes.liveries import FLEETS, LIVERIES, Livery
 from scenes.marks import Band, height
+from scenes.randomness import weighted
 from scenes.wheels import CIRCLE, draw_wheel
 
 BODIES: dict[str, Body] = {

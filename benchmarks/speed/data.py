@@ -1,13 +1,15 @@
 """The images that all contestants train on: photos in a folder per class, and the same packed."""
 
 import csv
+from functools import partial
 from pathlib import Path
 
 from benchmarks.speed.contestant import SIZE
-from pipeline.common.params import PackParams, SyntheticParams
+from pipeline.common.parallel import parallel_map
+from pipeline.common.params import PackParams
 from pipeline.common.tables import Assigned
 from pipeline.pack.packing import pack
-from scenes.generation import generate
+from scenes import DatasetSpec, generate
 
 CLASSES = ("emergency", "other")  # by name, as ImageFolder and Keras number them
 
@@ -20,7 +22,7 @@ def prepare(folder: Path, train: int, validation: int) -> None:
         train: Training images.
         validation: Validation images.
     """
-    generate(photos(train + validation), folder / "drawn")
+    generate(photos(train + validation), folder / "drawn", partial(parallel_map, label="generate"))
     rows = [
         Assigned(f"{split}/{label}/{name}", label, split, group="")
         for (name, label), split in zip(
@@ -36,17 +38,9 @@ def prepare(folder: Path, train: int, validation: int) -> None:
     pack(PackParams(size=SIZE), folder / "photos", rows, CLASSES, folder / "packed")
 
 
-def photos(images: int) -> SyntheticParams:
-    """Photos as those of params.yaml, but without copies."""
-    return SyntheticParams(
-        seed=7,
-        images=images,
-        size=224,
-        emergency_fraction=0.42,
-        exact_duplicates=0,
-        near_duplicates=0,
-        label_conflicts=0,
-    )
+def photos(images: int) -> DatasetSpec:
+    """Describe photos like those of params.yaml, but without duplicates."""
+    return DatasetSpec(seed=7, images=images, size=224, emergency_fraction=0.42)
 
 
 def drawn(table: Path) -> list[tuple[str, str]]:

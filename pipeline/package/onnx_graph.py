@@ -44,7 +44,7 @@ def build_onnx(weights: Weights, description: NetworkDescription) -> bytes:
     The metadata has the classes, as JSON.
 
     Args:
-        weights: The tensors of `pipeline.train.mlp.Mlp`, by their names there.
+        weights: The tensors of `pipeline.train.mlp.MLP`, by their names there.
         description: The architecture.
 
     Raises:

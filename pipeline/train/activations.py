@@ -5,14 +5,15 @@ moves: training is the same to the bit with them and without.
 """
 
 from collections import defaultdict
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, cast
 
+import pandas as pd
 import pytorch_lightning as pl
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from pipeline.train.mlp import ACTIVATIONS, Mlp
+from pipeline.train.mlp import ACTIVATIONS, MLP
 
 
 @dataclass
@@ -41,7 +42,7 @@ class Moments:
         return self.total / self.count
 
     @property
-    def deviation(self) -> float:
+    def std(self) -> float:
         """Standard deviation over all images and units."""
         return float(max(self.squares / self.count - self.mean**2, 0.0) ** 0.5)
 
@@ -60,7 +61,7 @@ class ActivationProbe:
         network: The network to watch.
     """
 
-    def __init__(self, network: Mlp) -> None:
+    def __init__(self, network: MLP) -> None:
         self._network = network
         self._handles: list[RemovableHandle] = []
         self._moments: dict[str, dict[str, Moments]] = {}
@@ -90,38 +91,36 @@ class ActivationProbe:
         return part.register_forward_hook(add)
 
 
-@dataclass(frozen=True)
-class Activity:
-    """What one stage of a hidden layer gave over all validation images and units in an epoch."""
-
-    epoch: int
-    layer: str
-    stage: str
-    mean: float
-    deviation: float
-
-
 class ActivationHistory(pl.Callback):
-    """Collects the figures of every hidden layer and epoch, on one process.
+    """Record mean and standard deviation of the hidden layers in every epoch, on one process.
 
-    Args:
-        network: The network that is trained.
+    They are taken over all validation images and units.
 
     Attributes:
-        rows: One for each epoch, layer and stage: `linear`, `batch_norm`, `activation`.
+        rows: One for each epoch, layer and stage (`linear`, `batch_norm`, `activation`), with the
+            columns `epoch`, `layer`, `stage`, `mean` and `std`.
     """
 
-    def __init__(self, network: Mlp) -> None:
-        self.rows: list[Activity] = []
-        self._probe = ActivationProbe(network)
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The rows as a table."""
+        return pd.DataFrame(self.rows, columns=["epoch", "layer", "stage", "mean", "std"])
 
     def state_dict(self) -> dict[str, Any]:
         """The rows so far, for the checkpoint of an interrupted run."""
-        return {"rows": [asdict(row) for row in self.rows]}
+        return {"rows": self.rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over the rows before the interruption."""
-        self.rows[:] = [Activity(**row) for row in state_dict["rows"]]
+        self.rows[:] = state_dict["rows"]
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Find the hidden layers."""
+        del trainer, stage
+        self._probe = ActivationProbe(cast("MLP", pl_module.network))
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin to watch."""
@@ -132,13 +131,19 @@ class ActivationHistory(pl.Callback):
         """Keep what was seen."""
         del pl_module
         self.rows += [
-            Activity(trainer.current_epoch, layer, stage, moments.mean, moments.deviation)
+            {
+                "epoch": trainer.current_epoch,
+                "layer": layer,
+                "stage": stage,
+                "mean": moments.mean,
+                "std": moments.std,
+            }
             for layer, stages in self._probe.detach().items()
             for stage, moments in stages.items()
         ]
 
 
-def named_layers(network: Mlp) -> dict[str, nn.Module]:
+def named_layers(network: MLP) -> dict[str, nn.Module]:
     """The hidden layers as `layer_1`, `layer_2` and so on."""
     return {f"layer_{number}": layer for number, layer in enumerate(network.hidden, start=1)}
 

@@ -2,18 +2,21 @@
 
 import math
 import sys
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+import pandas as pd
 import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Checkpoint
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
-    Progress,
     TaskID,
     TextColumn,
     TimeRemainingColumn,
+)
+from rich.progress import (
+    Progress as RichProgress,
 )
 
 from pipeline.train.hardware import is_main_process
@@ -22,61 +25,77 @@ if TYPE_CHECKING:
     from pipeline.train.classifier import Classifier
 
 
-@dataclass(frozen=True)
-class Epoch:
-    """The figures of one epoch; losses are mean cross-entropies, the rate the last step's."""
+COLUMNS = (
+    "epoch",
+    "train_loss",
+    "val_loss",
+    "train_accuracy",
+    "val_accuracy",
+    "learning_rate",
+    "early_stopping_best",
+    "early_stopping_wait",
+)
 
-    epoch: int
-    train_loss: float
-    val_loss: float
-    train_accuracy: float
-    val_accuracy: float
-    learning_rate: float
 
+class History(Checkpoint):
+    """Record the metrics of every epoch, and what early stopping made of them.
 
-class History(pl.Callback):
-    """Collects the figures of every epoch.
+    A `Checkpoint`, because Lightning calls those last when an epoch ends: early stopping has
+    decided by then.
 
     Attributes:
-        epochs: One entry per finished epoch.
+        rows: One per finished epoch, with `COLUMNS`: mean cross-entropies, accuracies, and the
+            learning rate of the last step. `early_stopping_best` is the value that Lightning's
+            EarlyStopping holds to be the best so far, which an improvement must beat by
+            `min_delta`; `early_stopping_wait` counts the epochs since. Both are None without it.
     """
 
     def __init__(self) -> None:
-        self.epochs: list[Epoch] = []
+        self.rows: list[dict[str, Any]] = []
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The rows as a table; a missing value is NaN or NA."""
+        types = {"early_stopping_best": "float64", "early_stopping_wait": "Int64"}
+        return pd.DataFrame(self.rows, columns=list(COLUMNS)).astype(types)
 
     def state_dict(self) -> dict[str, Any]:
         """The epochs so far, for the checkpoint of an interrupted run."""
-        return {"epochs": [asdict(epoch) for epoch in self.epochs]}
+        return {"rows": self.rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over the epochs before the interruption."""
-        self.epochs[:] = [Epoch(**epoch) for epoch in state_dict["epochs"]]
+        self.rows[:] = state_dict["rows"]
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep the epoch that has just ended."""
         del pl_module
-        self.epochs.append(epoch_figures(trainer))
+        stopping = trainer.early_stopping_callback
+        self.rows.append(
+            {
+                **epoch_metrics(trainer),
+                "early_stopping_best": float(stopping.best_score) if stopping else None,
+                "early_stopping_wait": stopping.wait_count if stopping else None,
+            }
+        )
 
 
-def epoch_figures(trainer: pl.Trainer) -> Epoch:
-    """The figures of the epoch that has just ended."""
+def epoch_metrics(trainer: pl.Trainer) -> dict[str, Any]:
+    """The metrics of the epoch that has just ended, by the first six of `COLUMNS`."""
     classifier = cast("Classifier", trainer.lightning_module)
-    logged = {name: float(value) for name, value in trainer.callback_metrics.items()}
-    return Epoch(
-        epoch=trainer.current_epoch,
-        train_loss=logged["train_loss"],
-        val_loss=logged["val_loss"],
-        train_accuracy=logged["train_accuracy"],
-        val_accuracy=logged["val_accuracy"],
-        learning_rate=classifier.learning_rate,
-    )
+    logged = trainer.callback_metrics
+    return {
+        "epoch": trainer.current_epoch,
+        **{name: float(logged[name]) for name in COLUMNS[1:5]},
+        "learning_rate": classifier.learning_rate,
+    }
 
 
-class EpochProgress(pl.Callback):
+class Progress(pl.Callback):
     """One bar over all epochs, and only where somebody watches; says where a run goes on."""
 
     def __init__(self) -> None:
-        self._progress = Progress(
+        self._progress = RichProgress(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),

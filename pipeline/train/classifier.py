@@ -15,7 +15,7 @@ from torchmetrics.classification import MulticlassAccuracy
 from pipeline.common.errors import TrainingError
 from pipeline.common.params import TrainParams
 from pipeline.common.randomness import Purpose, integer_seed
-from pipeline.train.datamodule import Batch, VehicleData
+from pipeline.train.datamodule import Batch, ImageDataModule
 from pipeline.train.hardware import average_statistics
 from pipeline.train.schedules import schedule
 
@@ -111,7 +111,7 @@ class Classifier(pl.LightningModule):
         )
         # Not Lightning's own estimate: asked for it, the workers begin to fetch the first epoch,
         # before a resumed run knows which epoch is its own.
-        data: VehicleData = self.trainer.datamodule  # type: ignore[attr-defined]
+        data: ImageDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
         steps = self._params.epochs * len(data.train_dataloader())
         return {"optimizer": optimizer, "lr_scheduler": schedule(optimizer, self._params, steps)}
 

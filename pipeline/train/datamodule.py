@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -100,51 +100,27 @@ class EvaluationSet(Dataset[Batch]):
         return _batch(self._packed.images[list(indices)], self._packed.labels[list(indices)])
 
 
-class VehicleData(pl.LightningDataModule):
+class ImageDataModule(pl.LightningDataModule):
     """Training batches, augmented, and validation batches, as they are.
 
     Args:
-        train: Folder of the packed training split.
-        validation: Folder of the packed validation split.
+        packed: Folder of the packed splits.
         augment: The random changes to training images.
-        seed: Drives order and augmentation.
-        batch_size: Images in a batch, over all processes that train.
-        workers: Processes that prepare batches; 0 prepares them in this one. Batches do not
-            depend on it.
+        train: Its seed drives order and augmentation; its batch size counts the images of all
+            processes that train. Batches do not depend on how many workers prepare them.
 
     Raises:
         BluelightError: A split is missing or damaged.
     """
 
-    def __init__(
-        self,
-        train: Path,
-        validation: Path,
-        augment: AugmentParams,
-        *,
-        seed: int,
-        batch_size: int,
-        workers: int,
-    ) -> None:
+    def __init__(self, packed: Path, augment: AugmentParams, train: TrainParams) -> None:
         super().__init__()
-        self.train = load_packed(train)
-        self.validation = load_packed(validation)
-        self.augmentation = Augmentation(augment, seed)
-        self._seed = seed
-        self._batch_size = batch_size
-        self._workers = workers
-
-    @classmethod
-    def of(cls, packed: Path, augment: AugmentParams, train: TrainParams) -> Self:
-        """The splits in a folder of packed ones, as the params have them trained on."""
-        return cls(
-            packed / "train",
-            packed / "validation",
-            augment,
-            seed=train.seed,
-            batch_size=train.batch_size,
-            workers=train.workers,
-        )
+        self.train = load_packed(packed / "train")
+        self.validation = load_packed(packed / "validation")
+        self.augmentation = Augmentation(augment, train.seed)
+        self._seed = train.seed
+        self._batch_size = train.batch_size
+        self._workers = train.workers
 
     def setup(self, stage: str) -> None:
         """Check that there is enough for every process; Lightning calls this in each.

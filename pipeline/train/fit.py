@@ -7,24 +7,27 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from torch.nn.functional import cross_entropy
 
 from pipeline.common.errors import TrainingError
-from pipeline.common.packed import PackedSplit
-from pipeline.common.params import CheckpointParams, EarlyStoppingParams, ModelParams, TrainParams
+from pipeline.common.params import (
+    CheckpointParams,
+    EarlyStoppingParams,
+    LearningParams,
+    ModelParams,
+)
 from pipeline.common.randomness import Purpose, integer_seed
-from pipeline.train.callbacks import Epoch, EpochProgress, History
+from pipeline.train.callbacks import History, Progress
 from pipeline.train.classifier import Classifier, class_weights
-from pipeline.train.datamodule import VehicleData, channel_statistics
+from pipeline.train.datamodule import ImageDataModule, channel_statistics
 from pipeline.train.hardware import check_instructions, trainer_arguments, use_threads
-from pipeline.train.mlp import Mlp
+from pipeline.train.mlp import MLP, predict_logits
 from pipeline.train.resume import BEST, Resume, WholeFiles, claimed
-from pipeline.train.tensorboard import TensorBoard
-
-BATCH = 1024  # images at a time where nothing is trained: bounds memory, not results
+from pipeline.train.tensorboard import Curves, TensorBoard
 
 
 @dataclass(frozen=True)
@@ -33,52 +36,39 @@ class Fit:
 
     Attributes:
         network: The network with the weights that the run ends with, in evaluation mode.
-        epochs: The figures of every epoch run.
-        used: The epoch whose weights the network has.
-        clean_train_loss: Mean cross-entropy of the training images as they are, by those weights:
-            an epoch's own training loss is taken with dropout and augmentation, while they change.
+        history: A row per epoch, with the columns of `History`.
+        used_epoch: The epoch whose weights the network has.
+        metrics: `epochs_run`, `used_epoch`, the losses and accuracies of that epoch, and
+            `unaugmented_train_loss`: the mean cross-entropy of the training images without
+            augmentation and dropout, as the epoch's own training loss has both, and is taken while
+            the weights change. `overfitting_gap` is the validation loss minus it.
     """
 
-    network: Mlp
-    epochs: list[Epoch]
-    used: int
-    clean_train_loss: float
-
-    @property
-    def used_epoch(self) -> Epoch:
-        """The figures of the epoch whose weights are used."""
-        return self.epochs[self.used]
-
-    @property
-    def overfitting_gap(self) -> float:
-        """Validation less training loss, both of images as they are."""
-        return self.used_epoch.val_loss - self.clean_train_loss
+    network: MLP
+    history: pd.DataFrame
+    used_epoch: int
+    metrics: dict[str, float]
 
 
 def fit(
-    network: Mlp,
-    data: VehicleData,
-    train: TrainParams,
-    early_stopping: EarlyStoppingParams,
-    checkpoint: CheckpointParams,
+    params: LearningParams,
+    data: ImageDataModule,
     *,
     logs: Path,
     state: Path,
-    watchers: Sequence[pl.Callback] | None = None,
+    callbacks: Sequence[pl.Callback] | None = None,
 ) -> Fit:
-    """Train a network, or go on training it where an interrupted run stopped.
+    """Train a network, or continue an interrupted run.
 
     Args:
-        network: The network, freshly initialised; trained in place.
+        params: Network, optimisation and callbacks.
         data: Training and validation batches.
-        train: The optimisation.
-        early_stopping: When to stop before the last epoch.
-        checkpoint: Whether to go back to the best epoch's weights.
-        logs: Folder for TensorBoard's runs; emptied first.
+        logs: Folder for TensorBoard's runs; emptied first. Losses, accuracies and the learning
+            rate are always logged.
         state: Folder of this very run's state, named by its `fingerprint`. It is left for the
             caller to remove once all results are safe.
-        watchers: What shows and records the run beside its history, writing to `logs` if anywhere;
-            by default all of TensorBoard and a progress bar.
+        callbacks: What else shows or records the run; by default the rest of TensorBoard and a
+            progress bar.
 
     Returns:
         The run. Without `checkpoint`, the weights are those of the last epoch run.
@@ -89,55 +79,61 @@ def fit(
         KeyboardInterrupt: Stopped by a signal; says where the run will go on.
     """
     _quieten()
+    train = params.train
     check_instructions(train)
     use_threads(train.threads)
     with claimed(state):
         resume = Resume(state, logs)
         start = resume.restore()
+        network = build(params.model, data, train.seed)
         weights = class_weights(train.class_weights, data.train.labels, data.train.classes)
         classifier = Classifier(network, weights, train)
-        # `resume` comes first: what the others write in an epoch belongs to that epoch's state.
         history = History()
-        if watchers is None:
-            watchers = [TensorBoard(logs, network, data, train), EpochProgress()]
-        best = _best_checkpoint(checkpoint, state / BEST)
-        stopping = _early_stopping(early_stopping)
-        callbacks = [resume, history, *watchers, *stopping, *best]
+        if callbacks is None:
+            watchers: list[pl.Callback] = [TensorBoard(logs, network, data, train), Progress()]
+        else:
+            watchers = [Curves(logs), *callbacks]
+        best = _best_checkpoint(params.checkpoint, state / BEST)
         trainer = pl.Trainer(
             **trainer_arguments(train),
             max_epochs=train.epochs,
             logger=False,  # `TensorBoard` logs
-            callbacks=callbacks,
+            # `resume` comes first: what the others write in an epoch belongs to its state.
+            callbacks=[
+                resume,
+                *watchers,
+                *_early_stopping(params.early_stopping),
+                *best,
+                history,
+            ],
             plugins=[WholeFiles()],
             deterministic=True,
-            enable_checkpointing=checkpoint.enabled,
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
         )
         with _ending_well(trainer, resume):
             trainer.fit(classifier, datamodule=data, ckpt_path=start, weights_only=True)
-        used = _restore(classifier, best) if best else len(history.epochs) - 1
+        used = _restore(classifier, best) if best else len(history.rows) - 1
         trainer.strategy.barrier()  # other processes read the main one's folder
     network.cpu().eval()
-    return Fit(network, history.epochs, used, mean_loss(network, data.train))
+    return Fit(network, history.table, used, _metrics(network, data, history.rows, used))
 
 
-def mean_loss(network: Mlp, split: PackedSplit) -> float:
-    """Mean cross-entropy, in nats, of a split's images as they are.
-
-    Args:
-        network: In evaluation mode.
-        split: Read a batch at a time.
-    """
-    total = 0.0
-    with torch.inference_mode():
-        for start in range(0, len(split), BATCH):
-            rows = slice(start, start + BATCH)
-            logits = network(torch.from_numpy(split.images[rows].copy()))
-            labels = torch.from_numpy(split.labels[rows].copy())
-            total += float(cross_entropy(logits, labels, reduction="sum"))
-    return total / len(split)
+def _metrics(
+    network: MLP, data: ImageDataModule, rows: list[dict[str, float]], used: int
+) -> dict[str, float]:
+    """The metrics of a finished run."""
+    labels = torch.from_numpy(data.train.labels)
+    training = float(cross_entropy(predict_logits(network, data.train.images), labels))
+    losses = ("train_loss", "val_loss", "train_accuracy", "val_accuracy")
+    return {
+        "epochs_run": len(rows),
+        "used_epoch": used,
+        **{name: rows[used][name] for name in losses},
+        "unaugmented_train_loss": training,
+        "overfitting_gap": rows[used]["val_loss"] - training,
+    }
 
 
 @contextmanager
@@ -162,7 +158,7 @@ def _where(resume: Resume) -> str:
     return f"goes on after {done} epochs" if done else "starts it again"
 
 
-def build(model: ModelParams, data: VehicleData, seed: int) -> Mlp:
+def build(model: ModelParams, data: ImageDataModule, seed: int) -> MLP:
     """A network for the data, its initial weights drawn from the seed.
 
     Args:
@@ -172,7 +168,7 @@ def build(model: ModelParams, data: VehicleData, seed: int) -> Mlp:
     """
     torch.manual_seed(integer_seed(seed, Purpose.WEIGHTS))
     mean, deviation = channel_statistics(data.train.images)
-    return Mlp(
+    return MLP(
         size=data.train.images.shape[1],
         classes=len(data.train.classes),
         mean=mean,

@@ -16,12 +16,12 @@ from tensorboard.compat.proto.versions_pb2 import VersionDef
 from torch import fx, nn
 
 from pipeline.train.activations import named_layers
-from pipeline.train.mlp import Mlp
+from pipeline.train.mlp import MLP
 
 PRODUCER = 22  # the version of the graph format that TensorBoard expects
 
 
-def graph_of(network: Mlp) -> GraphDef:
+def graph_of(network: MLP) -> GraphDef:
     """The graph of a network, which is left as it is.
 
     Args:
@@ -70,7 +70,7 @@ class _Shapes(fx.Interpreter):
         return given
 
 
-def _places(network: Mlp) -> dict[str, str]:
+def _places(network: MLP) -> dict[str, str]:
     """`layer_1/Linear` and the like for the paths of the modules in the hidden layers."""
     return {
         f"hidden.{number}.{child}": f"{layer}/{type(part).__name__}"

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch.nn.functional import cross_entropy
 
 from pipeline.common.packed import PackedSplit
-from pipeline.train.mlp import Mlp
+from pipeline.train.mlp import MLP, predict_logits
 
 SHOWN = 12
 COLUMNS = 4
@@ -18,7 +18,6 @@ TILE = 128  # pixels a side of an image
 GAP = 8
 LINE = 16  # pixels high
 CELL = (TILE + GAP, TILE + 3 * LINE + GAP)
-BATCH = 1024  # images answered at a time, so that any number fits into memory
 
 INK, GREY, RIGHT, WRONG, PAPER = "#1c2330", "#667080", "#1b7f3b", "#b3261e", "#ffffff"
 
@@ -40,7 +39,7 @@ class Answer:
     probability: float
 
 
-def hardest(network: Mlp, split: PackedSplit, count: int = SHOWN) -> list[Answer]:
+def hardest(network: MLP, split: PackedSplit, count: int = SHOWN) -> list[Answer]:
     """The images of the highest loss, hardest first; of equals, the earlier in the split.
 
     Args:
@@ -48,12 +47,7 @@ def hardest(network: Mlp, split: PackedSplit, count: int = SHOWN) -> list[Answer
         split: The images asked about.
         count: How many are returned; fewer where the split has fewer.
     """
-    mode = network.training
-    network.eval()
-    try:
-        logits = _logits(network, split)
-    finally:
-        network.train(mode)
+    logits = predict_logits(network, split.images)
     losses = cross_entropy(logits, torch.from_numpy(split.labels), reduction="none")
     probabilities, predicted = logits.softmax(dim=1).max(dim=1)
     order = losses.argsort(descending=True, stable=True)[:count]
@@ -61,16 +55,6 @@ def hardest(network: Mlp, split: PackedSplit, count: int = SHOWN) -> list[Answer
         Answer(i, float(losses[i]), int(predicted[i]), float(probabilities[i]))
         for i in order.tolist()
     ]
-
-
-@torch.inference_mode()
-def _logits(network: Mlp, split: PackedSplit) -> torch.Tensor:
-    """float32 [N, classes], on the CPU."""
-    parts = [
-        network(torch.from_numpy(split.images[at : at + BATCH].copy()).to(network.mean.device))
-        for at in range(0, len(split), BATCH)
-    ]
-    return torch.cat(parts).cpu().float()
 
 
 def gallery(split: PackedSplit, answers: Sequence[Answer]) -> npt.NDArray[np.uint8]:

@@ -1,6 +1,7 @@
 """TensorBoard's HParams tab: the params of a run beside the figures it ended with."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
@@ -38,7 +39,7 @@ LEFT_OUT = {
 
 
 def log_hparams(
-    log: EventLog, params: Mapping[str, Any], metrics: Mapping[str, float], step: int
+    folder: Path, params: Mapping[str, Any], metrics: Mapping[str, float], step: int
 ) -> None:
     """Write a finished run's params and figures.
 
@@ -46,11 +47,12 @@ def log_hparams(
     written here once more, as scalars `result/…`.
 
     Args:
-        log: The run that stands for the whole training; nothing else need be in it.
+        folder: The run that stands for the whole training; nothing else need be in it.
         params: Sections of params, nested as deep as they are.
         metrics: The figures, by name.
         step: The epoch that the figures are of.
     """
+    log = EventLog(folder)
     values = {name: value for name, value in _flat(params) if name not in LEFT_OUT}
     log.summary(_summary(metadata.EXPERIMENT_TAG, experiment=_experiment(values, metrics)), step)
     start = SessionStartInfo()
@@ -61,6 +63,7 @@ def log_hparams(
         log.scalar(_tag(name), figure, step)
     end = SessionEndInfo(status=STATUS_SUCCESS)
     log.summary(_summary(metadata.SESSION_END_INFO_TAG, session_end_info=end), step)
+    log.close()
 
 
 def _flat(params: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Value]]:

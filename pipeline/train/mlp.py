@@ -3,10 +3,14 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from pipeline.train.linear import Linear
+
+BATCH = 1024  # images at a time where nothing is trained: bounds memory, not results
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -16,7 +20,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 }
 
 
-class Mlp(nn.Module):
+class MLP(nn.Module):
     """Normalise → flatten → [Linear → BatchNorm1d → activation → Dropout] per layer → Linear.
 
     Normalisation is part of the network, so that training, evaluation and prediction cannot
@@ -104,3 +108,26 @@ def hidden_layer(
     if dropout > 0:
         parts.append(nn.Dropout(dropout))
     return nn.Sequential(*parts)
+
+
+@torch.inference_mode()
+def predict_logits(network: MLP, images: npt.NDArray[np.uint8]) -> Tensor:
+    """Compute the logits of any number of images in evaluation mode, a batch at a time.
+
+    Args:
+        network: On any device; left in the mode it is in.
+        images: uint8 RGB [N, size, size, 3]; memory-mapped ones are read a batch at a time.
+
+    Returns:
+        float32 [N, classes], on the CPU.
+    """
+    mode = network.training
+    network.eval()
+    try:
+        parts = [
+            network(torch.from_numpy(images[start : start + BATCH].copy()).to(network.mean.device))
+            for start in range(0, len(images), BATCH)
+        ]
+    finally:
+        network.train(mode)
+    return torch.cat(parts).cpu().float()

@@ -8,13 +8,13 @@ import torch
 from torchvision.utils import make_grid
 
 from pipeline.common.randomness import Purpose, generator
-from pipeline.train.datamodule import VehicleData
+from pipeline.train.datamodule import ImageDataModule
 
 SEPARATOR = 2  # pixels of white between two images
 
 
 def augmentation_preview(
-    data: VehicleData, seed: int, rows: int = 6, columns: int = 7
+    data: ImageDataModule, seed: int, rows: int = 6, columns: int = 7
 ) -> npt.NDArray[np.uint8]:
     """Images exactly as the training loader feeds them in the first epochs.
 

@@ -1,24 +1,21 @@
 """Stage `train`: packed training and validation images → network, history, TensorBoard logs."""
 
 import shutil
-from dataclasses import astuple, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from pipeline.common import paths
 from pipeline.common.artifact import NetworkDescription, write_network
-from pipeline.common.files import atomic_file, write_json
+from pipeline.common.drawing import encode_png
+from pipeline.common.files import atomic_file, rounded, write_json
 from pipeline.common.params import Params
-from pipeline.common.tables import write_csv
-from pipeline.train.callbacks import Epoch
-from pipeline.train.datamodule import VehicleData
-from pipeline.train.events import EventLog
-from pipeline.train.fit import Fit, build, fit
+from pipeline.common.tables import write_table
+from pipeline.train.datamodule import ImageDataModule
+from pipeline.train.fit import Fit, fit
 from pipeline.train.hardware import is_main_process
 from pipeline.train.hparams import log_hparams
 from pipeline.train.preview import augmentation_preview
@@ -30,35 +27,30 @@ VALIDATION = paths.PACKED / "validation"
 
 def run(params: Params) -> None:
     """Train the network; write its weights, the history and TensorBoard's logs."""
-    data = VehicleData.of(paths.PACKED, params.augment, params.train)
+    data = ImageDataModule(paths.PACKED, params.augment, params.train)
     settings, content = _settings(params), content_hash(TRAIN, VALIDATION)
     state = paths.RESUME / fingerprint(settings, content)
     if is_main_process():
         _mention(others(state))
-    result = fit(
-        build(params.model, data, params.train.seed),
-        data,
-        params.train,
-        params.early_stopping,
-        params.checkpoint,
-        logs=paths.TRAIN_LOGS,
-        state=state,
-    )
+    result = fit(params, data, logs=paths.TRAIN_LOGS, state=state)
     if is_main_process():
         _write(params, data, result, settings, content)
         shutil.rmtree(state)
 
 
 def _write(
-    params: Params, data: VehicleData, result: Fit, settings: dict[str, Any], content: str
+    params: Params, data: ImageDataModule, result: Fit, settings: dict[str, Any], content: str
 ) -> None:
     """Write all outputs but the logs, which were written as training went."""
+    metrics = rounded(result.metrics)
+    log_hparams(paths.TRAIN_LOGS, settings, metrics, result.used_epoch)
+    write_json(paths.TRAIN_METRICS, metrics)
+    write_table(paths.TRAIN_HISTORY, result.history)
     preview = augmentation_preview(data, params.train.seed)
-    metrics = _metrics(result)
-    _log_hparams(settings, metrics)
-    _write_reports(result, metrics, preview)
+    with atomic_file(paths.TRAIN_PREVIEW) as partial:
+        partial.write_bytes(encode_png(preview.repeat(2, axis=0).repeat(2, axis=1)))
     write_network(paths.NETWORK, _weights(result), _describe(settings, content, data, result))
-    _summarise(params, result)
+    _summarise(params, metrics)
 
 
 def _mention(interrupted: list[Path]) -> None:
@@ -69,37 +61,6 @@ def _mention(interrupted: list[Path]) -> None:
             "libraries; it is left for when they come back (or delete it)",
             flush=True,
         )
-
-
-def _log_hparams(settings: dict[str, Any], metrics: dict[str, float]) -> None:
-    log = EventLog(paths.TRAIN_LOGS)
-    log_hparams(log, settings, metrics, int(metrics["used_epoch"]))
-    log.close()
-
-
-def _metrics(result: Fit) -> dict[str, float]:
-    """The figures of the weights that are kept."""
-    used = result.used_epoch
-    return {
-        "epochs_run": len(result.epochs),
-        "used_epoch": used.epoch,
-        "train_loss": round(used.train_loss, 6),
-        "val_loss": round(used.val_loss, 6),
-        "train_accuracy": round(used.train_accuracy, 6),
-        "val_accuracy": round(used.val_accuracy, 6),
-        "clean_train_loss": round(result.clean_train_loss, 6),
-        "overfitting_gap": round(result.overfitting_gap, 6),
-    }
-
-
-def _write_reports(result: Fit, metrics: dict[str, float], preview: npt.NDArray[np.uint8]) -> None:
-    write_json(paths.TRAIN_METRICS, metrics)
-    columns = [field.name for field in fields(Epoch)]
-    write_csv(paths.TRAIN_HISTORY, columns, map(astuple, result.epochs))
-    enlarged = cv2.resize(preview, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
-    _, png = cv2.imencode(".png", cv2.cvtColor(enlarged, cv2.COLOR_RGB2BGR))
-    with atomic_file(paths.TRAIN_PREVIEW) as partial:
-        partial.write_bytes(png.tobytes())
 
 
 def _weights(result: Fit) -> dict[str, npt.NDArray[np.generic]]:
@@ -118,7 +79,7 @@ def _settings(params: Params) -> dict[str, Any]:
 
 
 def _describe(
-    settings: dict[str, Any], content: str, data: VehicleData, result: Fit
+    settings: dict[str, Any], content: str, data: ImageDataModule, result: Fit
 ) -> NetworkDescription:
     network = result.network
     return NetworkDescription(
@@ -137,16 +98,16 @@ def _describe(
             "content_hash": content,
         },
         metrics={
-            "loss": round(result.used_epoch.val_loss, 6),
-            "accuracy": round(result.used_epoch.val_accuracy, 6),
+            "loss": rounded(result.metrics["val_loss"]),
+            "accuracy": rounded(result.metrics["val_accuracy"]),
         },
     )
 
 
-def _summarise(params: Params, result: Fit) -> None:
-    used, run = result.used_epoch, len(result.epochs)
+def _summarise(params: Params, metrics: dict[str, float]) -> None:
+    run = metrics["epochs_run"]
     ended = "stopped early" if run < params.train.epochs else "ran to the end"
     print(
-        f"train: {run} epochs ({ended}), weights of epoch {used.epoch}: "
-        f"validation accuracy {used.val_accuracy:.3f}, loss {used.val_loss:.3f}"
+        f"train: {run} epochs ({ended}), weights of epoch {metrics['used_epoch']}: "
+        f"validation accuracy {metrics['val_accuracy']:.3f}, loss {metrics['val_loss']:.3f}"
     )

@@ -2,7 +2,7 @@
 
 Each chart has a curve per run, so figures that are to be compared have one tag in two runs:
 
-- `training` and `validation`: loss and accuracy, and the gap between them;
+- `training` and `validation`: loss and accuracy;
 - `after_linear` and `after_batch_norm`: what a hidden layer's units get before and after batch
   normalisation. They are measured in the validation pass, over all its images: by the running
   statistics, as the network answers in earnest. In training mode every batch is normalised by its
@@ -12,6 +12,7 @@ All that is logged in an epoch follows from the state of the training in that ep
 what was logged before; a run continued from any epoch leaves the same files.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -23,12 +24,12 @@ from torchvision.utils import make_grid
 
 from pipeline.common.params import TrainParams
 from pipeline.train.activations import ActivationProbe, Moments, named_layers
-from pipeline.train.callbacks import Epoch, epoch_figures
-from pipeline.train.datamodule import Batch, VehicleData
+from pipeline.train.callbacks import epoch_metrics
+from pipeline.train.datamodule import Batch, ImageDataModule
 from pipeline.train.events import EventLog
 from pipeline.train.graph import graph_of
 from pipeline.train.hardest import gallery, hardest
-from pipeline.train.mlp import Mlp
+from pipeline.train.mlp import MLP
 from pipeline.train.preview import augmentation_preview
 
 SNAPSHOTS = 10  # of histograms and images in a run: TensorBoard shows no more images of a tag
@@ -52,7 +53,7 @@ class TensorBoard(pl.Callback):
         runs: The open event files, by the names in `RUNS`; flushed at the end of each epoch.
     """
 
-    def __init__(self, logs: Path, network: Mlp, data: VehicleData, train: TrainParams) -> None:
+    def __init__(self, logs: Path, network: MLP, data: ImageDataModule, train: TrainParams) -> None:
         self.runs: dict[str, EventLog] = {}
         self._logs = logs
         self._network = network
@@ -125,7 +126,7 @@ class TensorBoard(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the epoch's figures."""
         del pl_module
-        write_curves(self.runs["training"], self.runs["validation"], epoch_figures(trainer))
+        write_curves(self.runs["training"], self.runs["validation"], epoch_metrics(trainer))
         if self._is_snapshot(trainer):
             self._write_snapshot(trainer.current_epoch)
         for log in self.runs.values():
@@ -158,7 +159,7 @@ class TensorBoard(pl.Callback):
         for stage, seen in moments.items():
             run = self.runs[f"after_{stage}"]
             run.scalar(f"activations/{layer}_mean", seen.mean, epoch)
-            run.scalar(f"activations/{layer}_deviation", seen.deviation, epoch)
+            run.scalar(f"activations/{layer}_std", seen.std, epoch)
         self.runs["validation"].scalar(f"activations/{layer}_dead_units", dead, epoch)
 
     def _write_snapshot(self, epoch: int) -> None:
@@ -191,7 +192,7 @@ class Curves(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the epoch's figures."""
         del pl_module
-        write_curves(self._training, self._validation, epoch_figures(trainer))
+        write_curves(self._training, self._validation, epoch_metrics(trainer))
         self._training.flush()
         self._validation.flush()
 
@@ -212,13 +213,14 @@ class Curves(pl.Callback):
         self._validation.close()
 
 
-def write_curves(training: EventLog, validation: EventLog, row: Epoch) -> None:
+def write_curves(training: EventLog, validation: EventLog, row: Mapping[str, float]) -> None:
     """Write a point of each curve: loss and accuracy under the same names in both."""
-    training.scalar(f"{CURVES}/loss", row.train_loss, row.epoch)
-    training.scalar(f"{CURVES}/accuracy", row.train_accuracy, row.epoch)
-    training.scalar("learning_rate", row.learning_rate, row.epoch)
-    validation.scalar(f"{CURVES}/loss", row.val_loss, row.epoch)
-    validation.scalar(f"{CURVES}/accuracy", row.val_accuracy, row.epoch)
+    epoch = int(row["epoch"])
+    training.scalar(f"{CURVES}/loss", row["train_loss"], epoch)
+    training.scalar(f"{CURVES}/accuracy", row["train_accuracy"], epoch)
+    training.scalar("learning_rate", row["learning_rate"], epoch)
+    validation.scalar(f"{CURVES}/loss", row["val_loss"], epoch)
+    validation.scalar(f"{CURVES}/accuracy", row["val_accuracy"], epoch)
 
 
 def grid(images: Tensor) -> npt.NDArray[np.uint8]:
@@ -236,7 +238,7 @@ def grid(images: Tensor) -> npt.NDArray[np.uint8]:
     return np.ascontiguousarray(tiled.permute(1, 2, 0).numpy())
 
 
-def _weights(network: Mlp) -> dict[str, Tensor]:
+def _weights(network: MLP) -> dict[str, Tensor]:
     """The matrix of each layer, by the layer's name."""
     layers = {**named_layers(network), "output": network.output}
     return {name: _linear(layer).weight for name, layer in layers.items()}

@@ -31,7 +31,7 @@ def content(techniques: Comparison) -> Content:
         "used_epoch": 2,
         "train_loss": 0.1,
         "val_loss": 0.2,
-        "clean_train_loss": 0.1,
+        "unaugmented_train_loss": 0.1,
     }
     return Content(
         model={

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pipeline.common.params import Params
 from pipeline.train.classifier import Classifier
-from pipeline.train.datamodule import VehicleData
+from pipeline.train.datamodule import ImageDataModule
 from pipeline.train.fit import _quieten, build
 
 
@@ -38,17 +38,11 @@ class Recorder(pl.Callback):
             trainer.save_checkpoint(self._path)
 
 
-def train(params: Params, folders: tuple[Path, Path], path: Path, *, resume: bool = False) -> Run:
+def train(params: Params, packed: Path, path: Path, *, resume: bool = False) -> Run:
     """Train `params.train.epochs` epochs; the checkpoint of the middle goes to, or is, `path`."""
     _quieten()
     settings = params.train
-    data = VehicleData(
-        *folders,
-        params.augment,
-        seed=settings.seed,
-        batch_size=settings.batch_size,
-        workers=settings.workers,
-    )
+    data = ImageDataModule(packed, params.augment, settings)
     network = build(params.model, data, settings.seed)
     classifier = Classifier(network, [1.0] * len(data.train.classes), settings)
     recorder = Recorder(path, -1 if resume else settings.epochs // 2 - 1)
@@ -66,11 +60,11 @@ def train(params: Params, folders: tuple[Path, Path], path: Path, *, resume: boo
     return Run(recorder.rates, classifier.state_dict())
 
 
-def resumes_exactly(params: Params, folders: tuple[Path, Path], path: Path) -> bool:
+def resumes_exactly(params: Params, packed: Path, path: Path) -> bool:
     """Whether a run in two halves takes the steps, and ends in the bits, of a run in one."""
-    whole = train(params, folders, path)
+    whole = train(params, packed, path)
     torch.rand(3)  # what the global generator holds must not matter
-    rest = train(params, folders, path, resume=True)
+    rest = train(params, packed, path, resume=True)
     pairs = zip(whole.state.values(), rest.state.values(), strict=True)
     same = all(torch.equal(one, other) for one, other in pairs)
     return same and rest.rates == whole.rates[-len(rest.rates) :] and len(rest.rates) > 0

@@ -110,7 +110,7 @@ def _write_runs(
     path: Path, name: str, histories: list[list[list[float]]], right: list[np.ndarray]
 ) -> None:
     columns = (
-        "seed,test_accuracy,test_f1,test_roc_auc,test_loss,train_loss,val_loss,clean_train_loss,overfitting_gap,"
+        "seed,test_accuracy,test_f1,test_roc_auc,test_loss,train_loss,val_loss,unaugmented_train_loss,overfitting_gap,"
         "epochs_run,used_epoch"
     )
     rows = []
@@ -147,7 +147,7 @@ def _write_activations(path: Path, name: str, epochs: int) -> None:
     normed = name in {"batch_norm", "combined"}
     write_csv(
         path,
-        ["seed", "epoch", "layer", "stage", "mean", "deviation"],
+        ["seed", "epoch", "layer", "stage", "mean", "std"],
         (
             [1, epoch, layer, stage, *moments]
             for epoch in range(epochs)

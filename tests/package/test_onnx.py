@@ -14,12 +14,12 @@ from pipeline.common.packed import load_packed
 from pipeline.package import onnx_graph
 from pipeline.package.onnx_graph import build_onnx
 from pipeline.predict.classifier import logits_of, open_session
-from pipeline.train.mlp import ACTIVATIONS, Mlp
+from pipeline.train.mlp import ACTIVATIONS, MLP
 from tests.helpers.artifacts import CLASSES, describe, network, weights_of
 from tests.helpers.data import Pack
 
 
-def built(model: Mlp, classes: list[str] = CLASSES, **architecture: Any) -> bytes:
+def built(model: MLP, classes: list[str] = CLASSES, **architecture: Any) -> bytes:
     return build_onnx(weights_of(model), describe(model, classes, **architecture))
 
 

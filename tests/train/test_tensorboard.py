@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -22,13 +23,12 @@ from torch.nn.functional import cross_entropy
 import pipeline.train.fit as fitting
 from pipeline.common.params import Params
 from pipeline.train.activations import ActivationProbe
-from pipeline.train.datamodule import VehicleData
-from pipeline.train.events import EventLog
+from pipeline.train.datamodule import ImageDataModule
 from pipeline.train.fit import Fit, build, fit
 from pipeline.train.graph import graph_of
 from pipeline.train.hardest import gallery, hardest
 from pipeline.train.hparams import log_hparams
-from pipeline.train.mlp import Mlp
+from pipeline.train.mlp import MLP
 from pipeline.train.preview import augmentation_preview
 from pipeline.train.tensorboard import CURVES, RUNS, grid
 from tests.helpers.data import Pack
@@ -51,25 +51,21 @@ def params(params: Params) -> Params:
 
 
 @pytest.fixture
-def data(pack: Pack, params: Params) -> VehicleData:
-    return VehicleData(
-        pack("train", 40),
-        pack("validation", 24),
-        params.augment,
-        seed=params.train.seed,
-        batch_size=params.train.batch_size,
-        workers=0,
-    )
+def data(pack: Pack, params: Params) -> ImageDataModule:
+    pack("train", 40)
+    return ImageDataModule(pack("validation", 24).parent, params.augment, params.train)
 
 
 @pytest.fixture
-def train(data: VehicleData, params: Params, tmp_path: Path) -> Train:
-    def run(logs: Path, **changes: Any) -> Fit:
-        network = build(params.model, data, params.train.seed)
-        settings = params.train.model_copy(update=changes)
-        callbacks = params.early_stopping, params.checkpoint
-        state = tmp_path / "state" / logs.name
-        return fit(network, data, settings, *callbacks, logs=logs, state=state)
+def train(data: ImageDataModule, params: Params, tmp_path: Path) -> Train:
+    def run(logs: Path, *, model: dict[str, Any] | None = None, **changes: Any) -> Fit:
+        chosen = params.model_copy(
+            update={
+                "model": params.model.model_copy(update=model or {}),
+                "train": params.train.model_copy(update=changes),
+            }
+        )
+        return fit(chosen, data, logs=logs, state=tmp_path / "state" / logs.name)
 
     return run
 
@@ -95,9 +91,9 @@ def contents(logs: Path) -> dict[str, bytes]:
     return {run.name: next(run.iterdir()).read_bytes() for run in sorted(logs.iterdir())}
 
 
-def tiny(size: int = 2, *, batch_norm: bool = True) -> Mlp:
+def tiny(size: int = 2, *, batch_norm: bool = True) -> MLP:
     torch.manual_seed(0)
-    return Mlp(
+    return MLP(
         size=size,
         classes=2,
         mean=[0.5] * 3,
@@ -110,12 +106,12 @@ def tiny(size: int = 2, *, batch_norm: bool = True) -> Mlp:
 
 
 def test_loss_and_accuracy_are_one_tag_in_two_runs(train: Train, tmp_path: Path) -> None:
-    epochs = train(tmp_path / "logs").epochs
+    history = train(tmp_path / "logs").history
     for tag in ("loss", "accuracy"):
         for run, prefix in (("training", "train"), ("validation", "val")):
-            expected = [getattr(row, f"{prefix}_{tag}") for row in epochs]
+            expected = history[f"{prefix}_{tag}"].tolist()
             assert values(tmp_path / "logs" / run, f"{CURVES}/{tag}") == pytest.approx(expected)
-    rates = [row.learning_rate for row in epochs]
+    rates = history["learning_rate"].tolist()
     assert values(tmp_path / "logs" / "training", "learning_rate") == pytest.approx(rates)
 
 
@@ -126,7 +122,7 @@ def test_the_training_is_the_same_to_the_bit_without(
     monkeypatch.setattr(fitting, "TensorBoard", lambda *_: pl.Callback())
     alone = train(tmp_path / "b")
     assert not list((tmp_path / "b").iterdir())
-    assert watched.epochs == alone.epochs
+    pd.testing.assert_frame_equal(watched.history, alone.history)
     trained, expected = watched.network.state_dict(), alone.network.state_dict()
     assert all(torch.equal(trained[name], expected[name]) for name in expected)
 
@@ -155,7 +151,7 @@ def test_snapshots_are_spread_over_a_long_run(train: Train, tmp_path: Path) -> N
 
 
 def test_activations_are_those_of_the_validation_images(
-    train: Train, data: VehicleData, tmp_path: Path
+    train: Train, data: ImageDataModule, tmp_path: Path
 ) -> None:
     network = train(tmp_path / "logs").network
     images = torch.from_numpy(data.validation.images.copy())
@@ -165,7 +161,7 @@ def test_activations_are_those_of_the_validation_images(
         normalised = network.hidden[0][1](linear)  # type: ignore[index]
     for run, expected in (("after_linear", linear), ("after_batch_norm", normalised)):
         mean = values(tmp_path / "logs" / run, "activations/layer_1_mean")
-        deviation = values(tmp_path / "logs" / run, "activations/layer_1_deviation")
+        deviation = values(tmp_path / "logs" / run, "activations/layer_1_std")
         assert len(mean) == len(deviation) == 3
         assert mean[-1] == pytest.approx(float(expected.mean()), abs=1e-5)
         assert deviation[-1] == pytest.approx(float(expected.std(correction=0)), abs=1e-5)
@@ -198,12 +194,8 @@ def test_a_probe_that_is_detached_sees_nothing_more() -> None:
     assert seen == probe.detach()["layer_2"]["linear"].count == 6
 
 
-def test_without_batch_norm_there_is_no_run_for_it(
-    train: Train, params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plain = params.model.model_copy(update={"batch_norm": False})
-    monkeypatch.setattr(f"{__name__}.build", lambda _, *rest: fitting.build(plain, *rest))
-    train(tmp_path / "logs")
+def test_without_batch_norm_there_is_no_run_for_it(train: Train, tmp_path: Path) -> None:
+    train(tmp_path / "logs", model={"batch_norm": False})
     assert sorted(contents(tmp_path / "logs")) == ["after_linear", "training", "validation"]
 
 
@@ -215,7 +207,7 @@ def test_weights_are_those_at_the_end_of_the_epoch(train: Train, tmp_path: Path)
 
 
 def test_gradients_are_those_of_the_first_batch(
-    data: VehicleData, params: Params, tmp_path: Path
+    train: Train, data: ImageDataModule, params: Params, tmp_path: Path
 ) -> None:
     # Without dropout the first gradient of all can be computed without the Trainer.
     plain = params.model.model_copy(update={"dropout": 0.0})
@@ -223,11 +215,8 @@ def test_gradients_are_those_of_the_first_batch(
     images, labels = next(iter(data.train_dataloader()))
     loss = cross_entropy(network(images), labels)
     (gradient,) = torch.autograd.grad(loss, [network.output.weight])
-    network = build(plain, data, params.train.seed)
-    callbacks = params.early_stopping, params.checkpoint
-    logs, state = tmp_path / "logs", tmp_path / "state"
-    fit(network, data, params.train, *callbacks, logs=logs, state=state)
-    first = read(logs / "training").Histograms("gradients/output")[0].histogram_value
+    train(tmp_path / "logs", model={"dropout": 0.0})
+    first = read(tmp_path / "logs" / "training").Histograms("gradients/output")[0].histogram_value
     assert (first.min, first.max) == pytest.approx(
         (float(gradient.min()), float(gradient.max())), rel=1e-4
     )
@@ -235,7 +224,7 @@ def test_gradients_are_those_of_the_first_batch(
 
 
 def test_the_augmented_batch_is_what_the_loader_feeds(
-    train: Train, data: VehicleData, tmp_path: Path
+    train: Train, data: ImageDataModule, tmp_path: Path
 ) -> None:
     train(tmp_path / "logs")
     loader = data.train_dataloader()
@@ -251,14 +240,14 @@ def test_the_augmented_batch_is_what_the_loader_feeds(
 
 
 def test_the_augmentation_is_shown_once_as_in_the_report(
-    train: Train, data: VehicleData, params: Params, tmp_path: Path
+    train: Train, data: ImageDataModule, params: Params, tmp_path: Path
 ) -> None:
     train(tmp_path / "logs")
     (event,) = read(tmp_path / "logs" / "training").Images("images/augmentation")
     assert np.array_equal(pixels(event), augmentation_preview(data, params.train.seed))
 
 
-def test_the_hardest_images_have_the_highest_loss(data: VehicleData) -> None:
+def test_the_hardest_images_have_the_highest_loss(data: ImageDataModule) -> None:
     network = tiny(size=8).train()
     answers = hardest(network, data.validation, 5)
     assert network.training, "the mode is left as it was"
@@ -274,7 +263,7 @@ def test_the_hardest_images_have_the_highest_loss(data: VehicleData) -> None:
     assert first.probability == pytest.approx(float(logits[first.index].softmax(0).max()))
 
 
-def test_the_gallery_enlarges_images_and_writes_below(data: VehicleData) -> None:
+def test_the_gallery_enlarges_images_and_writes_below(data: ImageDataModule) -> None:
     answers = hardest(tiny(size=8), data.validation, 5)
     sheet = gallery(data.validation, answers)
     image = data.validation.images[answers[4].index]  # the first of the second row
@@ -284,7 +273,7 @@ def test_the_gallery_enlarges_images_and_writes_below(data: VehicleData) -> None
 
 
 def test_the_last_gallery_is_of_the_weights_at_the_end(
-    train: Train, data: VehicleData, tmp_path: Path
+    train: Train, data: ImageDataModule, tmp_path: Path
 ) -> None:
     network = train(tmp_path / "logs").network
     shown = pixels(read(tmp_path / "logs" / "validation").Images("images/hardest")[-1])
@@ -331,9 +320,7 @@ def test_the_graph_has_the_same_bytes_in_another_process() -> None:
 
 def test_hparams_and_the_figures_they_led_to_are_in_one_run(params: Params, tmp_path: Path) -> None:
     sections = {"model": params.model.model_dump(), "train": params.train.model_dump()}
-    log = EventLog(tmp_path)
-    log_hparams(log, sections, {"val_loss": 0.25, "epochs_run": 3}, step=2)
-    log.close()
+    log_hparams(tmp_path, sections, {"val_loss": 0.25, "epochs_run": 3}, step=2)
     events = read(tmp_path)
     content = events.SummaryMetadata(metadata.SESSION_START_INFO_TAG).plugin_data.content
     start = metadata.parse_session_start_info_plugin_data(content).hparams

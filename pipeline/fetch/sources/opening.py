@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from pipeline.common.errors import SourceError
+from pipeline.common.errors import ParamsError, SourceError
 from pipeline.common.files import digest
+from pipeline.common.parallel import parallel_map
 from pipeline.common.params import FetchParams, SyntheticParams
 from pipeline.fetch.archives import SUFFIXES, is_archive, unpack
 
@@ -97,10 +99,14 @@ def _open_named(params: FetchParams, place: Place) -> Opened:
 
 def _generate(params: FetchParams, synthetic: SyntheticParams, place: Place) -> Opened:
     # Here, so that reading a source of one's own does not import the generator.
-    from scenes import generate  # noqa: PLC0415
+    from scenes import DatasetSpec, generate  # noqa: PLC0415
 
     _refuse_hash(params, "which is drawn here")
-    generate(synthetic, place.workspace)
+    try:
+        draw = partial(parallel_map, label="generate")
+        generate(DatasetSpec(**synthetic.model_dump()), place.workspace, draw)
+    except ValueError as error:
+        raise ParamsError(f"synthetic: {error}") from None
     return Opened(place.workspace, layout=SYNTHETIC_LAYOUT)
 
 

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from pipeline.common.randomness import Purpose, generator
 from scenes.camera import QUALITIES, choose_view, encode, expose
 from scenes.canvas import Picture
 from scenes.foreground import paint_foreground, paint_people
 from scenes.geometry import Floats, View
 from scenes.liveries import LIVERIES
+from scenes.randomness import Stream, generator
 from scenes.scenery import paint_scene, point_behind
 from scenes.scenes import Setting, choose_setting
 from scenes.shadows import shade, shadow
@@ -29,7 +29,7 @@ def photograph(seed: int, index: int, label: int, size: int) -> bytes:
     Returns:
         A JPEG file.
     """
-    rng = generator(seed, Purpose.SYNTHETIC, 0, index)
+    rng = generator(seed, Stream.PHOTO, index)
     stock = assets(seed, size)
     vehicle = draw_vehicle(rng, label)
     low, high = bounds(vehicle)

@@ -1,21 +1,28 @@
-"""The embedded dataset: the same bytes for the same params, copies as asked, no leaks."""
+"""The drawn data set: the same bytes for the same spec, duplicates as asked, no leaks."""
 
+import ast
 import csv
 import hashlib
 from collections import defaultdict
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
-from pipeline.common.errors import ParamsError
-from pipeline.common.params import SyntheticParams
-from scenes import generate
-from scenes.generation import files_of
+from pipeline.common.parallel import parallel_map
+from pipeline.common.randomness import Purpose
+from scenes import DatasetSpec, generate
+from scenes.generation import count_files
 from scenes.plan import make_plan
+from scenes.randomness import DOMAIN
+from tests.helpers.imports import ROOT
+from tests.helpers.pictures import contents
 
-PARAMS = SyntheticParams(
+SPEC = DatasetSpec(
     seed=3,
     images=120,
     size=64,
@@ -26,16 +33,8 @@ PARAMS = SyntheticParams(
 )
 
 
-def changed(**values: float) -> SyntheticParams:
-    return SyntheticParams.model_validate(PARAMS.model_dump() | values)
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
+def changed(**values: Any) -> DatasetSpec:
+    return replace(SPEC, **values)
 
 
 def read_rows(folder: Path) -> list[tuple[str, int]]:
@@ -63,12 +62,12 @@ def decode(folder: Path, name: str) -> np.ndarray:
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("synthetic")
-    generate(PARAMS, folder, processes=1)
+    generate(SPEC, folder)
     return folder
 
 
 def test_number_of_processes_does_not_change_a_byte(dataset: Path, tmp_path: Path) -> None:
-    generate(PARAMS, tmp_path, processes=2)
+    generate(SPEC, tmp_path, partial(parallel_map, label="generate", processes=2))
     assert contents(tmp_path) == contents(dataset)
 
 
@@ -89,7 +88,7 @@ def test_first_photos_do_not_depend_on_how_many_follow(tmp_path: Path) -> None:
         "label_conflicts": 0,
     }
     for count in (20, 40):
-        generate(changed(images=count, **plain), tmp_path / str(count), processes=1)
+        generate(changed(images=count, **plain), tmp_path / str(count))
     few, many = (set(contents(tmp_path / str(n) / "images").values()) for n in (20, 40))
     assert few < many
 
@@ -97,20 +96,20 @@ def test_first_photos_do_not_depend_on_how_many_follow(tmp_path: Path) -> None:
 def test_labels_and_files_are_complete(dataset: Path) -> None:
     rows = read_rows(dataset)
     names = [name for name, _ in rows]
-    assert len(set(names)) == PARAMS.images
+    assert len(set(names)) == SPEC.images
     assert set(names) == {path.name for path in (dataset / "images").iterdir()}
-    assert sum(label for _, label in rows) == round(PARAMS.emergency_fraction * PARAMS.images)
+    assert sum(label for _, label in rows) == round(SPEC.emergency_fraction * SPEC.images)
 
 
 def test_photos_are_jpegs_of_the_size(dataset: Path) -> None:
     for name, _ in read_rows(dataset):
         assert (dataset / "images" / name).read_bytes()[:3] == b"\xff\xd8\xff"
-        assert decode(dataset, name).shape == (PARAMS.size, PARAMS.size, 3)
+        assert decode(dataset, name).shape == (SPEC.size, SPEC.size, 3)
 
 
 def test_exact_duplicates_are_planted(dataset: Path) -> None:
     groups = read_groups(dataset)
-    assert PARAMS.images - len(groups) == PARAMS.exact_duplicates
+    assert SPEC.images - len(groups) == SPEC.exact_duplicates
     assert any(len(group) > 2 for group in groups.values())
 
 
@@ -119,10 +118,10 @@ def test_conflicting_labels_are_planted(dataset: Path) -> None:
         min(sum(label for _, label in group), sum(1 - label for _, label in group))
         for group in read_groups(dataset).values()
     ]
-    assert sum(minority) == PARAMS.label_conflicts
+    assert sum(minority) == SPEC.label_conflicts
 
 
-def test_no_copies_where_none_are_asked(tmp_path: Path) -> None:
+def test_no_duplicates_where_none_are_asked_for(tmp_path: Path) -> None:
     generate(changed(images=60, exact_duplicates=0, near_duplicates=0, label_conflicts=0), tmp_path)
     assert len(read_groups(tmp_path)) == 60
 
@@ -139,24 +138,24 @@ def nearest_distances(dataset: Path) -> np.ndarray:
 
 def test_near_duplicates_are_near_and_originals_are_not(dataset: Path) -> None:
     nearest = np.sort(nearest_distances(dataset))
-    paired = 2 * PARAMS.near_duplicates
+    paired = 2 * SPEC.near_duplicates
     assert nearest[:paired].max() < 9
     assert nearest[paired:].min() > 12
 
 
 def test_near_duplicates_keep_the_label(tmp_path: Path) -> None:
-    generate(changed(exact_duplicates=0, label_conflicts=0), tmp_path, processes=1)
+    generate(changed(exact_duplicates=0, label_conflicts=0), tmp_path)
     labels = dict(read_rows(tmp_path))
     names = list(labels)
     small = [cv2.resize(decode(tmp_path, n), (16, 16), interpolation=cv2.INTER_AREA) for n in names]
     flat = np.array(small, dtype=np.float64).reshape(len(small), -1)
     distances = np.abs(flat[:, None] - flat[None]).mean(axis=2)
     pairs = np.argwhere(np.triu(distances < 9, k=1))
-    assert len(pairs) == PARAMS.near_duplicates
+    assert len(pairs) == SPEC.near_duplicates
     assert all(labels[names[a]] == labels[names[b]] for a, b in pairs)
 
 
-def test_neither_names_nor_rows_tell_the_label(dataset: Path) -> None:
+def test_neither_names_nor_order_reveal_the_label(dataset: Path) -> None:
     rows = read_rows(dataset)
     labels = np.array([label for _, label in rows])
     numbers = np.array([int(Path(name).stem) for name, _ in rows])
@@ -166,29 +165,41 @@ def test_neither_names_nor_rows_tell_the_label(dataset: Path) -> None:
     assert abs(np.corrcoef(np.arange(len(rows)), numbers)[0, 1]) < limit
 
 
-def test_copies_do_not_follow_their_original(dataset: Path) -> None:
+def test_duplicates_do_not_follow_their_original(dataset: Path) -> None:
     numbers = [
         sorted(int(Path(name).stem) for name, _ in group)
         for group in read_groups(dataset).values()
         if len(group) > 1
     ]
     gaps = np.concatenate([np.diff(group) for group in numbers])
-    assert gaps.mean() > PARAMS.images / 8
+    assert gaps.mean() > SPEC.images / 8
 
 
-def test_the_progress_bar_is_told_of_every_file() -> None:
-    assert files_of(make_plan(PARAMS).tasks) == PARAMS.images
+def test_the_progress_bar_counts_every_file() -> None:
+    assert count_files(make_plan(SPEC).originals) == SPEC.images
 
 
-def test_a_failing_worker_is_heard_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_in_a_worker_is_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "images").mkdir()
     monkeypatch.setattr(Path, "mkdir", lambda *_, **__: None)
     (tmp_path / "images").rmdir()
     with pytest.raises(FileNotFoundError):
-        generate(PARAMS, tmp_path, processes=2)
+        generate(SPEC, tmp_path, partial(parallel_map, label="generate", processes=2))
 
 
-def test_copies_of_a_missing_label_are_refused(tmp_path: Path) -> None:
-    params = changed(images=20, emergency_fraction=0.01, exact_duplicates=2, near_duplicates=0)
-    with pytest.raises(ParamsError, match="emergency_fraction"):
-        generate(params, tmp_path, processes=1)
+def test_duplicates_of_a_missing_label_are_refused(tmp_path: Path) -> None:
+    spec = changed(images=20, emergency_fraction=0.01, exact_duplicates=2, near_duplicates=0)
+    with pytest.raises(ValueError, match="emergency_fraction"):
+        generate(spec, tmp_path)
+
+
+def test_scenes_import_nothing_from_the_pipeline() -> None:
+    for module in (ROOT / "scenes").glob("*.py"):
+        for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not any(name.split(".")[0] == "pipeline" for name in names), module
+
+
+def test_no_stream_of_the_pipeline_repeats_one_of_the_scenes() -> None:
+    assert int(Purpose.SYNTHETIC) == DOMAIN
