@@ -23,12 +23,14 @@ app = typer.Typer(
 @app.command()
 def check() -> None:
     """Validate params.yaml without running anything."""
-    from pipeline.ablate.techniques import with_technique
     from pipeline.common.params import load_params
+    from pipeline.techniques.stage import resolve
 
     params = load_params()
-    for name, technique in params.techniques.items():
-        with_technique(params, params.ablate.baseline, name, technique)
+    for name in params.techniques:
+        _, warning = resolve(params, name)
+        if warning:
+            print(f"techniques.{name}: {warning}")
     print(f"{paths.PARAMS} is valid")
 
 

@@ -35,7 +35,7 @@ def draw_all(outcomes: Sequence["Outcome"], comparison: Mapping[str, Any]) -> di
         comparison: The content of `comparison.json`.
 
     Returns:
-        `curves_<technique>` for each; `accuracy` and `loss` where there are differences; and
+        `curves_<technique>` for each; `differences_accuracy` and `differences_loss` where there are differences; and
         `early_stopping`, `checkpointing` and `batch_norm_<layer>` where techniques of those names
         do what their name says.
     """
@@ -50,8 +50,8 @@ def draw_all(outcomes: Sequence["Outcome"], comparison: Mapping[str, Any]) -> di
     }
     compared = [entry for entry in comparison["techniques"] if entry["differences"]]
     if compared:
-        plots["accuracy"] = forest(compared, "accuracy", 100, "points of accuracy", 1)
-        plots["loss"] = forest(compared, "loss", 1, "cross-entropy; lower is better", 2)
+        plots["differences_accuracy"] = forest(compared, "accuracy", 100, "points of accuracy", 1)
+        plots["differences_loss"] = forest(compared, "loss", 1, "cross-entropy; lower is better", 2)
     stopping, keeping = by_name.get("early_stopping"), by_name.get("checkpointing")
     if stopping and stopping.settings["early_stopping"]["enabled"]:
         plots["early_stopping"] = early_stopping(stopping)

@@ -10,8 +10,6 @@ from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 
-from pipeline.ablate.outcomes import Comparison, statement
-from pipeline.ablate.technique_figures import normalised
 from pipeline.common import paths, wording
 from pipeline.common.drawing import data_uri, encode_jpeg
 from pipeline.common.files import flatten
@@ -43,8 +41,8 @@ class Content:
         duplicates: Groups of duplicates with their images, as `duplicate_groups` returns them.
         pictures: PNG bytes by name: overview, loss, accuracy, confident_errors, least_confident,
             augmentation, contact_sheet, and those of `pipeline.report.plots.draw_results` and of
-            `pipeline.ablate.technique_figures.draw_all`.
-        techniques: The techniques compared.
+            `pipeline.compare.plots.draw_all`.
+        techniques: The content of `comparison.json`, with estimates.
     """
 
     model: Mapping[str, Any]
@@ -54,7 +52,7 @@ class Content:
     audit: Mapping[str, Any]
     duplicates: Sequence[Mapping[str, Any]]
     pictures: Mapping[str, bytes]
-    techniques: Comparison
+    techniques: Mapping[str, Any]
 
 
 def render(template: str, content: Content) -> str:
@@ -85,8 +83,6 @@ def render(template: str, content: Content) -> str:
         wording.cell,
         wording.verdict,
         wording.difference,
-        statement,
-        normalised,
     ):
         environment.globals[function.__name__] = function
     level = f"{content.test['confidence']:.0%}".replace("%", "\N{NO-BREAK SPACE}%")
