@@ -105,7 +105,7 @@ def show_summary() -> None:
     from pipeline.common.files import read_json
     from pipeline.report.page import summary
 
-    finding = read_json(paths.REPORT_COMPARISON)["finding"]
+    finding = read_json(paths.COMPARISON)["finding"]
     Console().print(summary(read_json(paths.TEST_METRICS), finding))
 
 

@@ -22,7 +22,7 @@ from numpy.lib.format import open_memmap
 from torch.nn.functional import softmax
 
 from pipeline.common import paths
-from pipeline.common.errors import BluelightError, TrainingError
+from pipeline.common.errors import TrainingError
 from pipeline.common.files import DIGITS, atomic_directory, read_json, rounded, write_json
 from pipeline.common.packed import IMAGES, LABELS, META, load_packed
 from pipeline.common.parallel import parallel_map
@@ -128,7 +128,7 @@ def plan(settings: dict[str, Any], kept: Path) -> list[Run]:
     learning = {name: settings[name] for name in LearningParams.model_fields}
     images = _images()
     content = content_hash(paths.PACKED / "train", paths.PACKED / "validation")
-    runs = []
+    runs: list[Run] = []
     for repeat in range(shared["repeats"]):
         draw = generator(settings["train"]["seed"], Purpose.FOLDS, repeat)
         folds = divide(images["label"].to_numpy(), images["group"], shared["folds"], draw)
@@ -183,7 +183,7 @@ def train(one: Run) -> None:
         TrainingError: It cannot continue; names the run.
     """
     data, logs, state = (one.folder / name for name in ("data", LOGS, "state"))
-    predicted = _write_splits(one, data)
+    predicted = write_splits(one, data)
     activations = ActivationHistory()
     try:
         fitted = fit(
@@ -234,7 +234,7 @@ def _images() -> pd.DataFrame:
     return pd.concat(tables).sort_values("image", ignore_index=True)
 
 
-def _write_splits(one: Run, folder: Path) -> pd.DataFrame:
+def write_splits(one: Run, folder: Path) -> pd.DataFrame:
     """Write the packed splits of a run; returns the images that it predicts."""
     images = _images()
     packed = {name: load_packed(paths.PACKED / name) for name in ("train", "validation")}

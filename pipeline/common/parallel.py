@@ -74,7 +74,9 @@ def parallel_map(
     if processes is None:
         processes = min(available_cores(), 1 + sum(weights) // WORTH_A_PROCESS)
     context = get_context("fork" if fork and os.uname().sysname == "Linux" else "spawn")
-    with _mapping(min(processes, len(items)), context if fork or processes > 1 else None) as mapping:
+    with _mapping(
+        min(processes, len(items)), context if fork or processes > 1 else None
+    ) as mapping:
         results = mapping(function, items)
         # The bar has a thread of its own, so the processes are started before it.
         with progress_bar(label, sum(weights)) as show:

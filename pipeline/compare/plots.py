@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -14,6 +12,8 @@ from pipeline.common.plots import WIDTH, plot
 from pipeline.common.wording import number
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from pipeline.compare.stage import Outcome
 
 BAND = "#fff1c2"
@@ -35,9 +35,9 @@ def draw_all(outcomes: Sequence["Outcome"], comparison: Mapping[str, Any]) -> di
         comparison: The content of `comparison.json`.
 
     Returns:
-        `curves_<technique>` for each; `differences_accuracy` and `differences_loss` where there are differences; and
-        `early_stopping`, `checkpointing` and `batch_norm_<layer>` where techniques of those names
-        do what their name says.
+        `curves_<technique>` for each; `differences_accuracy` and `differences_loss` where there are
+        any; `early_stopping`, `checkpointing` and `batch_norm_<layer>` where techniques of those
+        names do what their name says.
     """
     by_name = {outcome.name: outcome for outcome in outcomes}
     longest = max(outcome.history["epoch"].max() for outcome in outcomes)
@@ -203,9 +203,9 @@ def activations(outcomes: Mapping[str, "Outcome"], layer: str) -> Figure:
     for axes, column, label in ((upper, "mean", "mean"), (lower, "std", "standard deviation")):
         for technique, stage, colour, style, name in STAGES:
             if technique in outcomes:
-                rows = outcomes[technique].activations.query(
-                    "run == 1 and layer == @layer and stage == @stage"
-                )
+                rows = outcomes[technique].activations
+                chosen = (rows["run"] == 1) & (rows["layer"] == layer) & (rows["stage"] == stage)
+                rows = rows[chosen]
                 axes.plot(rows["epoch"], rows[column], color=colour, ls=style, label=name)
         axes.set_ylabel(label)
         axes.grid(visible=True, axis="y")

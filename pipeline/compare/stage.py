@@ -161,7 +161,9 @@ def compare(outcomes: list[Outcome], how: Resampling, positive: str) -> dict[str
     }
     single = quantile(how.confidence)
     family = [found for name, found in differences.items() if name != COMBINED]
-    joint = simultaneous_quantile(family, how.confidence) if family else np.full(len(METRICS), single)
+    joint = (
+        simultaneous_quantile(family, how.confidence) if family else np.full(len(METRICS), single)
+    )
 
     runs = {one.name: with_curves(one, target_loss(outcomes)) for one in outcomes}
     techniques: list[dict[str, Any]] = []
@@ -220,12 +222,17 @@ def with_curves(outcome: Outcome, target: float | None) -> pd.DataFrame:
     """
     rows = outcome.runs.set_index("run")
     losses = outcome.history.groupby("run")["val_loss"]
-    rows["roughness"] = losses.apply(lambda loss: float(np.abs(np.diff(loss, n=2)).mean()))
 
-    def epochs_to(loss: pd.Series) -> float:
-        reached = np.flatnonzero(loss.to_numpy() <= target) if target is not None else []
-        return float(reached[0] + 1) if len(reached) else math.nan
+    def roughness(loss: "pd.Series[float]") -> float:
+        bends = np.abs(np.diff(loss.to_numpy(), n=2))
+        return float(bends.mean()) if len(bends) else math.nan
 
+    def epochs_to(loss: "pd.Series[float]") -> float:
+        if target is None or loss.min() > target:
+            return math.nan
+        return float(np.flatnonzero(loss.to_numpy() <= target)[0] + 1)
+
+    rows["roughness"] = losses.apply(roughness)
     rows["epochs_to_target"] = losses.apply(epochs_to)
     return rows[list(OF_RUNS)].astype(float)
 

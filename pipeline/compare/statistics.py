@@ -10,9 +10,9 @@ uncertain for two reasons, and its standard error has a part for each:
   The variance between the folds' differences, less what the images explain of it, is that of a run
   (the method of moments of a random-effects model; DerSimonian & Laird, 1986).
 
-The claim about `combined` was fixed before anything was measured, so its interval stands alone. Those
-of all other techniques hold together with the stated confidence: their reach is the quantile of the
-largest of the standardised deviations in the resamples (max-t; Westfall & Young, 1993).
+The claim about `combined` was fixed before anything was measured, so its interval stands alone.
+Those of all other techniques hold together with the stated confidence: their reach is the quantile
+of the largest of the standardised deviations in the resamples (max-t; Westfall & Young, 1993).
 
 `benchmarks/coverage.py` measures how often these intervals hold the truth. They say nothing about
 other training images: all runs share theirs.

@@ -1,7 +1,7 @@
 """Stage `techniques`: one technique → the params of its runs, as a file.
 
-Stage `ablate` depends on that file and on no section of `params.yaml`. So a changed parameter trains
-only those techniques again whose params it changes.
+Stage `ablate` depends on that file and on no section of `params.yaml`. So a changed parameter
+trains only those techniques again whose params it changes.
 """
 
 from difflib import get_close_matches
