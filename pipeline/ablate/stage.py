@@ -8,11 +8,12 @@ techniques have the same folds and seeds. The test split is not read.
 """
 
 import shutil
+import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -25,7 +26,7 @@ from pipeline.common import paths
 from pipeline.common.errors import TrainingError
 from pipeline.common.files import DIGITS, atomic_directory, read_json, rounded, write_json
 from pipeline.common.packed import IMAGES, LABELS, META, load_packed
-from pipeline.common.parallel import parallel_map
+from pipeline.common.parallel import process_pool, progress_bar
 from pipeline.common.params import LearningParams, Params
 from pipeline.common.randomness import Purpose, generator
 from pipeline.common.tables import read_table, write_table
@@ -93,14 +94,8 @@ def run(params: Params, name: str) -> None:
         done = len(runs) - len(waiting)
         print(f"ablate: {name}: {done} of {len(runs)} runs are done already", flush=True)
     try:
-        # Forked, so that the libraries are imported once; torch has not computed here.
-        parallel_map(
-            train,
-            waiting,
-            label=f"ablate: {name}",
-            processes=params.ablate.processes,
-            fork=True,
-        )
+        if waiting:
+            _train_all(waiting, name, params.ablate.processes)
     except KeyboardInterrupt:
         done = sum(one.is_done for one in runs)
         raise KeyboardInterrupt(f"keeps {done} of {len(runs)} runs and continues") from None
@@ -112,6 +107,18 @@ def run(params: Params, name: str) -> None:
         f"ablate: {name}: accuracy {np.mean(accuracies):.3f} ± {np.std(accuracies, ddof=1):.3f} "
         f"({len(runs)} runs, {time.monotonic() - started:.0f} s)"
     )
+
+
+def _train_all(runs: list[Run], name: str, processes: int) -> None:
+    """Make runs side by side."""
+    # Forked, so that the libraries are imported once; torch has not computed here yet. The bar has
+    # a thread of its own, so the processes are started before it.
+    method: Literal["fork", "spawn"] = "fork" if sys.platform == "linux" else "spawn"
+    with process_pool(min(processes, len(runs)), method) as pool:
+        finished = pool.map(train, runs)
+        with progress_bar(f"ablate: {name}", len(runs)) as show:
+            for done, _ in enumerate(finished, start=1):
+                show(done)
 
 
 def plan(settings: dict[str, Any], kept: Path) -> list[Run]:

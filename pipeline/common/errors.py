@@ -25,6 +25,10 @@ class SplitError(BluelightError):
     """The images cannot be divided as `split` asks."""
 
 
+class FeaturesError(BluelightError):
+    """The features that `features` names cannot be computed."""
+
+
 class TrainingError(BluelightError):
     """Training cannot go on with these data and params."""
 
@@ -56,3 +60,8 @@ class MissingOutputError(RevisionError):
 
 class DemoError(BluelightError):
     """The demo page cannot be served."""
+
+
+def one_line(error: BaseException) -> str:
+    """Return the message of any library's error on one line, or its type where it has none."""
+    return " ".join(str(error).split()) or type(error).__name__

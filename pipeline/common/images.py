@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from pipeline.common.errors import ImageError
+from pipeline.common.errors import ImageError, one_line
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -100,7 +100,7 @@ def _open(data: bytes, name: str) -> Image.Image:
     except Image.DecompressionBombError:
         raise ImageError(_too_large(name)) from None
     except Exception as error:  # hostile bytes make decoders raise almost anything
-        raise ImageError(f"{name} cannot be decoded ({_reason(error)})") from None
+        raise ImageError(f"{name} cannot be decoded ({one_line(error)})") from None
 
 
 def _check_header(image: Image.Image, name: str) -> None:
@@ -122,7 +122,7 @@ def _load(image: Image.Image, name: str) -> Image.Image:
         return ImageOps.exif_transpose(image)
     except Exception as error:  # as above
         state = "is truncated" if "truncated" in str(error) else "is damaged"
-        raise ImageError(f"{name} {state} ({_reason(error)})") from None
+        raise ImageError(f"{name} {state} ({one_line(error)})") from None
 
 
 def _to_rgb(image: Image.Image, name: str) -> Pixels:
@@ -153,7 +153,3 @@ def _too_large(name: str) -> str:
 
 def _readable_formats() -> str:
     return ", ".join(FORMATS[:-1]) + " and " + FORMATS[-1]
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -1,21 +1,19 @@
 """One function over many items, on every core, with a progress bar.
 
 Processes rather than threads: decoding holds Python's lock (measured: two threads are no faster
-than one). They end with the process that started them, however it ends.
+than one).
 """
 
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from functools import partial
 from itertools import accumulate
 from multiprocessing import active_children, get_context, parent_process
-from types import FrameType
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -50,7 +48,6 @@ def parallel_map(
     label: str,
     weight: Callable[[Item], int] = lambda _: 1,
     processes: int | None = None,
-    fork: bool = False,
 ) -> list[Result]:
     """Apply `function` to every item; the result does not depend on how many processes there are.
 
@@ -60,33 +57,75 @@ def parallel_map(
         label: Shown beside the progress bar, which appears on stderr if that is a terminal.
         weight: How many images an item stands for.
         processes: How many; by default one per core, as far as the number of images pays for them.
-        fork: Start the processes, even a single one, as copies of this one where the system can:
-            they share its imported libraries. Only before a library has started threads here.
-            Otherwise they are spawned and inherit nothing.
 
     Returns:
         The results, in the order of `items`.
 
     Raises:
-        BluelightError: A process was killed. What `function` raises is raised here too.
+        BluelightError: A process was killed.
     """
-    weights = [weight(item) for item in items]
+    done = list(accumulate(map(weight, items), initial=0))
     if processes is None:
-        processes = min(available_cores(), 1 + sum(weights) // WORTH_A_PROCESS)
-    context = get_context("fork" if fork and os.uname().sysname == "Linux" else "spawn")
-    with _mapping(
-        min(processes, len(items)), context if fork or processes > 1 else None
-    ) as mapping:
-        results = mapping(function, items)
-        # The bar has a thread of its own, so the processes are started before it.
-        with progress_bar(label, sum(weights)) as show:
-            try:
-                return _drain(results, weights, show)
-            except BrokenProcessPool:
-                raise BluelightError(
-                    "a worker process was killed, perhaps for lack of memory; free some, then "
-                    "`dvc repro` continues"
-                ) from None
+        processes = min(available_cores(), 1 + done[-1] // WORTH_A_PROCESS)
+    results: list[Result] = []
+    with progress_bar(label, done[-1]) as show:
+        if processes <= 1:
+            for item in items:
+                results.append(function(item))
+                show(done[len(results)])
+            return results
+        # Small enough for an even load and a moving bar, large enough to pay for their message.
+        chunk = max(1, min(256, len(items) // (processes * 8)))
+        with process_pool(processes) as pool:
+            for result in pool.map(function, items, chunksize=chunk):
+                results.append(result)
+                show(done[len(results)])
+    return results
+
+
+@contextmanager
+def process_pool(
+    processes: int, method: Literal["spawn", "fork"] = "spawn"
+) -> Iterator[ProcessPoolExecutor]:
+    """Start worker processes that end with this one, however it ends, and leave Ctrl-C to it.
+
+    Args:
+        processes: How many.
+        method: `spawn` inherits nothing by accident, and every system behaves alike. `fork` spares
+            the imports, where this process has started no threads and torch has not computed yet.
+
+    Yields:
+        The pool; if the block fails, its processes are killed.
+
+    Raises:
+        BluelightError: A worker was killed from outside.
+    """
+    with ProcessPoolExecutor(processes, get_context(method), _enter) as pool:
+        try:
+            yield pool
+        except BrokenProcessPool:
+            raise BluelightError(
+                "a worker process was killed, perhaps because memory ran out; free some memory and "
+                "run this again"
+            ) from None
+        except BaseException:
+            for process in active_children():
+                process.kill()
+            raise
+
+
+def _enter() -> None:
+    """Ignore Ctrl-C, which the parent handles, and end with the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(1))
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 @contextmanager
@@ -97,7 +136,7 @@ def progress_bar(
 
     Args:
         label: Shown beside it.
-        total: How much there is to do; None where nobody knows.
+        total: How much there is to do; None where it is unknown.
         unit: What is counted.
 
     Yields:
@@ -105,65 +144,7 @@ def progress_bar(
     """
     console = Console(stderr=True)
     count = MofNCompleteColumn() if unit == "items" else DownloadColumn()
-    columns = (TextColumn("{task.description}"), BarColumn(), count)
-    with Progress(
-        *columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal
-    ) as progress:
-        task = progress.add_task(label, total=total)
-        yield lambda done: progress.update(task, completed=done)
-
-
-@contextmanager
-def _mapping(processes: int, context: Any) -> Iterator[Callable[..., Iterable[Any]]]:  # noqa: ANN401
-    """Something like `map`, in processes of a context, or in this one where there is none."""
-    if context is None:
-        yield map
-        return
-    with ProcessPoolExecutor(max(1, processes), context, _enter_worker) as pool:
-        try:
-            yield partial(_map_in_chunks, pool, processes)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in active_children():
-                process.kill()  # what must survive is on disk at any time
-            raise
-
-
-def _enter_worker() -> None:
-    """Leave Ctrl-C to the parent, end when asked to, and end with the parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _leave)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _leave(signum: int, frame: FrameType | None) -> None:
-    del signum, frame
-    os._exit(1)
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _map_in_chunks(
-    pool: ProcessPoolExecutor,
-    processes: int,
-    function: Callable[[Item], Result],
-    items: Sequence[Item],
-) -> Iterable[Result]:
-    # Small enough for an even load and a moving bar, large enough to pay for their message.
-    chunk = max(1, min(256, len(items) // (max(1, processes) * 8)))
-    return pool.map(function, items, chunksize=chunk)
-
-
-def _drain(
-    results: Iterable[Result], weights: Iterable[int], show: Callable[[int], object]
-) -> list[Result]:
-    collected = []
-    for result, done in zip(results, accumulate(weights), strict=True):
-        collected.append(result)
-        show(done)
-    return collected
+    columns = (TextColumn("{task.description}"), BarColumn(), count, TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        bar = progress.add_task(label, total=total)
+        yield lambda done: progress.update(bar, completed=done)

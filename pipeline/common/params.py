@@ -1,12 +1,12 @@
-"""Every tunable of the pipeline, typed and validated: the shape of `params.yaml`.
+"""Every parameter of the pipeline, typed and checked: the shape of `params.yaml`.
 
-The models change no value and hold no defaults (but "nothing", where a technique is silent). So
-`params.yaml` alone says what a run does, and what DVC compares between commits is what the code
-reads. Stages therefore need not depend on this module: a test proves that it passes values through
-unchanged.
+The models change no value and hold no default (except in techniques, which may omit keys). So
+`params.yaml` alone determines what a run does, and what DVC compares between commits is what the
+code reads. Stages need not depend on this module: a test checks that it passes values unchanged.
 """
 
 import re
+from collections.abc import Collection
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
@@ -30,18 +30,29 @@ from pipeline.common.errors import ParamsError
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+BelowOne = Annotated[float, Field(ge=0, lt=1)]
+NotNegative = Annotated[int, Field(ge=0)]
+Epochs = Annotated[int, Field(ge=1, le=100_000)]
+Processes = Annotated[int, Field(ge=1, le=1024)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Text = Annotated[str, Field(min_length=1)]
 Monitored = Literal["val_loss", "val_accuracy", "train_loss", "train_accuracy"]
-Mode = Literal["min", "max"]
 
-NATURAL_MODE: dict[str, str] = {
-    name: "min" if name.endswith("loss") else "max" for name in get_args(Monitored)
-}
+
+def _hash(value: str) -> str:
+    """Return a SHA-256 in hexadecimal, or nothing, as it is."""
+    if not re.fullmatch(r"([0-9a-fA-F]{64})?", value):
+        raise ValueError(
+            f"{value!r} is not a SHA-256, which has 64 hexadecimal digits (`sha256sum` prints one)"
+        )
+    return value
+
+
+SHA256 = Annotated[str, AfterValidator(_hash)]
 
 
 class Section(BaseModel):
-    """A mapping of `params.yaml`: strict, unchangeable, without unknown keys."""
+    """A mapping of `params.yaml`: strict, immutable, without unknown keys."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
@@ -50,7 +61,7 @@ class FetchParams(Section):
     """Where the images come from and how their labels are laid out."""
 
     source: Text
-    sha256: str
+    sha256: SHA256
     layout: Literal["auto", "csv", "folders"]
     table: str
     image_column: Text
@@ -59,45 +70,35 @@ class FetchParams(Section):
     on_bad_image: Literal["error", "skip"]
 
     @model_validator(mode="after")
-    def hash_is_one(self) -> Self:
-        """A SHA-256 has 64 hexadecimal digits; an empty one asks for no check."""
-        if not re.fullmatch(r"([0-9a-fA-F]{64})?", self.sha256):
-            raise ValueError(
-                f"sha256 is {self.sha256!r}; a SHA-256 has 64 hexadecimal digits, as `sha256sum` "
-                "prints them"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def table_needs_its_layout(self) -> Self:
-        """A table is looked for only where the layout has one."""
+    def check(self) -> Self:
+        """Check that a table goes with its layout."""
         if self.table and self.layout == "folders":
             raise ValueError(
                 f"table is {self.table!r} while layout is folders, which reads no table; set "
-                'layout to csv or table to ""'
+                "layout to csv or table to ''"
             )
         return self
 
 
 class SyntheticParams(Section):
-    """The embedded generator of vehicle photos."""
+    """The drawn dataset."""
 
     seed: Seed
     images: Annotated[int, Field(ge=20, le=1_000_000)]
     size: Annotated[int, Field(ge=32, le=1024)]
     emergency_fraction: Fraction
-    exact_duplicates: Annotated[int, Field(ge=0)]
-    near_duplicates: Annotated[int, Field(ge=0)]
-    label_conflicts: Annotated[int, Field(ge=0)]
+    exact_duplicates: NotNegative
+    near_duplicates: NotNegative
+    label_conflicts: NotNegative
 
     @model_validator(mode="after")
-    def duplicates_leave_originals(self) -> Self:
-        """At most half of the images may be planted duplicates; only exact ones can conflict."""
-        if 2 * (self.exact_duplicates + self.near_duplicates) > self.images:
+    def check(self) -> Self:
+        """At most half of the images may be duplicates; only exact ones can conflict."""
+        duplicates = self.exact_duplicates + self.near_duplicates
+        if 2 * duplicates > self.images:
             raise ValueError(
-                "exact_duplicates + near_duplicates is "
-                f"{self.exact_duplicates + self.near_duplicates}, more than half of the "
-                f"{self.images} images; plant fewer"
+                f"exact_duplicates + near_duplicates is {duplicates}, more than half of the "
+                f"{self.images} images; set them lower"
             )
         if self.label_conflicts > self.exact_duplicates:
             raise ValueError(
@@ -108,29 +109,24 @@ class SyntheticParams(Section):
 
 
 class SplitParams(Section):
-    """How the images are divided, and what counts as a copy."""
+    """How the images are divided, and what counts as a duplicate."""
 
     seed: Seed
     train: Fraction
     validation: Fraction
     test: Fraction
     folds: Annotated[int, Field(ge=0, le=20)]
-    fold: Annotated[int, Field(ge=0)]
+    fold: NotNegative
     near_duplicate_distance: Annotated[int, Field(ge=0, le=16)]
     conflicting_labels: Literal["drop", "keep", "error"]
     published: Literal["ignore", "keep"]
 
     @model_validator(mode="after")
-    def shares_add_up(self) -> Self:
-        """The three shares are of one whole."""
+    def check(self) -> Self:
+        """Check the shares, and that folds exist and do not undo published splits."""
         total = self.train + self.validation + self.test
         if abs(total - 1) > 1e-9:
             raise ValueError(f"train + validation + test is {total:g}; the shares must add up to 1")
-        return self
-
-    @model_validator(mode="after")
-    def fold_is_one_of_folds(self) -> Self:
-        """The fold that validates exists."""
         if self.folds == 1:
             raise ValueError("folds is 1; there must be 2 to 20, or 0 for none")
         if self.fold >= max(self.folds, 1):
@@ -148,6 +144,22 @@ class PackParams(Section):
     """The arrays that training reads."""
 
     size: Annotated[int, Field(ge=8, le=512)]
+
+
+class FeaturesParams(Section):
+    """What the MLP sees."""
+
+    kind: Literal["pixels", "hog", "backbone"]
+    backbone: Text
+    sha256: SHA256
+    views: Annotated[int, Field(ge=0, le=1000)]
+    seed: Seed
+
+
+class FlipParams(Section):
+    """A mirror image."""
+
+    probability: Probability
 
 
 class RotationParams(Section):
@@ -171,17 +183,11 @@ class ScaleParams(Section):
     fraction: Annotated[float, Field(ge=0, le=0.5)]
 
 
-class FlipParams(Section):
-    """Mirroring."""
-
-    probability: Probability
-
-
 class NoiseParams(Section):
     """Additive Gaussian noise."""
 
     probability: Probability
-    std: Annotated[float, Field(ge=0, le=1)]
+    std: Probability
 
 
 class BlurParams(Section):
@@ -191,7 +197,7 @@ class BlurParams(Section):
     kernel: Annotated[int, Field(ge=3, le=31)]
 
     @model_validator(mode="after")
-    def kernel_has_a_centre(self) -> Self:
+    def check(self) -> Self:
         """A blur kernel is centred on a pixel."""
         if self.kernel % 2 == 0:
             raise ValueError(f"kernel is {self.kernel}; it must be odd, like {self.kernel + 1}")
@@ -216,11 +222,11 @@ class ModelParams(Section):
     hidden: Annotated[list[Annotated[int, Field(ge=1, le=65_536)]], Field(max_length=16)]
     activation: Literal["relu", "gelu", "tanh", "sigmoid"]
     batch_norm: bool
-    dropout: Annotated[float, Field(ge=0, lt=1)] | list[Annotated[float, Field(ge=0, lt=1)]]
+    dropout: BelowOne | list[BelowOne]
 
     @model_validator(mode="after")
-    def one_dropout_per_layer(self) -> Self:
-        """A list of dropouts has an entry for each hidden layer."""
+    def check(self) -> Self:
+        """A list of dropouts needs an entry for each hidden layer."""
         if isinstance(self.dropout, list) and len(self.dropout) != len(self.hidden):
             raise ValueError(
                 f"dropout lists {len(self.dropout)} numbers for {len(self.hidden)} hidden layers; "
@@ -233,20 +239,20 @@ class TrainParams(Section):
     """The optimisation."""
 
     seed: Seed
-    epochs: Annotated[int, Field(ge=1, le=100_000)]
+    epochs: Epochs
     batch_size: Annotated[int, Field(ge=1, le=65_536)]
     learning_rate: Annotated[float, Field(gt=0, le=10)]
     weight_decay: Annotated[float, Field(ge=0, le=10)]
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    label_smoothing: BelowOne
     class_weights: Literal["none", "balanced"]
     schedule: Literal["constant", "cosine", "one_cycle", "plateau"]
     warmup: Fraction
     plateau_factor: Fraction
-    plateau_patience: Annotated[int, Field(ge=0)]
+    plateau_patience: NotNegative
     workers: Annotated[int, Field(ge=0, le=64)]
     accelerator: Literal["cpu", "gpu", "auto"]
-    devices: Annotated[int, Field(ge=1, le=1024)]
-    num_nodes: Annotated[int, Field(ge=1, le=1024)]
+    devices: Processes
+    num_nodes: Processes
     strategy: Literal["auto", "ddp"]
     precision: Literal["32-true", "bf16-mixed"]
     threads: Annotated[int, Field(ge=1, le=256)]
@@ -258,16 +264,16 @@ class Monitor(Section):
 
     enabled: bool
     monitor: Monitored
-    mode: Mode
+    mode: Literal["min", "max"]
 
     @model_validator(mode="after")
-    def mode_suits_monitor(self) -> Self:
+    def check(self) -> Self:
         """Losses are minimised, accuracies maximised."""
-        natural = NATURAL_MODE[self.monitor]
-        if self.mode != natural:
+        is_loss = self.monitor.endswith("loss")
+        if is_loss != (self.mode == "min"):
             raise ValueError(
                 f"mode is {self.mode}, but {self.monitor} is better when "
-                f"{'lower' if natural == 'min' else 'higher'}: set mode to {natural}"
+                f"{'lower' if is_loss else 'higher'}: set mode to {'min' if is_loss else 'max'}"
             )
         return self
 
@@ -293,9 +299,9 @@ class LearningParams(Section):
     checkpoint: CheckpointParams
 
     @model_validator(mode="after")
-    def every_process_has_images(self) -> Self:
-        """A batch is divided among processes, and one image alone has no batch statistics."""
-        train = self.train
+    def check(self) -> Self:
+        """Each process needs images in a batch, and a plateau must come before the early stop."""
+        train, stop = self.train, self.early_stopping
         processes = train.devices * train.num_nodes
         if train.batch_size < processes:
             raise ValueError(
@@ -308,15 +314,9 @@ class LearningParams(Section):
                 f"normalisation needs {2 * processes} images or more, 2 for each process: raise "
                 "the one or switch off the other"
             )
-        return self
-
-    @model_validator(mode="after")
-    def plateau_comes_before_the_stop(self) -> Self:
-        """A rate that waits longer than early stopping would never fall."""
-        waits = self.train.plateau_patience
-        stop = self.early_stopping
-        watches = stop.enabled and stop.monitor == "val_loss"
-        if self.train.schedule == "plateau" and watches and waits >= stop.patience:
+        stops = stop.enabled and stop.monitor == "val_loss"
+        waits = train.plateau_patience
+        if train.schedule == "plateau" and stops and waits >= stop.patience:
             raise ValueError(
                 f"train.plateau_patience is {waits}, but early_stopping.patience ({stop.patience}) "
                 "ends the run before the rate could fall: lower the one or raise the other"
@@ -336,8 +336,8 @@ class LearningParams(Section):
         )
 
 
-# What `ablate` chooses for each of its runs, so that no technique can.
-CHOSEN = {
+# What `ablate` sets for each of its runs, so that no technique may.
+FIXED = {
     "train.seed": "`ablate.seed` sets it for all techniques",
     "train.epochs": "`ablate.epochs` sets it for all techniques",
     **dict.fromkeys(
@@ -348,7 +348,7 @@ CHOSEN = {
 
 
 def _leaves(section: Any, prefix: str = "") -> dict[str, FieldInfo]:  # noqa: ANN401 - a model or a type
-    """The parameters of a section and of those in it, by dotted key."""
+    """Return the parameters of a section and of sections in it, by dotted key."""
     found: dict[str, FieldInfo] = {}
     for name, field in section.model_fields.items():
         if hasattr(field.annotation, "model_fields"):
@@ -361,39 +361,43 @@ def _leaves(section: Any, prefix: str = "") -> dict[str, FieldInfo]:  # noqa: AN
 KEYS = _leaves(LearningParams)
 
 
-def _checked_overrides(overrides: dict[str, Any]) -> dict[str, Any]:
-    """Return the overrides if each key is known and its value allowed."""
+def suggest(name: str, known: Collection[str], otherwise: str) -> str:
+    """Suggest the nearest known name for an unknown one, or say something otherwise."""
+    close = get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean `{close[0]}`?" if close else otherwise
+
+
+def _valid_overrides(overrides: dict[str, Any]) -> dict[str, Any]:
+    """Check that each override has a known key and a value that its parameter may have."""
     for key, value in overrides.items():
-        if key in CHOSEN:
-            raise ValueError(f"`{key}` cannot be set here: {CHOSEN[key]}")
+        if key in FIXED:
+            raise ValueError(f"`{key}` cannot be set here: {FIXED[key]}")
         if key not in KEYS:
-            close = get_close_matches(key, KEYS, n=1, cutoff=0.5)
-            hint = f"did you mean `{close[0]}`?" if close else "name one such as `model.dropout`"
+            hint = suggest(key, KEYS, "name one such as `model.dropout`")
             raise ValueError(f"unknown key `{key}`; {hint}")
         annotation: Any = KEYS[key].rebuild_annotation()
         try:
             TypeAdapter(annotation, config=ConfigDict(strict=True)).validate_python(value)
         except ValidationError as error:
-            fault = error.errors()[0]
-            raise ValueError(f"`{key}` is {value!r}; {_it_must(fault)}") from None
+            raise ValueError(f"`{key}` is {value!r}; {_it_must(error.errors()[0])}") from None
     return overrides
 
 
-def _checked_technique(technique: dict[str, Any]) -> dict[str, Any]:
-    """Return the technique if its `base`, where it has one, and its overrides are valid."""
+def _valid_technique(technique: dict[str, Any]) -> dict[str, Any]:
+    """Check the overrides of a technique, and its `base` where it names one."""
     base = technique.get("base", "baseline")
     if base not in ("baseline", "params"):
         raise ValueError(
             f"base is {base!r}; it must be 'params' (the sections above as they stand) or "
             "'baseline' (the same as leaving it out)"
         )
-    _checked_overrides({key: value for key, value in technique.items() if key != "base"})
+    _valid_overrides({key: value for key, value in technique.items() if key != "base"})
     return technique
 
 
-Overrides = Annotated[dict[str, Any], AfterValidator(_checked_overrides)]
-Technique = Annotated[dict[str, Any], AfterValidator(_checked_technique)]
-# A folder and a stage of DVC have this name; lower case, as some disks do not tell cases apart.
+Overrides = Annotated[dict[str, Any], AfterValidator(_valid_overrides)]
+Technique = Annotated[dict[str, Any], AfterValidator(_valid_technique)]
+# Also the name of a folder and of a DVC stage; lower case, as some disks ignore case.
 TechniqueName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 
 
@@ -403,9 +407,9 @@ class AblateParams(Section):
     seed: Seed
     folds: Annotated[int, Field(ge=3, le=20)]
     repeats: Annotated[int, Field(ge=1, le=100)]
-    epochs: Annotated[int, Field(ge=1, le=100_000)]
+    epochs: Epochs
     size: Annotated[int, Field(ge=8, le=512)]
-    processes: Annotated[int, Field(ge=1, le=1024)]
+    processes: Processes
     baseline: Overrides
 
 
@@ -432,6 +436,7 @@ class Params(LearningParams):
     synthetic: SyntheticParams
     split: SplitParams
     pack: PackParams
+    features: FeaturesParams
     ablate: AblateParams
     techniques: Annotated[dict[TechniqueName, Technique], Field(min_length=1)]
     decision: DecisionParams
@@ -459,7 +464,7 @@ def load_params(path: Path = paths.PARAMS) -> Params:
             f"`git checkout {path}`"
         ) from None
     except (YAMLError, UnicodeDecodeError) as error:
-        raise ParamsError(f"{path} is not valid YAML: {_one_line(error)}") from None
+        raise ParamsError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict):
         raise ParamsError(f"{path} must hold a mapping of sections such as `train:`")
     try:
@@ -469,20 +474,17 @@ def load_params(path: Path = paths.PARAMS) -> Params:
 
 
 def faults(error: ValidationError) -> list[str]:
-    """A line for each fault: the key, the value, and what is allowed."""
+    """Return a line for each fault: the key, the value, and what is allowed."""
     return list(dict.fromkeys(_explain(fault) for fault in error.errors()))
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
-
-
 def _explain(fault: ErrorDetails) -> str:
-    """One line for one fault: the key, the value, and what is allowed."""
     where = _dotted(fault["loc"])
     match fault["type"]:
         case "extra_forbidden":
-            return f"unknown key `{where}`{_suggest(fault['loc'])}"
+            known = _known_keys(fault["loc"][:-1])
+            hint = suggest(str(fault["loc"][-1]), known, f"known here: {', '.join(known)}")
+            return f"unknown key `{where}`; {hint}"
         case "missing":
             return f"`{where}` is missing; every parameter is set in the file"
         case "value_error":
@@ -499,7 +501,7 @@ def _it_must(fault: ErrorDetails) -> str:
 
 
 def _dotted(location: tuple[int | str, ...]) -> str:
-    """`('model', 'hidden', 0)` as `model.hidden[0]`, less the tags of unions."""
+    """Write `('model', 'hidden', 0)` as `model.hidden[0]`, without pydantic's tags of unions."""
     path = ""
     for part in location:
         if isinstance(part, int):
@@ -507,14 +509,6 @@ def _dotted(location: tuple[int | str, ...]) -> str:
         elif part.isidentifier() and part not in {"float", "int"}:
             path += f".{part}"
     return path.removeprefix(".")
-
-
-def _suggest(location: tuple[int | str, ...]) -> str:
-    known = _known_keys(location[:-1])
-    close = get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
-    if close:
-        return f"; did you mean `{close[0]}`?"
-    return f"; known here: {', '.join(known)}"
 
 
 def _known_keys(section: tuple[int | str, ...]) -> list[str]:

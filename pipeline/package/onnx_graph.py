@@ -1,7 +1,8 @@
-"""The network as ONNX, built from its weights node by node.
+"""The network as ONNX, built node by node from its weights.
 
-No exporter is involved: the graph is as short as the network, has the same bytes each time, and
-needs no torch.
+No exporter is involved, so the graph is as short as the network, has the same bytes each time, and
+needs no torch. A value between two nodes has a plain name; a tensor has its name in the network,
+which contains a dot.
 """
 
 import json
@@ -27,7 +28,7 @@ from pipeline.common.errors import ArtifactError
 INPUT = "images"
 OUTPUT = "logits"
 
-# Fixed, lest a new version of the library changes the bytes; Gelu came with opset 20.
+# Fixed, so that a new version of the library does not change the bytes. Gelu needs opset 20.
 OPSET = 20
 IR_VERSION = 9
 
@@ -38,14 +39,14 @@ OPERATORS = {"relu": "Relu", "gelu": "Gelu", "tanh": "Tanh", "sigmoid": "Sigmoid
 
 
 def build_onnx(weights: Weights, description: NetworkDescription) -> bytes:
-    """The network in evaluation mode as an ONNX file.
+    """Build the network in evaluation mode as an ONNX file.
 
     Its input `images` is uint8 RGB [N, size, size, 3], its output `logits` float32 [N, classes].
     The metadata has the classes, as JSON.
 
     Args:
-        weights: The tensors of `pipeline.train.mlp.MLP`, by their names there.
-        description: The architecture.
+        weights: The tensors of the network, by their names in `model.safetensors`.
+        description: Its architecture, input size and classes.
 
     Raises:
         ArtifactError: The weights do not fit the description, or are too large for the format.
@@ -68,12 +69,27 @@ def build_onnx(weights: Weights, description: NetworkDescription) -> bytes:
 
 
 def _model(weights: Weights, description: NetworkDescription) -> ModelProto:
-    size, classes = description.size, description.classes
-    constants = _constants(weights, description)
+    side, classes = description.size, description.classes
+    nodes = [
+        make_node("Flatten", [INPUT], ["bytes"]),
+        make_node("Cast", ["bytes"], ["values"], to=TensorProto.FLOAT),
+        make_node("Div", ["values", "full_range"], ["scaled"]),
+        make_node("Sub", ["scaled", "mean"], ["centred"]),
+        make_node("Div", ["centred", "std"], ["features"]),
+        *mlp_nodes("features", description.architecture),
+    ]
+    constants: dict[str, npt.NDArray[np.generic]] = {
+        "full_range": np.array(255, dtype=np.float32),
+        # Each channel's statistics once for every pixel.
+        "mean": np.tile(weights["mean"], side**2),
+        "std": np.tile(weights["deviation"], side**2),
+    }
+    learnt = [name for node in nodes for name in node.input if "." in name]
+    constants |= {name: weights[name] for name in learnt}
     graph = make_graph(
-        list(_nodes(description)),
+        nodes,
         "mlp",
-        [make_tensor_value_info(INPUT, TensorProto.UINT8, ["N", size, size, 3])],
+        [make_tensor_value_info(INPUT, TensorProto.UINT8, ["N", side, side, 3])],
         [make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["N", len(classes)])],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
@@ -87,49 +103,27 @@ def _model(weights: Weights, description: NetworkDescription) -> ModelProto:
     return model
 
 
-def _constants(
-    weights: Weights, description: NetworkDescription
-) -> dict[str, npt.NDArray[np.generic]]:
-    """Every tensor of the graph, by name; the channels' statistics as often as there are pixels."""
-    pixels = description.size**2
-    learnt = [name for node in _nodes(description) for name in node.input if "." in name]
-    return {
-        "full_range": np.array(255, dtype=np.float32),
-        "mean": np.tile(weights["mean"], pixels),
-        "deviation": np.tile(weights["deviation"], pixels),
-        **{name: weights[name] for name in learnt},
-    }
+def mlp_nodes(features: str, architecture: Mapping[str, Any]) -> Iterator[NodeProto]:
+    """The MLP: hidden layers of Gemm → BatchNormalization → activation, then Gemm to `logits`.
 
-
-def _nodes(description: NetworkDescription) -> Iterator[NodeProto]:
-    """Flatten → normalise → hidden layers → Gemm.
-
-    A value has a plain name; a tensor has that of the network's, which has a dot in it.
+    Args:
+        features: Name of the value that goes in, float32 [N, features].
+        architecture: `model` of params.yaml.
     """
-    yield make_node("Flatten", [INPUT], ["bytes"])
-    yield make_node("Cast", ["bytes"], ["values"], to=TensorProto.FLOAT)
-    yield make_node("Div", ["values", "full_range"], ["scaled"])
-    yield make_node("Sub", ["scaled", "mean"], ["centred"])
-    yield make_node("Div", ["centred", "deviation"], ["layer_0"])
-    layers = len(description.architecture["hidden"])
-    for layer in range(layers):
-        yield from _hidden_layer(layer, description.architecture)
-    yield _linear(f"layer_{layers}", OUTPUT, "output", bias=True)
-
-
-def _hidden_layer(layer: int, architecture: Mapping[str, Any]) -> Iterator[NodeProto]:
-    """Gemm → BatchNormalization → activation, as `mlp.hidden_layer` has it."""
-    name, sums = f"hidden.{layer}", f"sums_{layer}"
-    batch_norm = architecture["batch_norm"]
-    yield _linear(f"layer_{layer}", sums, f"{name}.0", bias=not batch_norm)
-    if batch_norm:
-        learnt = [f"{name}.1.{part}" for part in ("weight", "bias", "running_mean", "running_var")]
-        normed = f"normed_{layer}"
-        yield make_node("BatchNormalization", [sums, *learnt], [normed], epsilon=EPSILON)
-        sums = normed
-    yield make_node(OPERATORS[architecture["activation"]], [sums], [f"layer_{layer + 1}"])
-
-
-def _linear(inputs: str, output: str, name: str, *, bias: bool) -> NodeProto:
-    learnt = [f"{name}.weight", f"{name}.bias"] if bias else [f"{name}.weight"]
-    return make_node("Gemm", [inputs, *learnt], [output], transB=1)
+    inputs, batch_norm = features, architecture["batch_norm"]
+    for layer in range(len(architecture["hidden"])):
+        name, value = f"hidden.{layer}", f"sums_{layer}"
+        # Batch normalisation has a bias of its own.
+        parts = [f"{name}.0.weight"] if batch_norm else [f"{name}.0.weight", f"{name}.0.bias"]
+        yield make_node("Gemm", [inputs, *parts], [value], transB=1)
+        if batch_norm:
+            norm = [
+                f"{name}.1.{part}" for part in ("weight", "bias", "running_mean", "running_var")
+            ]
+            yield make_node(
+                "BatchNormalization", [value, *norm], [f"normed_{layer}"], epsilon=EPSILON
+            )
+            value = f"normed_{layer}"
+        inputs = f"layer_{layer}"
+        yield make_node(OPERATORS[architecture["activation"]], [value], [inputs])
+    yield make_node("Gemm", [inputs, "output.weight", "output.bias"], [OUTPUT], transB=1)

@@ -4,7 +4,6 @@ Stage `ablate` depends on that file and on no section of `params.yaml`. So a cha
 trains only those techniques again whose params it changes.
 """
 
-from difflib import get_close_matches
 from typing import Any
 
 from pydantic import ValidationError
@@ -12,7 +11,7 @@ from pydantic import ValidationError
 from pipeline.common import paths
 from pipeline.common.errors import ParamsError
 from pipeline.common.files import write_json
-from pipeline.common.params import LearningParams, Params, faults
+from pipeline.common.params import LearningParams, Params, faults, suggest
 
 # Every run is one process with one thread: for networks of this size, several runs side by side
 # gain more than several threads or workers do.
@@ -30,8 +29,7 @@ def run(params: Params, name: str) -> None:
         ParamsError: There is no such technique, or its values do not go together.
     """
     if name not in params.techniques:
-        close = get_close_matches(name, params.techniques, n=1, cutoff=0.5)
-        hint = f"did you mean `{close[0]}`?" if close else f"known: {', '.join(params.techniques)}"
+        hint = suggest(name, params.techniques, f"known: {', '.join(params.techniques)}")
         raise ParamsError(f"{paths.PARAMS} has no technique `{name}`; {hint}")
     settings, warning = resolve(params, name)
     if warning:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.fetch.watching import watch
+from pipeline.fetch.stage import watch
 from tests.helpers.clones import clone_into, dvc, run, set_params
 from tests.helpers.pictures import contents, encoded, write, write_folders
 

@@ -20,8 +20,8 @@ from pipeline.common.artifact import (
     write_network,
 )
 from pipeline.common.params import load_params
-from pipeline.package.card import model_card
 from pipeline.package.onnx_graph import build_onnx
+from pipeline.package.stage import model_card
 from pipeline.train.mlp import MLP
 from tests.helpers.imports import ROOT
 

@@ -12,7 +12,7 @@ from pipeline.common.errors import ArtifactError
 from pipeline.common.packed import PackedSplit, load_packed
 from pipeline.common.params import Params
 from pipeline.package import stage as package
-from pipeline.package.calibration import cross_entropy
+from pipeline.package.decision import cross_entropy
 from pipeline.predict.classifier import ImageClassifier, load, logits_of
 from tests.helpers.artifacts import CLASSES, describe, network, weights_of
 from tests.helpers.data import Pack

@@ -1,7 +1,7 @@
-"""Fetch a folder or archive from a git repository at one commit, with the data that DVC keeps.
+"""Fetch a folder or archive from a git repository at one commit, with the data that DVC tracks.
 
-git itself does the work, without history and without the files of other folders. In a repository
-of DVC, what DVC tracks comes from its remotes through DVC's own file system.
+git fetches neither history nor the files of other folders. In a DVC repository, what DVC tracks
+comes from its remotes through DVC's own file system.
 """
 
 import hashlib
@@ -23,19 +23,19 @@ SCHEMES = ("https", "ssh", "file")
 COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 CLONE = ".clone"
 
-# Set where git runs us, in a hook: they would point our git at that repository.
-OF_ANOTHER_REPOSITORY = frozenset(
+# Set by git where a hook runs this program: they would point git at the hook's repository.
+HOOK_VARIABLES = frozenset(
     {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX"}
 )
-# A password prompt would hang a pipeline for ever.
+# A password prompt would block the pipeline for ever.
 WITHOUT_PROMPTS = {"GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": "ssh -o BatchMode=yes"}
 
 
 class Address(NamedTuple):
-    """A place in a repository.
+    """A folder or archive in a repository.
 
     Attributes:
-        url: As git takes it.
+        url: The repository, as git accepts it.
         revision: A commit, branch or tag.
         path: POSIX path of a folder or archive; empty for the whole repository.
     """
@@ -45,19 +45,15 @@ class Address(NamedTuple):
     path: str
 
 
-class Checkout(NamedTuple):
-    """What was fetched: a folder or an archive, and the commit it is of."""
-
-    content: Path
-    commit: str
-
-
-def checkout(source: str, cache: Path) -> Checkout:
+def checkout(source: str, cache: Path) -> tuple[Path, str]:
     """Fetch what `source` names, or find it fetched before.
 
     Args:
         source: `git+https://host/repository@revision#folder`; or `git+ssh`, or `git+file`.
         cache: The folder below which checkouts are kept, by commit.
+
+    Returns:
+        The folder or archive, and its commit.
 
     Raises:
         SourceError: The address is malformed or names no revision; the repository, revision or
@@ -72,18 +68,18 @@ def checkout(source: str, cache: Path) -> Checkout:
         if not folder.exists():
             with atomic_directory(folder) as partial:
                 _export(address, commit, partial.resolve(), name)
-    return Checkout(folder / name, commit)
+    return folder / name, commit
 
 
 def parse(source: str) -> Address:
-    """Take an address apart.
+    """Parse an address.
 
     Raises:
-        SourceError: It has not the form `git+https://host/repository@revision#folder`.
+        SourceError: It does not have the form `git+https://host/repository@revision#folder`.
     """
-    place, _, path = source.removeprefix("git+").partition("#")
-    scheme, _, rest = place.partition("://")
-    # Of `ssh://git@host/repository@revision` the last one; the first belongs to the host.
+    repository_at, _, path = source.removeprefix("git+").partition("#")
+    scheme, _, rest = repository_at.partition("://")
+    # The @ after the host's name: the one in `ssh://git@host` belongs to the host.
     host, slash, repository = rest.partition("/")
     name, _, revision = repository.rpartition("@")
     if scheme not in SCHEMES or not (slash and (name or revision)):
@@ -103,7 +99,7 @@ def parse(source: str) -> Address:
 
 
 def _resolve(address: Address) -> str:
-    """The commit that a branch or tag points to now."""
+    """Return the commit that a branch or tag points to now."""
     if COMMIT.fullmatch(address.revision):
         return address.revision
     tag, branch = f"refs/tags/{address.revision}", f"refs/heads/{address.revision}"
@@ -121,7 +117,17 @@ def _resolve(address: Address) -> str:
 def _export(address: Address, commit: str, folder: Path, name: str) -> None:
     """Put what the address names at `folder / name`."""
     clone = folder / CLONE
-    _fetch(address, commit, clone)
+    _git(address, "init", "--quiet", str(clone))
+    _git(address, "remote", "add", "origin", address.url, at=clone)
+    # A link becomes a small text file, which the check of images refuses: it could lead anywhere.
+    _git(address, "config", "core.symlinks", "false", at=clone)
+    try:
+        options = ("--depth=1", "--filter=blob:none")
+        _git(address, "fetch", "--quiet", *options, "origin", commit, at=clone)
+    except SourceError:
+        # Old servers send only branches and tags: fetch all of them, with their history.
+        _git(address, "fetch", "--quiet", "--tags", "origin", at=clone)
+        _git(address, "cat-file", "-e", f"{commit}^{{commit}}", at=clone)
     if ".dvc" in _git(address, "ls-tree", "--name-only", commit, at=clone).splitlines():
         _git(address, "checkout", "--quiet", "--detach", commit, at=clone)
         _get_with_dvc(address, commit, clone, folder / name)
@@ -132,60 +138,40 @@ def _export(address: Address, commit: str, folder: Path, name: str) -> None:
     shutil.rmtree(clone, ignore_errors=True)
 
 
-def _fetch(address: Address, commit: str, clone: Path) -> None:
-    _git(address, "init", "--quiet", str(clone))
-    _git(address, "remote", "add", "origin", address.url, at=clone)
-    # A link becomes a small text file, which the check of images refuses: it could lead anywhere.
-    _git(address, "config", "core.symlinks", "false", at=clone)
-    single = ("fetch", "--quiet", "--depth=1", "--filter=blob:none", "origin", commit)
-    try:
-        _git(address, *single, at=clone)
-    except SourceError:
-        # Old servers hand out branches and tags alone: take all of them, with their history.
-        _git(address, "fetch", "--quiet", "--tags", "origin", at=clone)
-        _git(address, "cat-file", "-e", f"{commit}^{{commit}}", at=clone)
-
-
 def _check_out(address: Address, commit: str, clone: Path) -> None:
     if address.path:
-        _check_path(address, commit, clone)
+        if not _git(address, "ls-tree", "--name-only", commit, address.path, at=clone):
+            listed = _git(address, "ls-tree", "-d", "-r", "--name-only", commit, at=clone)
+            raise _no_path(address, listed.splitlines())
         pattern = "/" + re.sub(r"([\\*?\[\]!#])", r"\\\1", address.path)
         _git(address, "sparse-checkout", "set", "--no-cone", pattern, at=clone)
     _git(address, "checkout", "--quiet", "--detach", commit, at=clone)
 
 
-def _check_path(address: Address, commit: str, clone: Path) -> None:
-    listing = ("ls-tree", "-d", "-r", "--name-only", commit)
-    if _git(address, "ls-tree", "--name-only", commit, address.path, at=clone):
-        return
-    folders = _git(address, *listing, at=clone).splitlines()
-    raise SourceError(_no_path(address, folders))
-
-
-def _no_path(address: Address, folders: list[str]) -> str:
+def _no_path(address: Address, folders: list[str]) -> SourceError:
     shown = ", ".join(folders[:10]) + (", ..." if len(folders) > 10 else "")
-    return (
+    return SourceError(
         f"fetch.source: {address.url} has no {address.path!r} at {address.revision}; its folders "
         f"are {shown or 'none'}"
     )
 
 
 def _get_with_dvc(address: Address, commit: str, clone: Path, target: Path) -> None:
-    # Here, because DVC takes a second to import and few sources need it.
+    # Imported here, because DVC takes a second to import and few sources need it.
     from dvc.api import DVCFileSystem  # noqa: PLC0415
 
     # A repository on this machine may name its remote by a relative path, or have the data cached.
     parts = urlsplit(address.url)
-    place = (unquote(parts.path), commit) if parts.scheme == "file" else (str(clone), None)
+    url, revision = (unquote(parts.path), commit) if parts.scheme == "file" else (str(clone), None)
     try:
-        files = DVCFileSystem(place[0], rev=place[1])
+        files = DVCFileSystem(url, rev=revision)
         if not files.exists(address.path):
             found = [entry.lstrip("/") for entry in files.ls("", detail=False)]
-            raise SourceError(_no_path(address, sorted(found)))
+            raise _no_path(address, sorted(found))
         files.get(address.path, str(target), recursive=files.isdir(address.path))
     except SourceError:
         raise
-    except Exception as error:  # each kind of remote has errors of its own
+    except Exception as error:  # each kind of remote raises errors of its own
         raise SourceError(
             f"{address.url}: DVC cannot read {address.path or 'the data'} at {commit[:10]} "
             f"({_one_line(str(error))}); check that its remote is reachable and holds the data"
@@ -199,7 +185,7 @@ def _git(address: Address, *arguments: str, at: Path | None = None) -> str:
         SourceError: git is not installed, or reports an error.
     """
     command = ["git", *(("-C", str(at)) if at else ()), *arguments]
-    own = {key: value for key, value in os.environ.items() if key not in OF_ANOTHER_REPOSITORY}
+    own = {name: value for name, value in os.environ.items() if name not in HOOK_VARIABLES}
     try:
         done = subprocess.run(
             command,
@@ -220,6 +206,6 @@ def _git(address: Address, *arguments: str, at: Path | None = None) -> str:
 
 
 def _one_line(text: str) -> str:
-    """The last line of a report; git and DVC say there what went wrong."""
+    """Return git's `fatal:` line, or the last line, which says what went wrong."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return next((line for line in lines if line.startswith("fatal:")), lines[-1] if lines else "")

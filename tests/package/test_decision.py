@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.common.errors import TrainingError
 from pipeline.common.params import DecisionParams
-from pipeline.package.calibration import choose_threshold, cross_entropy, fit_temperature
+from pipeline.package.decision import choose_threshold, cross_entropy, fit_temperature
 
 DRAW = np.random.default_rng(3)
 TRUE_LOGITS = DRAW.normal(0, 2, (4000, 3)).astype(np.float32)
