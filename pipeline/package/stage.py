@@ -29,7 +29,9 @@ from pipeline.predict.classifier import calibrated, logits_of, open_session
 def run(params: Params) -> None:
     """Calibrate the network, choose its threshold, and write the artifact."""
     network, weights = read_network(paths.NETWORK)
-    onnx = build_onnx(parse_weights(weights), network)
+    sees_pixels = network.features["kind"] == "pixels"
+    features = None if sees_pixels else paths.FEATURES_ONNX.read_bytes()
+    onnx = build_onnx(parse_weights(weights), network, features)
     validation = load_packed(paths.PACKED / "validation")
     classes, labels = validation.classes, validation.labels
     if network.classes != classes:
