@@ -14,6 +14,7 @@ from rich.table import Table
 from pipeline.ablate.outcomes import Comparison, statement
 from pipeline.ablate.technique_figures import normalised
 from pipeline.common import paths, wording
+from pipeline.common.artifact import DRAWN
 from pipeline.common.drawing import data_uri, encode_jpeg
 from pipeline.common.files import flatten
 from pipeline.common.images import decode, resize
@@ -91,6 +92,7 @@ def render(template: str, content: Content) -> str:
         normalised,
     ):
         environment.globals[function.__name__] = function
+    environment.globals["drawn"] = DRAWN
     level = f"{content.test['confidence']:.0%}".replace("%", "\N{NO-BREAK SPACE}%")
     return environment.get_template(template).render(vars(content), level=level)
 
