@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from pipeline.common import paths
-from pipeline.common.artifact import DESCRIPTION, RESTORE, Description
+from pipeline.common.artifact import DESCRIPTION, DRAWN, RESTORE, Description
 from pipeline.common.drawing import data_uri, encode_jpeg, encode_png
 from pipeline.common.errors import ArtifactError
 from pipeline.common.images import MAXIMUM_PIXELS, decode, resize
@@ -79,6 +79,8 @@ def about(description: Description, photos: list[Example]) -> Json:
         "name": description.name,
         "classes": description.classes,
         "size": description.size,
+        "source": description.data.get("source"),
+        "drawn": description.data.get("source") == DRAWN,
         "patches": PATCHES,
         "full_scale": FULL_SCALE,
         "maximum_bytes": MAXIMUM_BYTES,
@@ -158,7 +160,7 @@ class Augmentations:
             ) from None
         self._size = description.size
         self._sections: dict[str, dict[str, float]] = params.model_dump()
-        self._kinds = {ALL_KINDS: Augmentation(params, AUGMENTATION_SEED)}
+        self._kinds: dict[str, Augmentation] = {}
         for name in self._sections:
             alone = {
                 other: {**section, "probability": float(other == name)}
@@ -166,6 +168,7 @@ class Augmentations:
             }
             kind = Augmentation(AugmentParams.model_validate(alone), AUGMENTATION_SEED)
             self._kinds[name] = kind
+        self._kinds[ALL_KINDS] = Augmentation(params, AUGMENTATION_SEED)
 
     def draw(self, data: bytes, number: int) -> Json:
         """Augment a photo by each kind at probability 1, and by all as in training.

@@ -13,7 +13,7 @@ from pipeline.common.plots import learning_curve, overview
 from pipeline.common.randomness import Purpose, generator
 from pipeline.common.resampling import from_data
 from pipeline.common.tables import read_table
-from pipeline.report.page import Content, duplicate_groups, render, summary
+from pipeline.report.page import Content, class_metrics, duplicate_groups, render, summary
 from pipeline.report.plots import draw_results
 
 SHOWN = 12  # photos in the overview
@@ -56,6 +56,7 @@ def run(params: Params) -> None:
         model=model,
         train=train,
         test=test,
+        classes=class_metrics(tables["confusion"]),
         references=read_json(paths.TEST_REFERENCE_MODELS),
         audit=audit,
         duplicates=duplicate_groups(audit["groups"], paths.RAW_IMAGES),
@@ -66,7 +67,7 @@ def run(params: Params) -> None:
         partial.write_bytes(pictures["overview"])
     atomic_write_text(paths.REPORT_HTML, render("report.html.j2", content))
     atomic_write_text(paths.REPORT_MARKDOWN, render("report.md.j2", content))
-    Console().print(summary(test, comparison["finding"]))
+    Console().print(summary(test, comparison["finding"], model))
 
 
 def _random_photos(predictions: pd.DataFrame) -> list[tuple[Pixels, str, bool]]:

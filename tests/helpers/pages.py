@@ -38,7 +38,7 @@ def content(comparison: dict[str, Any], plots: dict[str, bytes]) -> Content:
     return Content(
         model={
             "name": "made-up",
-            "data": {"content_hash": "0" * 64},
+            "data": {"content_hash": "0" * 64, "source": "synthetic"},
             "classes": CLASSES,
             "size": 32,
             "architecture": {"dropout": 0.5},
@@ -47,6 +47,10 @@ def content(comparison: dict[str, Any], plots: dict[str, bytes]) -> Content:
         },
         train=train | {"overfitting_gap": 0.1},
         test=results(),
+        classes=[
+            {"name": CLASSES[0], "images": 60, "precision": 0.8, "recall": 0.9, "f1": 0.847},
+            {"name": CLASSES[1], "images": 0, "precision": None, "recall": None, "f1": None},
+        ],
         references=references(),
         audit=audit(),
         duplicates=[],
