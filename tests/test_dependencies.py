@@ -138,6 +138,14 @@ def test_data_dependencies_are_outputs_of_other_stages() -> None:
             assert any(_contains(out, dep) or _contains(dep, out) for out in made), (stage, dep)
 
 
+def test_no_stage_depends_on_a_part_of_an_output() -> None:
+    """DVC cannot load a part of a folder that its run cache restored, or that git checkout left."""
+    made = {out for stage in STAGES for out in outputs(stage)}
+    for stage in STAGES:
+        for dep in STAGES[stage]["deps"]:
+            assert not any(_contains(out, dep) and out != dep for out in made), (stage, dep)
+
+
 def test_every_place_is_tracked() -> None:
     made = {out for stage in STAGES for out in outputs(stage)}
     places = {value.as_posix() for value in vars(paths).values() if isinstance(value, Path)}

@@ -25,6 +25,10 @@ class SplitError(BluelightError):
     """The images cannot be divided as `split` asks."""
 
 
+class FeaturesError(BluelightError):
+    """The features that `features` names cannot be computed."""
+
+
 class TrainingError(BluelightError):
     """Training cannot go on with these data and params."""
 

@@ -39,6 +39,18 @@ Text = Annotated[str, Field(min_length=1)]
 Monitored = Literal["val_loss", "val_accuracy", "train_loss", "train_accuracy"]
 
 
+def _hash(value: str) -> str:
+    """Return a SHA-256 in hexadecimal, or nothing, as it is."""
+    if not re.fullmatch(r"([0-9a-fA-F]{64})?", value):
+        raise ValueError(
+            f"{value!r} is not a SHA-256, which has 64 hexadecimal digits (`sha256sum` prints one)"
+        )
+    return value
+
+
+SHA256 = Annotated[str, AfterValidator(_hash)]
+
+
 class Section(BaseModel):
     """A mapping of `params.yaml`: strict, immutable, without unknown keys."""
 
@@ -49,7 +61,7 @@ class FetchParams(Section):
     """Where the images come from and how their labels are laid out."""
 
     source: Text
-    sha256: str
+    sha256: SHA256
     layout: Literal["auto", "csv", "folders"]
     table: str
     image_column: Text
@@ -59,12 +71,7 @@ class FetchParams(Section):
 
     @model_validator(mode="after")
     def check(self) -> Self:
-        """Check the hash, and that a table goes with its layout."""
-        if not re.fullmatch(r"([0-9a-fA-F]{64})?", self.sha256):
-            raise ValueError(
-                f"sha256 is {self.sha256!r}; a SHA-256 has 64 hexadecimal digits, as `sha256sum` "
-                "prints them"
-            )
+        """Check that a table goes with its layout."""
         if self.table and self.layout == "folders":
             raise ValueError(
                 f"table is {self.table!r} while layout is folders, which reads no table; set "
@@ -137,6 +144,16 @@ class PackParams(Section):
     """The arrays that training reads."""
 
     size: Annotated[int, Field(ge=8, le=512)]
+
+
+class FeaturesParams(Section):
+    """What the MLP sees."""
+
+    kind: Literal["pixels", "hog", "backbone"]
+    backbone: Text
+    sha256: SHA256
+    views: Annotated[int, Field(ge=0, le=1000)]
+    seed: Seed
 
 
 class FlipParams(Section):
@@ -417,6 +434,7 @@ class Params(LearningParams):
     synthetic: SyntheticParams
     split: SplitParams
     pack: PackParams
+    features: FeaturesParams
     ablate: AblateParams
     techniques: Annotated[dict[TechniqueName, Technique], Field(min_length=1)]
     decision: DecisionParams

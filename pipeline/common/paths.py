@@ -24,6 +24,10 @@ SPLIT_CONTACT_SHEET = SPLIT / "contact_sheet.png"
 
 PACKED = Path("data/packed")
 
+FEATURES = Path("data/features")  # a folder for each split, and `model`
+FEATURES_MODEL = FEATURES / "model"
+FEATURES_ONNX = FEATURES_MODEL / "features.onnx"
+
 NETWORK = Path("models/network")  # as trained
 MODEL = Path("models/vehicle-classifier")  # the artifact, for its users
 

@@ -29,7 +29,7 @@ class _Transient(Exception):  # noqa: N818 - not an error yet: the next attempt 
     """A fault that may be gone at the next attempt."""
 
 
-def download(url: str, sha256: str, cache: Path) -> Path:
+def download(url: str, sha256: str, cache: Path, key: str = "fetch.sha256") -> Path:
     """Download `url`, or find it downloaded before.
 
     Args:
@@ -37,6 +37,7 @@ def download(url: str, sha256: str, cache: Path) -> Path:
         sha256: Of the file, in hexadecimal. Where it is empty, the file is downloaded and kept,
             and the error names its hash.
         cache: The folder below which downloads are kept, complete and partial ones.
+        key: The parameter that holds the hash, as messages name it.
 
     Returns:
         The path of the file.
@@ -49,7 +50,7 @@ def download(url: str, sha256: str, cache: Path) -> Path:
     path = folder / _file_name(url)
     try:
         if not path.is_file() or (sha256 and digest(path) != sha256.lower()):
-            _download(url, path, sha256)
+            _download(url, path, sha256, key)
     except requests.RequestException as error:  # an OSError too, so before those of the disk
         raise SourceError(f"{url} cannot be downloaded ({_reason(error)})") from None
     except OSError as error:
@@ -58,8 +59,8 @@ def download(url: str, sha256: str, cache: Path) -> Path:
         ) from None
     if not sha256:
         raise SourceError(
-            f"fetch.sha256 is empty, and {url} could change or be tampered with; if you trust what "
-            f"was downloaded now, set fetch.sha256 to {digest(path)}"
+            f"{key} is empty, and {url} could change or be tampered with; if you trust what "
+            f"was downloaded now, set {key} to {digest(path)}"
         )
     return path
 
@@ -70,7 +71,7 @@ def _file_name(url: str) -> str:
     return name if is_archive(Path(name)) else "archive"
 
 
-def _download(url: str, path: Path, sha256: str) -> None:
+def _download(url: str, path: Path, sha256: str, key: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.part")
     resumed = partial.exists()
@@ -84,8 +85,8 @@ def _download(url: str, path: Path, sha256: str) -> None:
     if sha256 and found != sha256.lower():
         partial.unlink()
         raise SourceError(
-            f"{url} has the SHA-256 {found}, not {sha256} as fetch.sha256 says; the download was "
-            "removed: ask the publisher why, and correct fetch.sha256 only if you trust the new "
+            f"{url} has the SHA-256 {found}, not {sha256} as {key} says; the download was "
+            f"removed: ask the publisher why, and correct {key} only if you trust the new "
             "file"
         )
     partial.replace(path)

@@ -14,6 +14,8 @@ from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
 
+import pandas as pd
+
 from pipeline.common import paths
 from pipeline.common.errors import ImageError, SourceError
 from pipeline.common.files import (
@@ -26,7 +28,7 @@ from pipeline.common.files import (
 from pipeline.common.images import decode
 from pipeline.common.parallel import parallel_map
 from pipeline.common.params import FetchParams, Params, SyntheticParams
-from pipeline.common.tables import Labelled, write_labels
+from pipeline.common.tables import LABEL_COLUMNS, write_table
 from pipeline.fetch.layouts import FoundImage, find_images
 from pipeline.fetch.sources import Folders, open_source
 
@@ -82,16 +84,16 @@ def fetch(
             if fault:
                 skipped.append({"image": image.name, "reason": fault})
             else:
-                rows.append(Labelled(image.name, classes[image.label], image.split, sha256))
+                rows.append((image.name, classes[image.label], image.split, sha256))
         if skipped and params.on_bad_image == "error":
             raise ImageError(_summarise([image["reason"] for image in skipped]))
-        counts = _count(params.source, classes, [row.label for row in rows], len(skipped))
+        counts = _count(params.source, classes, [label for _, label, *_ in rows], len(skipped))
 
         content = hashlib.sha256()
-        for row in sorted(rows):
-            content.update(json.dumps([row.image, row.sha256, row.label, row.split]).encode())
+        for name, label, split, sha256 in sorted(rows):
+            content.update(json.dumps([name, sha256, label, split]).encode())
         shutil.rmtree(workspace, ignore_errors=True)
-        write_labels(folder / "labels.csv", rows)
+        write_table(folder / "labels.csv", pd.DataFrame(sorted(rows), columns=LABEL_COLUMNS))
         write_json(
             folder / "manifest.json",
             {

@@ -79,7 +79,7 @@ def test_no_parameter_has_a_default() -> None:
             "only exact_duplicates (134) can conflict",
         ),
         ("  source: synthetic", "  source: ''", "`fetch.source` is ''"),
-        ("sha256: ''", "sha256: abc", "`fetch`: sha256 is 'abc'; a SHA-256 has 64 hexadecimal"),
+        ("sha256: ''", "sha256: abc", "`fetch.sha256`: 'abc' is not a SHA-256, which has"),
         ("sha256: ''", "sha256: 12345678", "`fetch.sha256` is 12345678"),
         ("bad_image: error", "bad_image: ignore", "`fetch.on_bad_image` is 'ignore'"),
         ("published: ignore", "published: use", "`split.published` is 'use'"),
