@@ -104,7 +104,7 @@ def show_summary() -> None:
     from pipeline.report.page import summary
 
     finding = read_json(paths.REPORT_COMPARISON)["finding"]
-    Console().print(summary(read_json(paths.TEST_METRICS), finding))
+    Console().print(summary(read_json(paths.TEST_ESTIMATES), finding))
 
 
 Rev = Annotated[str, typer.Argument(help="Commit, branch, tag, experiment or `workspace`.")]

@@ -37,7 +37,7 @@ class Content:
     Attributes:
         model: `model.json` of the artifact.
         train: Metrics of the training run.
-        test: Metrics on the test split.
+        test: `estimates.json` of stage `evaluate`.
         references: Metrics of the reference models on it, by their names.
         audit: The audit of the split.
         duplicates: Groups of duplicates with their images, as `duplicate_groups` returns them.
@@ -136,7 +136,7 @@ def summary(test: Mapping[str, Any], finding: str) -> RenderableType:
     """Show accuracy and F1 with their intervals, where the report is, and what to type next.
 
     Args:
-        test: Metrics on the test split.
+        test: `estimates.json` of stage `evaluate`.
         finding: What the comparison of techniques found, in one line.
     """
     metrics = Table.grid(padding=(0, 2))

@@ -28,7 +28,7 @@ def run(params: Params) -> None:
     how = Resampling(params.evaluate.confidence, params.evaluate.bootstrap)
     comparison = compare([_outcome(params, name) for name in ordered(params.techniques)], how)
     model = read_json(paths.MODEL / DESCRIPTION)
-    train, test = read_json(paths.TRAIN_METRICS), read_json(paths.TEST_METRICS)
+    train, test = read_json(paths.TRAIN_METRICS), read_json(paths.TEST_ESTIMATES)
     audit = read_json(paths.SPLIT_AUDIT)
 
     history, used = read_table(paths.TRAIN_HISTORY), train["used_epoch"]
