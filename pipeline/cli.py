@@ -5,6 +5,7 @@ A command imports what it needs when it runs, so that none waits for what others
 
 import json
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,8 +17,27 @@ from pipeline.common.errors import BluelightError
 app = typer.Typer(
     help="A reproducible image-classification pipeline. `dvc repro` runs it.",
     no_args_is_help=True,
-    add_completion=False,
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"bluelight {version('bluelight')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *,
+    show_version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Handle the options that come before a command."""
+    del show_version
 
 
 @app.command()
@@ -140,6 +160,21 @@ def diff(
 
 
 @app.command()
+def average(
+    revisions: Annotated[list[str], typer.Argument(help="Commits, branches or experiments.")],
+) -> None:
+    """Average metrics over revisions, such as the folds of a cross-validation, with intervals."""
+    from rich.console import Console
+
+    from pipeline.revisions.average import average_metrics, terminal
+    from pipeline.revisions.revision import open_revision
+
+    root = Path.cwd()
+    found = average_metrics([open_revision(root, name) for name in revisions])
+    Console().print(terminal(found))
+
+
+@app.command()
 def verify(
     revision: Rev = "HEAD",
     stages: Annotated[
@@ -163,6 +198,9 @@ def tensorboard(
     revisions: Annotated[
         list[str] | None, typer.Argument(help="Revisions to show beside the workspace.")
     ] = None,
+    logs: Annotated[
+        str, typer.Option(help="Which logs: train, techniques (mean runs) or ablation (all runs).")
+    ] = "train",
     port: Annotated[int, typer.Option(help="To serve on.")] = 6006,
     only_gather: Annotated[
         bool, typer.Option("--print", help="Print the folder of logs, start nothing.")
@@ -173,7 +211,7 @@ def tensorboard(
     from pipeline.revisions.tensorboard import gather, show
 
     root = Path.cwd()
-    folder = gather(root, [open_revision(root, name) for name in revisions or []])
+    folder = gather(root, [open_revision(root, name) for name in revisions or []], logs)
     if only_gather:
         print(folder)
     else:

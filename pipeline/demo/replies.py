@@ -158,7 +158,7 @@ class Augmentations:
             ) from None
         self._size = description.size
         self._sections: dict[str, dict[str, float]] = params.model_dump()
-        self._kinds = {ALL_KINDS: Augmentation(params, AUGMENTATION_SEED)}
+        self._kinds: dict[str, Augmentation] = {}
         for name in self._sections:
             alone = {
                 other: {**section, "probability": float(other == name)}
@@ -166,6 +166,7 @@ class Augmentations:
             }
             kind = Augmentation(AugmentParams.model_validate(alone), AUGMENTATION_SEED)
             self._kinds[name] = kind
+        self._kinds[ALL_KINDS] = Augmentation(params, AUGMENTATION_SEED)
 
     def draw(self, data: bytes, number: int) -> Json:
         """Augment a photo by each kind at probability 1, and by all as in training.

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from rich.console import Group, RenderableType
 from rich.panel import Panel
@@ -38,6 +39,7 @@ class Content:
         model: `model.json` of the artifact.
         train: Metrics of the training run.
         test: `estimates.json` of stage `evaluate`.
+        classes: Of each class its `name`, test `images`, `precision`, `recall` and `f1`.
         references: Metrics of the reference models on it, by their names.
         audit: The audit of the split.
         duplicates: Groups of duplicates with their images, as `duplicate_groups` returns them.
@@ -50,6 +52,7 @@ class Content:
     model: Mapping[str, Any]
     train: Mapping[str, Any]
     test: Mapping[str, Any]
+    classes: Sequence[Mapping[str, Any]]
     references: Mapping[str, Any]
     audit: Mapping[str, Any]
     duplicates: Sequence[Mapping[str, Any]]
@@ -91,6 +94,33 @@ def render(template: str, content: Content) -> str:
         environment.globals[function.__name__] = function
     level = f"{content.test['confidence']:.0%}".replace("%", "\N{NO-BREAK SPACE}%")
     return environment.get_template(template).render(vars(content), level=level)
+
+
+def class_metrics(confusion: pd.DataFrame) -> list[dict[str, Any]]:
+    """Compute precision, recall and F1 of each class against all others.
+
+    Args:
+        confusion: Numbers of images, true classes in rows, predicted classes in columns, in the
+            same order.
+
+    Returns:
+        For each class its `name`, number of `images`, and the metrics; None where one is undefined,
+        as the precision of a class that is never predicted.
+    """
+    found = []
+    for name in confusion:
+        correct = int(confusion.loc[name, name])
+        true, predicted = int(confusion.loc[name].sum()), int(confusion[name].sum())
+        found.append(
+            {
+                "name": name,
+                "images": true,
+                "precision": correct / predicted if predicted else None,
+                "recall": correct / true if true else None,
+                "f1": 2 * correct / (true + predicted) if true + predicted else None,
+            }
+        )
+    return found
 
 
 def duplicate_groups(groups: Sequence[Mapping[str, Any]], folder: Path) -> list[dict[str, Any]]:

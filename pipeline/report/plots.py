@@ -10,11 +10,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from pipeline.common.drawing import FAINT, INK, RIGHT, TRAIN, VALIDATION
+from pipeline.common.metrics import BINS
 from pipeline.common.plots import WIDTH, plot
 
 SQUARE = 4.2  # inches
 COUNTED = 12  # with more classes, a confusion matrix has colours and no counts
 NAMED = 40  # with more classes, there is no room for their names
+LONGEST = 18  # characters of a class name at an axis
 
 
 def draw_results(
@@ -63,7 +65,8 @@ def confusion_matrix(counts: pd.DataFrame) -> Figure:
     Args:
         counts: True classes in rows, predicted classes in columns, in the same order.
     """
-    classes, values = list(counts), counts.to_numpy()
+    values = counts.to_numpy()
+    classes = [name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…" for name in counts]
     shares = values / np.maximum(values.sum(axis=1, keepdims=True), 1)
     side = min(max(SQUARE, 1.4 + 0.6 * len(classes)), 8)
     figure = Figure(figsize=(side, side), layout="constrained")
@@ -117,7 +120,7 @@ def precision_recall_curve(points: pd.DataFrame, average: float, chance: float) 
         color=TRAIN,
         label=f"average precision {average:.3f}",
     )
-    axes.legend(frameon=False, loc="lower left")
+    axes.legend(loc="lower left", edgecolor="white", fancybox=False)
     return figure
 
 
@@ -150,8 +153,7 @@ def reliability_diagram(bins: pd.DataFrame, xlabel: str) -> Figure:
         line = {"marker": "o", "markersize": 5, "linewidth": 1.3, "color": colour, "label": label}
         upper.plot(table["probability"], table["frequency"], **line, **style_)
     upper.set(title="Reliability diagram", ylabel="observed frequency", ylim=(-0.03, 1.03))
-    width = after["high"] - after["low"]
-    lower.bar(after["low"], after["images"], width, align="edge", color=TRAIN, ec="white")
+    lower.bar(after["low"], after["images"], 1 / BINS, align="edge", color=TRAIN, ec="white")
     lower.set(xlabel=xlabel, ylabel="images", xlim=(-0.02, 1.02))
     lower.yaxis.set_major_locator(MaxNLocator(3, integer=True))
     figure.legend(frameon=False, fontsize=9, loc="outside lower center", ncols=2)

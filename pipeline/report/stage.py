@@ -16,7 +16,7 @@ from pipeline.common.plots import learning_curve, overview
 from pipeline.common.randomness import Purpose, generator
 from pipeline.common.resampling import Resampling
 from pipeline.common.tables import read_table
-from pipeline.report.page import Content, duplicate_groups, render, summary
+from pipeline.report.page import Content, class_metrics, duplicate_groups, render, summary
 from pipeline.report.plots import draw_results
 
 SHOWN = 12  # photos in the overview
@@ -57,6 +57,7 @@ def run(params: Params) -> None:
         model=model,
         train=train,
         test=test,
+        classes=class_metrics(tables["confusion"]),
         references=read_json(paths.TEST_REFERENCE_MODELS),
         audit=audit,
         duplicates=duplicate_groups(audit["groups"], paths.RAW_IMAGES),

@@ -86,7 +86,7 @@ def test_a_photo_is_classified(page: Browser, folder: Path) -> None:
     for name, share in expected.probabilities.items():
         assert f"{name}\n{share:.1%}".replace("%", " %") in text(page, "#bars")
     assert "from a probability of 40.0 %" in text(page, "#why")
-    assert "25 points or more" in text(page, "#for")
+    assert text(page, "#for") == "+25 points or more"
     assert not is_shown(page, "#truth")
     assert not is_shown(page, "#fault")
     page.wait("[...document.images].every((image) => image.naturalWidth > 0)")

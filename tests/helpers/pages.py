@@ -45,6 +45,10 @@ def content(techniques: Comparison) -> Content:
         },
         train=train | {"overfitting_gap": 0.1},
         test=results(),
+        classes=[
+            {"name": CLASSES[0], "images": 60, "precision": 0.8, "recall": 0.9, "f1": 0.847},
+            {"name": CLASSES[1], "images": 0, "precision": None, "recall": None, "f1": None},
+        ],
         references=references(),
         audit=audit(),
         duplicates=[],

@@ -1,5 +1,6 @@
 """The page shows the test results, in the numbers of the run."""
 
+import re
 import struct
 from dataclasses import replace
 from typing import Any
@@ -12,7 +13,7 @@ from pipeline.ablate.outcomes import Comparison, compare, load_outcome
 from pipeline.common.metrics import BINS
 from pipeline.common.resampling import Resampling
 from pipeline.common.wording import MINUS
-from pipeline.report.page import Content, render
+from pipeline.report.page import Content, class_metrics, render
 from pipeline.report.plots import draw_results
 from tests.helpers.pages import METRICS, content, results, text
 from tests.helpers.techniques import settings, write_technique
@@ -48,7 +49,33 @@ def test_every_metric_is_shown_beside_the_reference_models(shown: Content) -> No
         cell = f"{value:.3f}<small>{value - 0.1:.3f} to {value + 0.1:.3f}</small>"
         assert page.count(cell) >= 3
     # The nearest neighbour has no probabilities, so five metrics are missing; none has a cost.
-    assert page.count("\N{EN DASH}</td>") == 5 + 3
+    assert page.split('id="confusion"')[0].count("\N{EN DASH}</td>") == 5 + 3
+
+
+def test_each_class_has_its_metrics(shown: Content) -> None:
+    page = text(render("report.html.j2", shown))
+    row = "other</th><td>60</td><td>0.800</td><td>0.900</td><td>0.847</td>"
+    assert row in page
+    assert "emergency</th><td>0</td>" + 3 * "<td>\N{EN DASH}</td>" in page
+
+
+def test_metrics_of_a_class_follow_from_the_confusion_matrix() -> None:
+    names = ["a", "b", "c"]
+    counts = pd.DataFrame([[8, 2, 0], [4, 6, 0], [0, 0, 0]], index=names, columns=names)
+    first, second, empty = class_metrics(counts)
+    assert first["precision"] == pytest.approx(8 / 12)
+    assert first["recall"] == pytest.approx(0.8)
+    assert first["f1"] == pytest.approx(2 * (8 / 12) * 0.8 / (8 / 12 + 0.8))
+    assert (second["name"], second["images"]) == ("b", 10)
+    assert empty == {"name": "c", "images": 0, "precision": None, "recall": None, "f1": None}
+
+
+def test_every_metric_is_in_the_glossary_and_every_link_leads_somewhere(shown: Content) -> None:
+    page = render("report.html.j2", shown)
+    ids = re.findall(r'id="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r'href="#([^"]+)"', page)) <= set(ids)
+    assert {f"glossary-{name}" for name in METRICS} <= set(ids)
 
 
 def test_it_claims_no_more_over_a_reference_than_was_shown(shown: Content) -> None:
@@ -102,7 +129,7 @@ def test_several_classes_without_a_positive_one(shown: Content) -> None:
 def test_test_images_of_one_class_have_no_ranking(shown: Content) -> None:
     alone = without(shown, ("roc", "precision_recall"), roc_auc=None, average_precision=None)
     page = text(render("report.html.j2", alone))
-    assert ">ROC AUC</th>" not in page
+    assert ">ROC AUC</a></th>" not in page
     assert 'id="curves"' not in page
     assert "roc_auc" not in render("report.md.j2", alone).split("## Comparison")[0]
 
