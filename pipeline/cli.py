@@ -124,7 +124,9 @@ def show_summary() -> None:
     from pipeline.report.page import summary
 
     finding = read_json(paths.REPORT_COMPARISON)["finding"]
-    Console().print(summary(read_json(paths.TEST_ESTIMATES), finding))
+    Console().print(
+        summary(read_json(paths.TEST_ESTIMATES), finding, read_json(paths.MODEL / "model.json"))
+    )
 
 
 Rev = Annotated[str, typer.Argument(help="Commit, branch, tag, experiment or `workspace`.")]

@@ -5,9 +5,12 @@ The models change no value and hold no default (except in techniques, which may 
 code reads. Stages need not depend on this module: a test checks that it passes values unchanged.
 """
 
+import os
 import re
-from collections.abc import Collection
+import reprlib
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -23,10 +26,10 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from pipeline.common import paths
-from pipeline.common.errors import ParamsError
+from pipeline.common.errors import ParamsError, message_of, one_line
+from pipeline.common.files import read_regular
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
@@ -37,6 +40,15 @@ Processes = Annotated[int, Field(ge=1, le=1024)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Text = Annotated[str, Field(min_length=1)]
 Monitored = Literal["val_loss", "val_accuracy", "train_loss", "train_accuracy"]
+
+
+STRICT = ConfigDict(strict=True, allow_inf_nan=False)
+LARGEST_YAML = 2**20  # bytes
+BYTES_PER_WEIGHT = 16  # the weight, its gradient and AdamW's two moments, 4 bytes each
+MOST_NODES = 20_000  # values in the file: aliases can repeat a few of them without end
+
+SHORT = reprlib.Repr()
+SHORT.maxstring = SHORT.maxother = SHORT.maxlong = 100
 
 
 def _hash(value: str) -> str:
@@ -54,7 +66,7 @@ SHA256 = Annotated[str, AfterValidator(_hash)]
 class Section(BaseModel):
     """A mapping of `params.yaml`: strict, immutable, without unknown keys."""
 
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+    model_config = STRICT | ConfigDict(frozen=True, extra="forbid")
 
 
 class FetchParams(Section):
@@ -282,7 +294,7 @@ class EarlyStoppingParams(Monitor):
     """Lightning's EarlyStopping."""
 
     min_delta: Annotated[float, Field(ge=0)]
-    patience: Annotated[int, Field(ge=1)]
+    patience: Epochs
 
 
 class CheckpointParams(Monitor):
@@ -372,9 +384,9 @@ def _valid_overrides(overrides: dict[str, Any]) -> dict[str, Any]:
     for key, value in overrides.items():
         annotation: Any = KEYS[_known_key(key, KEYS)].rebuild_annotation()
         try:
-            TypeAdapter(annotation, config=ConfigDict(strict=True)).validate_python(value)
+            TypeAdapter(annotation, config=STRICT).validate_python(value)
         except ValidationError as error:
-            raise ValueError(f"`{key}` is {value!r}; {_it_must(error.errors()[0])}") from None
+            raise ValueError(f"`{key}` is {_shown(value)}; {_it_must(error.errors()[0])}") from None
     return overrides
 
 
@@ -440,6 +452,20 @@ class Params(LearningParams):
     decision: DecisionParams
     evaluate: EvaluateParams
 
+    @model_validator(mode="after")
+    def check_memory(self) -> Self:
+        """The network must fit into memory."""
+        units = [3 * self.pack.size**2, *self.model.hidden, 2]
+        needed = BYTES_PER_WEIGHT * sum(before * after for before, after in pairwise(units))
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        if needed > memory:
+            raise ValueError(
+                f"model.hidden is {_shown(self.model.hidden)} for images of {self.pack.size} "
+                f"pixels: training needs {needed / 2**30:,.0f} GiB or more, and this machine has "
+                f"{memory / 2**30:,.0f}; choose fewer units, or lower pack.size"
+            )
+        return self
+
 
 def load_params(path: Path = paths.PARAMS) -> Params:
     """Read and validate `params.yaml`.
@@ -455,14 +481,20 @@ def load_params(path: Path = paths.PARAMS) -> Params:
             lists every fault found.
     """
     try:
-        content = YAML(typ="safe").load(path)
+        content = YAML(typ="safe").load(read_regular(path, LARGEST_YAML).decode("utf-8"))
+        nodes = _count_nodes(content, MOST_NODES)
     except FileNotFoundError:
         raise ParamsError(
             f"{path} not found; run this from the root of the project, or restore the file with "
             f"`git checkout {path}`"
         ) from None
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise ParamsError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    except OSError as error:
+        raise ParamsError(f"{path} cannot be read: {message_of(error)}") from None
+    except Exception as error:  # values such as 2026-13-45 and `!!int x` raise almost anything
+        reason = one_line(error).replace("<unicode string>", str(path))[:300]
+        raise ParamsError(f"{path} is not valid YAML: {reason}") from None
+    if nodes > MOST_NODES:
+        raise ParamsError(f"{path} has more than {MOST_NODES:,} values; remove some, or aliases")
     if not isinstance(content, dict):
         raise ParamsError(f"{path} must hold a mapping of sections such as `train:`")
     try:
@@ -471,27 +503,50 @@ def load_params(path: Path = paths.PARAMS) -> Params:
         raise ParamsError("\n".join(f"{path}: {fault}" for fault in faults(error))) from None
 
 
+def _count_nodes(content: object, most: int) -> int:
+    """Count values, those behind aliases each time, until there are more than `most`."""
+    children: Iterable[object] = ()
+    if isinstance(content, dict):
+        children = content.values()
+    elif isinstance(content, list | set | tuple):
+        children = content
+    nodes = 1
+    for child in children:
+        if nodes > most:
+            break
+        nodes += _count_nodes(child, most - nodes)
+    return nodes
+
+
 def faults(error: ValidationError) -> list[str]:
     """Return a line for each fault: the key, the value, and what is allowed."""
     return list(dict.fromkeys(_explain(fault) for fault in error.errors()))
 
 
 def _explain(fault: ErrorDetails) -> str:
-    where = _dotted(fault["loc"])
+    location = fault["loc"]
+    where = _dotted(location)
     match fault["type"]:
         case "extra_forbidden":
-            known = _known_keys(fault["loc"][:-1])
-            hint = suggest(str(fault["loc"][-1]), known, f"known here: {', '.join(known)}")
+            known = _known_keys(location[:-1])
+            hint = suggest(str(location[-1]), known, f"known here: {', '.join(known)}")
             return f"unknown key `{where}`; {hint}"
         case "missing":
             return f"`{where}` is missing; every parameter is set in the file"
         case "value_error":
-            prefix = f"`{where}`: " if where else ""
-            return prefix + fault["msg"].removeprefix("Value error, ")
-        case _ if fault["loc"][-1:] == ("[key]",):
-            return f"`techniques`: the name {fault['input']!r} must be of a to z, 0 to 9, _ and -"
+            return f"`{where}`: ".removeprefix("``: ") + fault["msg"].removeprefix("Value error, ")
+        case "invalid_key":
+            return f"the key {_shown(fault['input'])} of `{where}` must be text; put it in quotes"
+        case _ if location[-1:] == ("[key]",):
+            kind = "of a to z, 0 to 9, _ and -" if location[0] == "techniques" else "in quotes"
+            return f"`{_dotted(location[:-2])}`: the name {_shown(fault['input'])} must be {kind}"
         case _:
-            return f"`{where}` is {fault['input']!r}; {_it_must(fault)}"
+            return f"`{where}` is {_shown(fault['input'])}; {_it_must(fault)}"
+
+
+def _shown(value: object) -> str:
+    """Return a value as a message shows it, shortened: it may have any size."""
+    return SHORT.repr(value)
 
 
 def _it_must(fault: ErrorDetails) -> str:
@@ -504,7 +559,7 @@ def _dotted(location: tuple[int | str, ...]) -> str:
     for part in location:
         if isinstance(part, int):
             path += f"[{part}]"
-        elif part.isidentifier() and part not in {"float", "int"}:
+        elif part != "[key]" and re.fullmatch(r"(float|int|constrained-.*|list\[.*)", part) is None:
             path += f".{part}"
     return path.removeprefix(".")
 

@@ -4,15 +4,18 @@ Nothing is written outside the given folder, no link or device is created, and a
 is refused before its content reaches the disk.
 """
 
+import bz2
 import gzip
+import io
 import lzma
+import math
 import shutil
 import stat
 import tarfile
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import IO, cast
+from typing import IO, Any
 
 from pipeline.common.errors import SourceError
 from pipeline.common.parallel import progress_bar
@@ -23,6 +26,14 @@ SUFFIXES = (".zip", *TAR_SUFFIXES)
 # Photos hardly shrink, uncompressed formats by a factor of a few, bombs by a thousand.
 LARGEST_RATIO = 100
 ALWAYS_ALLOWED = 64 * 2**20  # bytes
+
+LARGEST_HEADER = 2**20  # bytes: long names and pax headers have a few hundred
+# How to decompress a .tar, by its first bytes.
+OPENERS: dict[bytes, Any] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ": lzma.open,
+}
 
 ENCRYPTED = 0x1
 CORRUPT = (
@@ -87,21 +98,44 @@ def _unpack_zip(archive: Path, destination: Path) -> None:
                 show(done)
 
 
+class _BoundedReads(io.BufferedReader):
+    """A stream whose reads may be bounded: a header can claim any length, and is held in memory."""
+
+    budget: float = math.inf
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read `size` bytes, within the budget."""
+        self.budget -= math.inf if size is None or size < 0 else size
+        if self.budget < 0:
+            raise tarfile.ReadError("a header is too large")
+        return super().read(size)
+
+
 def _unpack_tar(archive: Path, destination: Path) -> None:
     total = 0
     names = set[str]()
-    with tarfile.open(archive) as tar:
+    with archive.open("rb") as file:
+        magic = file.read(6)
+    opener = next((open_ for start, open_ in OPENERS.items() if magic.startswith(start)), open)
+    with opener(archive, "rb") as packed, _BoundedReads(packed) as stream:
+        stream.budget = LARGEST_HEADER
+        tar = tarfile.TarFile(fileobj=stream)
         # Member by member: the sizes in a compressed archive become known only on the way.
-        for member in tar:
+        while member := tar.next():
+            stream.budget = math.inf
+            tar.members.clear()  # type: ignore[attr-defined] # it would keep all in memory
+            if member.size < 0:
+                raise tarfile.ReadError("a size is negative")
             _check_name(archive, member.name, names)
-            total += member.size
+            total += member.size + tarfile.BLOCKSIZE
             _check_size(archive, total, destination)
             if not (member.isfile() or member.isdir()):
                 raise SourceError(_unsafe(archive, member.name, "is a link or device"))
             # Not `tar.extract`, which sets owners and permissions as well.
             _write(tar.extractfile(member), destination / member.name)
+            stream.budget = LARGEST_HEADER
         # `tarfile` takes damage for the end of the archive, so the empty block there is checked.
-        stream = cast("IO[bytes]", tar.fileobj)
+        stream.budget = math.inf
         stream.seek(tar.offset)
         if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
             raise tarfile.ReadError("its end is missing")

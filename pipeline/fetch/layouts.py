@@ -7,7 +7,8 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
-from pipeline.common.errors import SourceError
+from pipeline.common.errors import SourceError, message_of
+from pipeline.common.files import files_below
 from pipeline.common.images import SUFFIXES
 from pipeline.common.params import FetchParams
 from pipeline.common.tables import Split, read_csv
@@ -60,13 +61,20 @@ def find_images(root: Path, params: FetchParams) -> tuple[str, list[FoundImage]]
         SourceError: The layout is not there, is ambiguous or is wrong in some place; the message
             names the place.
     """
-    files = _scan(root)
+    try:
+        below = [path.relative_to(root).as_posix() for path in files_below(root)]
+    except OSError as error:
+        raise SourceError(
+            f"{params.source}: {message_of(error)}, as none of its files may be left out unnoticed"
+        ) from None
+    paths = sorted(map(PurePosixPath, below))
+    files = [path for path in paths if JUNK.isdisjoint(map(str.lower, path.parts))]
     if not files:
         raise SourceError(f"{params.source} holds no files; set fetch.source to a folder of images")
     if params.layout == "folders":
         return "folders", _from_folders(files, params)
     headers = {
-        file: [column.strip() for column in next(iter(read_csv(root, file)), [])]
+        file: [column.strip() for column in next(iter(read_csv(root / file, str(file))), [])]
         for file in files
         if file.suffix.lower() == ".csv" and len(file.parts) <= TABLE_DEPTH
     }
@@ -78,17 +86,6 @@ def find_images(root: Path, params: FetchParams) -> tuple[str, list[FoundImage]]
         return "folders", _from_folders(files, params)
     except SourceError as error:
         raise SourceError(f"{error}{'. ' * bool(headers)}{_columns_of(headers)}") from None
-
-
-def _scan(root: Path) -> list[PurePosixPath]:
-    """Return every file below `root`, sorted, except hidden ones and junk."""
-    found = []
-    for path in root.rglob("*"):
-        relative = PurePosixPath(path.relative_to(root).as_posix())
-        ignored = any(part.startswith(".") or part.lower() in JUNK for part in relative.parts)
-        if not ignored and not path.is_dir():
-            found.append(relative)
-    return sorted(found)
 
 
 # ---- a table and its images
@@ -143,7 +140,7 @@ def _from_table(
     Raises:
         SourceError: A row is incomplete, contradicts another or names an image that is not there.
     """
-    header, *lines = read_csv(root, table)
+    header, *lines = read_csv(root / table, str(table))
     columns = [column.strip() for column in header]
     by_name = defaultdict(list)
     for file in files:

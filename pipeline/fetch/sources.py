@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.common.errors import ParamsError, SourceError
+from pipeline.common.errors import ParamsError, SourceError, one_line
 from pipeline.common.files import digest
 from pipeline.common.parallel import parallel_map
 from pipeline.common.params import FetchParams, SyntheticParams
@@ -108,8 +108,12 @@ def has_scheme(source: str) -> bool:
 
 
 def _open_local(params: FetchParams, folders: Folders) -> Opened:
-    path = Path(params.source).expanduser()
-    if path.is_dir():
+    try:
+        path = Path(params.source).expanduser()
+        is_folder = path.is_dir()
+    except (OSError, RuntimeError) as error:  # a name that is too long, or an unknown ~user
+        raise SourceError(f"fetch.source: {params.source}: {one_line(error)}") from None
+    if is_folder:
         _refuse_hash(params, "which is a folder")
         if folders.destination.resolve().is_relative_to(path.resolve()):
             raise SourceError(

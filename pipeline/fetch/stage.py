@@ -17,22 +17,25 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.common import paths
-from pipeline.common.errors import ImageError, SourceError
+from pipeline.common.errors import ImageError, SourceError, printable
 from pipeline.common.files import (
     atomic_directory,
     atomic_file,
     atomic_write_text,
     read_json,
+    read_regular,
     write_json,
 )
 from pipeline.common.images import decode
 from pipeline.common.parallel import parallel_map
 from pipeline.common.params import FetchParams, Params, SyntheticParams
-from pipeline.common.tables import LABEL_COLUMNS, write_table
+from pipeline.common.tables import LABEL_COLUMNS, is_formula, write_table
 from pipeline.fetch.layouts import FoundImage, find_images
 from pipeline.fetch.sources import Folders, open_source
 
 SMALLEST_CLASS = 3  # one image for each of train, validation and test
+LONGEST_CLASS = 100  # characters of the name of a class
+LONGEST_NAME = 1000  # characters of an image's path below the source
 SKIP = "set fetch.on_bad_image to skip"
 
 
@@ -43,6 +46,10 @@ def run(params: Params) -> None:
     manifest = read_json(paths.RAW_MANIFEST)
     counts = ", ".join(f"{count:,} {name}" for name, count in manifest["counts"].items())
     print(f"fetch: {manifest['images']:,} images from {manifest['source']}: {counts}")
+    if manifest["skipped"]:
+        count = len(manifest["skipped"])
+        were = "image was" if count == 1 else "images were"
+        print(f"fetch: {count:,} unusable {were} skipped; {paths.RAW_MANIFEST} lists them")
 
 
 def fetch(
@@ -75,14 +82,12 @@ def fetch(
         _count(params.source, classes, [classes[image.label] for image in found])
 
         images = folder / "images"
-        for parent in {(images / image.name).parent for image in found}:
-            parent.mkdir(parents=True, exist_ok=True)
         take = partial(_take, root=opened.root, images=images, move=opened.root == workspace)
         rows, skipped = [], []
         results = parallel_map(take, found, label="check images")
         for image, (sha256, fault) in zip(found, results, strict=True):
             if fault:
-                skipped.append({"image": image.name, "reason": fault})
+                skipped.append({"image": printable(image.name), "reason": fault})
             else:
                 rows.append((image.name, classes[image.label], image.split, sha256))
         if skipped and params.on_bad_image == "error":
@@ -117,11 +122,24 @@ def _name_classes(labels: Collection[str], params: FetchParams) -> dict[str, str
     Labels are ordered as numbers where all are numbers. Names apply to all labels or to none: those
     for the hackathon's 0 and 1 do not suit ten digits.
     """
-    numeric = all(re.fullmatch(r"-?[0-9]+", label) for label in labels)
+    numeric = all(re.fullmatch(r"-?[0-9]{1,18}", label) for label in labels)
     # By the text as well, or the order of "1" and "01" would differ from run to run.
     ordered = sorted(labels, key=lambda label: (int(label) if numeric else 0, label))
     named = set(labels) <= params.class_names.keys()
-    return {label: params.class_names[label] if named else label for label in ordered}
+    classes = {label: params.class_names[label] if named else label for label in ordered}
+    for name in classes.values():
+        if fault := _fault_of_name(name, LONGEST_CLASS):
+            raise SourceError(f"class {name!r} {fault} it, or give it a name in fetch.class_names")
+    return classes
+
+
+def _fault_of_name(name: str, longest: int) -> str:
+    """Return why a name cannot be used in tables, pictures and pages; empty where it can."""
+    if len(name) > longest:
+        return f"has more than {longest} characters; shorten"
+    if not name.isprintable():
+        return "has a name with control characters, or one that is not UTF-8; rename"
+    return "would be a formula in a spreadsheet; rename" if is_formula(name) else ""
 
 
 def _count(
@@ -155,13 +173,16 @@ def _take(image: FoundImage, *, root: Path, images: Path, move: bool) -> tuple[s
         The SHA-256 of its bytes, and the reason why it cannot be used; one of them is empty.
     """
     source, target = root / image.path, images / image.name
+    if fault := _fault_of_name(image.name, LONGEST_NAME):
+        return "", f"{image.name!r} {fault} it"
     try:
-        data = source.read_bytes()
+        data = read_regular(source)
         decode(data, image.name)
     except ImageError as error:
         return "", str(error)
     except OSError as error:
         return "", f"{image.name} cannot be read ({error.strerror})"
+    target.parent.mkdir(parents=True, exist_ok=True)
     if move:
         source.rename(target)
     else:

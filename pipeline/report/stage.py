@@ -70,7 +70,7 @@ def run(params: Params) -> None:
     atomic_write_text(paths.REPORT_HTML, render("report.html.j2", content))
     atomic_write_text(paths.REPORT_MARKDOWN, render("report.md.j2", content))
     write_json(paths.REPORT_COMPARISON, {"finding": finding, **as_data(comparison)})
-    Console().print(summary(test, finding))
+    Console().print(summary(test, finding, model))
 
 
 def _outcome(params: Params, name: str) -> Outcome:

@@ -193,7 +193,7 @@ def test_same_bytes_again_and_a_new_hash_for_any_change(tmp_path: Path) -> None:
 def test_an_old_result_is_replaced_and_a_killed_one_cleared_away(tmp_path: Path) -> None:
     source = write_folders(tmp_path / "source", {"dog": 3, "cat": 3})
     write(tmp_path / "raw/old.txt", b"old")
-    write(tmp_path / ".raw.partial/half.txt", b"half")
+    write(tmp_path / ".raw.999999999.partial/half.txt", b"half")
     run(source, tmp_path / "raw")
     assert sorted(os.listdir(tmp_path)) == ["raw", "source"]  # noqa: PTH208 - hidden ones too
     assert not (tmp_path / "raw/old.txt").exists()

@@ -36,7 +36,7 @@ def content(techniques: Comparison) -> Content:
     return Content(
         model={
             "name": "made-up",
-            "data": {"content_hash": "0" * 64},
+            "data": {"content_hash": "0" * 64, "source": "synthetic"},
             "classes": CLASSES,
             "size": 32,
             "architecture": {"dropout": 0.5},

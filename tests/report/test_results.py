@@ -52,6 +52,14 @@ def test_every_metric_is_shown_beside_the_reference_models(shown: Content) -> No
     assert page.split('id="confusion"')[0].count("\N{EN DASH}</td>") == 5 + 3
 
 
+def test_the_header_says_what_the_data_are(shown: Content) -> None:
+    assert "drawn scenes, not photos" in text(render("report.html.j2", shown))
+    own = replace(shown, model={**shown.model, "data": {"content_hash": "", "source": "a.zip"}})
+    page = text(render("report.html.j2", own))
+    assert "drawn scenes" not in page
+    assert "come from <code>a.zip</code>" in page
+
+
 def test_each_class_has_its_metrics(shown: Content) -> None:
     page = text(render("report.html.j2", shown))
     row = "other</th><td>60</td><td>0.800</td><td>0.900</td><td>0.847</td>"
