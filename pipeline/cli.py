@@ -127,7 +127,7 @@ def show_summary() -> None:
 
     finding = read_json(paths.COMPARISON)["finding"]
     Console().print(
-        summary(read_json(paths.TEST_METRICS), finding, read_json(paths.MODEL / "model.json"))
+        summary(read_json(paths.TEST_ESTIMATES), finding, read_json(paths.MODEL / "model.json"))
     )
 
 

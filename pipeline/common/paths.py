@@ -49,6 +49,7 @@ COMPARISON_PLOTS = Path("reports/comparison")
 
 TEST_REPORT = Path("reports/test")
 TEST_METRICS = TEST_REPORT / "metrics.json"
+TEST_ESTIMATES = TEST_REPORT / "estimates.json"
 TEST_PREDICTIONS = TEST_REPORT / "predictions.csv"
 TEST_ROC = TEST_REPORT / "roc.json"
 TEST_CONFIDENT_ERRORS = TEST_REPORT / "confident_errors.png"

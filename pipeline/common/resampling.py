@@ -1,4 +1,4 @@
-"""Confidence intervals by the bootstrap over images (Efron, 1979), for any metric."""
+"""Confidence intervals by the bootstrap over images or groups of them (Efron, 1979)."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -11,9 +11,10 @@ from scipy.special import stdtrit
 from pipeline.common.randomness import Purpose, generator
 
 Values = npt.NDArray[np.float64]
+Groups = npt.NDArray[np.int64]
 Metrics = Callable[[Values], Mapping[str, Values]]
 
-AT_ONCE = 2**20  # weights in memory: 8 MB, and a few times that within a metric
+AT_ONCE = 2**20  # weights in memory: 8 MB, and a few times as much within a metric
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Interval:
 
     @property
     def distance_from_zero(self) -> float:
-        """How far the nearer end lies from zero; 0 where the interval includes it."""
+        """Distance of the nearer end from zero; 0 where the interval includes it."""
         return max(self.low, -self.high, 0.0)
 
 
@@ -43,7 +44,7 @@ class Estimate:
 
     @property
     def shown(self) -> bool:
-        """Whether this, as a difference, is shown not to be zero."""
+        """Whether this difference is shown to be other than zero."""
         return self.interval is not None and self.interval.distance_from_zero > 0
 
 
@@ -52,7 +53,7 @@ class Resampling:
     """How intervals are made.
 
     Attributes:
-        confidence: Share of the cases in which an interval should hold the truth.
+        confidence: Share of cases in which an interval should contain the truth.
         resamples: Number of resamples.
         seed: Seed of the draws.
     """
@@ -102,48 +103,50 @@ def mean_over_runs(values: Values, confidence: float) -> Estimate:
     return Estimate(mean, Interval(mean - reach, mean + reach))
 
 
-def resampled(metrics: Metrics, images: int, how: Resampling) -> dict[str, Values]:
-    """The metrics of every resample of the images.
+def resampled(
+    metrics: Metrics, images: int, how: Resampling, groups: Groups | None = None
+) -> dict[str, Values]:
+    """Compute the metrics of every resample of the images.
 
-    The same images and seed give the same resamples, so differences between two models' values
-    are paired.
+    The same images, groups and seed give the same resamples, so differences between the values of
+    two models are paired.
 
     Args:
         metrics: Takes float64 [images, r], how often each image was drawn; returns float64 [r]
             each.
-        images: How many there are.
-        how: How many resamples to draw, and from which seed.
+        images: Number of images.
+        how: Number of resamples, and seed.
+        groups: Group of each image from 0 on, int64 [images], where groups are drawn rather than
+            images: duplicates are no independent observations. None: each image is its own group.
 
     Returns:
         float64 [resamples] each.
     """
-    parts = [metrics(weights) for weights in _draws(images, how)]
+    groups = np.arange(images) if groups is None else groups
+    count = int(groups.max()) + 1
+    draw = generator(how.seed, Purpose.BOOTSTRAP)
+    parts = []
+    for at_once in chunks(images, how):
+        chosen = draw.integers(0, count, size=(at_once, count))
+        cells = chosen * at_once + np.arange(at_once)[:, np.newaxis]
+        drawn = np.bincount(cells.ravel(), minlength=count * at_once).reshape(count, at_once)
+        parts.append(metrics(drawn[groups].astype(np.float64)))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def percentile(values: Values, how: Resampling) -> Interval:
-    """Between the quantiles of the resamples; those that leave the metric undefined are left out.
+    """Compute the percentile interval of resamples; undefined ones (NaN) are left out.
 
     Args:
         values: float64 [resamples].
-        how: With which confidence.
+        how: Confidence.
     """
     low, high = np.quantile(values[np.isfinite(values)], how.tails)
     return Interval(float(low), float(high))
 
 
 def chunks(images: int, how: Resampling) -> Iterator[int]:
-    """How many resamples to make at a time, until there are enough."""
+    """Yield how many resamples to make at a time, until there are enough."""
     at_once = max(1, AT_ONCE // images)
     for start in range(0, how.resamples, at_once):
         yield min(at_once, how.resamples - start)
-
-
-def _draws(images: int, how: Resampling) -> Iterator[Values]:
-    """How often each image was drawn: float64 [images, r], chunk by chunk."""
-    draw = generator(how.seed, Purpose.BOOTSTRAP)
-    for count in chunks(images, how):
-        chosen = draw.integers(0, images, size=(count, images))
-        cells = chosen * count + np.arange(count)[:, np.newaxis]
-        drawn = np.bincount(cells.ravel(), minlength=images * count)
-        yield drawn.reshape(images, count).astype(np.float64)

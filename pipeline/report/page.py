@@ -36,7 +36,7 @@ class Content:
     Attributes:
         model: `model.json` of the artifact.
         train: Metrics of the training run.
-        test: Metrics on the test split.
+        test: `estimates.json` of stage `evaluate`.
         classes: Of each class its `name`, test `images`, `precision`, `recall` and `f1`.
         references: Metrics of the reference models on it, by their names.
         audit: The audit of the split.
@@ -163,7 +163,7 @@ def summary(test: Mapping[str, Any], finding: str, model: Mapping[str, Any]) -> 
     """Show accuracy and F1 with their intervals, where the report is, and what to type next.
 
     Args:
-        test: Metrics on the test split.
+        test: `estimates.json` of stage `evaluate`.
         finding: What the comparison of techniques found, in one line.
         model: `model.json` of the artifact.
     """

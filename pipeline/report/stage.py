@@ -27,7 +27,7 @@ def run(params: Params) -> None:
     by_name = {technique["name"]: technique for technique in comparison["techniques"]}
     comparison["baseline"] = by_name.get("baseline")
     model = read_json(paths.MODEL / DESCRIPTION)
-    train, test = read_json(paths.TRAIN_METRICS), read_json(paths.TEST_METRICS)
+    train, test = read_json(paths.TRAIN_METRICS), read_json(paths.TEST_ESTIMATES)
     audit = read_json(paths.SPLIT_AUDIT)
 
     history, used = read_table(paths.TRAIN_HISTORY), train["used_epoch"]
