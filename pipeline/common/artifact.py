@@ -25,6 +25,7 @@ WEIGHTS = "model.safetensors"
 DESCRIPTION = "model.json"
 ONNX = "model.onnx"
 CARD = "README.md"
+DRAWN = "synthetic"  # `data.source` of a model that was trained on drawn scenes
 
 Weights = dict[str, npt.NDArray[np.generic]]
 
@@ -55,14 +56,14 @@ class NetworkDescription(BaseModel):
     format: int = FORMAT
     version: str  # of Bluelight
     classes: Annotated[list[str], Field(min_length=2), AfterValidator(_each_once)]
-    size: Annotated[
-        int, Field(ge=1, le=4096)
-    ]  # pixels a side; images are resized to it as packing does
-    mean: list[float]  # of each channel, in 0…1
-    std: list[float]  # of each channel, > 0
+    size: Annotated[int, Field(ge=1, le=4096)]  # pixels a side; images are resized as in packing
+    features: dict[str, Any] = {"kind": "pixels"}  # what the MLP sees, and where it comes from
+    # Of each channel, in 0…1; both are empty if the MLP sees vectors, as the weights have them.
+    mean: list[float]
+    std: list[float]  # > 0
     architecture: dict[str, Any]  # `model` of params.yaml
     training: dict[str, Any]  # the other params that trained it
-    data: dict[str, Any]  # images per split, content hash
+    data: dict[str, Any]  # images per split, content hash; in an artifact also `source`
     metrics: dict[str, float]  # on the validation split: the test split is not read in training
 
     @classmethod

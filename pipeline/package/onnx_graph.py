@@ -24,13 +24,9 @@ from onnx.helper import (
 
 from pipeline.common.artifact import NetworkDescription, Weights
 from pipeline.common.errors import ArtifactError
+from pipeline.common.graph import IMAGES, IR_VERSION, OPSET, VECTORS, join
 
-INPUT = "images"
 OUTPUT = "logits"
-
-# Fixed, so that a new version of the library does not change the bytes. Gelu needs opset 20.
-OPSET = 20
-IR_VERSION = 9
 
 LARGEST = 2**31 - 1  # bytes; protobuf writes no more
 EPSILON = 1e-5  # of torch's BatchNorm1d
@@ -38,8 +34,10 @@ EPSILON = 1e-5  # of torch's BatchNorm1d
 OPERATORS = {"relu": "Relu", "gelu": "Gelu", "tanh": "Tanh", "sigmoid": "Sigmoid"}
 
 
-def build_onnx(weights: Weights, description: NetworkDescription) -> bytes:
-    """Build the network in evaluation mode as an ONNX file.
+def build_onnx(
+    weights: Weights, description: NetworkDescription, features: bytes | None = None
+) -> bytes:
+    """Build the network in evaluation mode as an ONNX file, from images to logits.
 
     Its input `images` is uint8 RGB [N, size, size, 3], its output `logits` float32 [N, classes].
     The metadata has the classes, as JSON.
@@ -47,18 +45,23 @@ def build_onnx(weights: Weights, description: NetworkDescription) -> bytes:
     Args:
         weights: The tensors of the network, by their names in `model.safetensors`.
         description: Its architecture, input size and classes.
+        features: The ONNX file of the features that the MLP sees; None where it sees pixels.
 
     Raises:
         ArtifactError: The weights do not fit the description, or are too large for the format.
     """
-    size = sum(value.nbytes for value in weights.values())
+    size = sum(value.nbytes for value in weights.values()) + len(features or b"")
     if size > LARGEST - 2**20:
         raise ArtifactError(
             f"the network has {size / 2**30:.1f} GiB of weights, and an ONNX file holds 2 at most; "
-            "lower pack.size or model.hidden"
+            "lower pack.size or model.hidden, or choose smaller features"
         )
     try:
-        model = _model(weights, description)
+        model = _mlp(weights, description)
+        if features is not None:
+            model = join(onnx.load_from_string(features), model)
+        classes = json.dumps(description.classes, ensure_ascii=False)
+        set_model_props(model, {"classes": classes})
         onnx.checker.check_model(model, full_check=True)
     except (KeyError, onnx.shape_inference.InferenceError, onnx.checker.ValidationError) as error:
         raise ArtifactError(
@@ -68,39 +71,43 @@ def build_onnx(weights: Weights, description: NetworkDescription) -> bytes:
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def _model(weights: Weights, description: NetworkDescription) -> ModelProto:
-    side, classes = description.size, description.classes
-    nodes = [
-        make_node("Flatten", [INPUT], ["bytes"]),
-        make_node("Cast", ["bytes"], ["values"], to=TensorProto.FLOAT),
-        make_node("Div", ["values", "full_range"], ["scaled"]),
+def _mlp(weights: Weights, description: NetworkDescription) -> ModelProto:
+    """The standardised MLP: from images where it sees pixels, otherwise from vectors."""
+    side, mean, std = description.size, weights["mean"], weights["deviation"]
+    constants: dict[str, npt.NDArray[np.generic]] = {"mean": mean, "std": std}
+    if description.features["kind"] == "pixels":
+        given = make_tensor_value_info(IMAGES, TensorProto.UINT8, ["N", side, side, 3])
+        nodes = [
+            make_node("Flatten", [IMAGES], ["bytes"]),
+            make_node("Cast", ["bytes"], ["values"], to=TensorProto.FLOAT),
+            make_node("Div", ["values", "full_range"], ["scaled"]),
+        ]
+        # Each channel's statistics once for every pixel.
+        constants = {name: np.tile(value, side**2) for name, value in constants.items()}
+        constants["full_range"] = np.array(255, dtype=np.float32)
+    else:
+        given = make_tensor_value_info(VECTORS, TensorProto.FLOAT, ["N", len(mean)])
+        nodes = [make_node("Flatten", [VECTORS], ["scaled"])]
+    nodes += [
         make_node("Sub", ["scaled", "mean"], ["centred"]),
         make_node("Div", ["centred", "std"], ["features"]),
         *mlp_nodes("features", description.architecture),
     ]
-    constants: dict[str, npt.NDArray[np.generic]] = {
-        "full_range": np.array(255, dtype=np.float32),
-        # Each channel's statistics once for every pixel.
-        "mean": np.tile(weights["mean"], side**2),
-        "std": np.tile(weights["deviation"], side**2),
-    }
     learnt = [name for node in nodes for name in node.input if "." in name]
     constants |= {name: weights[name] for name in learnt}
     graph = make_graph(
         nodes,
         "mlp",
-        [make_tensor_value_info(INPUT, TensorProto.UINT8, ["N", side, side, 3])],
-        [make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["N", len(classes)])],
+        [given],
+        [make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["N", len(description.classes)])],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
-    model = make_model(
+    return make_model(
         graph,
         opset_imports=[make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
         producer_name="bluelight",
     )
-    set_model_props(model, {"classes": json.dumps(classes, ensure_ascii=False)})
-    return model
 
 
 def mlp_nodes(features: str, architecture: Mapping[str, Any]) -> Iterator[NodeProto]:
