@@ -15,10 +15,9 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.common.errors import ImageError, PredictionError, complain, message_of, printable
-from pipeline.common.files import open_output
+from pipeline.common.files import is_formula, open_output
 from pipeline.common.images import Pixels
 from pipeline.common.parallel import progress_bar
-from pipeline.common.tables import is_formula
 from pipeline.predict.classifier import (
     ImageClassifier,
     Prediction,

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.common.errors import PredictionError, message_of
-from pipeline.common.files import files_below, folders_below
+from pipeline.common.files import files_below, folders_below, read_csv
 from pipeline.common.images import SUFFIXES
-from pipeline.common.tables import read_csv
 
 COLUMNS = ("image_names", "image")  # of the hackathon's tables, and of Bluelight's
 
