@@ -30,10 +30,9 @@ from pipeline.common.packed import load_packed
 from pipeline.common.parallel import progress_bar
 from pipeline.common.params import LearningParams
 from pipeline.common.tables import read_table, write_table
-from pipeline.train.activations import ActivationHistory
+from pipeline.train.callbacks import Activations
 from pipeline.train.datamodule import ImageDataModule
 from pipeline.train.fit import fit
-from pipeline.train.hparams import log_hparams
 from pipeline.train.mlp import predict_logits
 
 RESULT = "result.json"
@@ -175,12 +174,9 @@ def _train(task: Task) -> None:
     """Make one run and keep its result; its state is not needed then."""
     params = task.params
     data = ImageDataModule(task.packed, params.augment, params.train)
-    activations = ActivationHistory()
+    activations = Activations()
     logs, state = task.folder / LOGS, task.folder / STATE
     result = fit(params, data, logs=logs, state=state, callbacks=[activations])
-    # HParams compares runs by validation, as it may guide choices.
-    validation = {name: result.metrics[name] for name in ("val_loss", "val_accuracy")}
-    log_hparams(logs, params.model_dump(), validation, result.used_epoch)
     logits = predict_logits(result.network, load_packed(task.packed / "test").images)
     write_table(task.folder / HISTORY, result.history)
     write_table(task.folder / ACTIVATIONS, activations.table)
