@@ -49,7 +49,7 @@ class NetworkDescription(BaseModel):
     version: str  # of Bluelight
     classes: list[str]
     size: int  # pixels a side; images are resized to it as packing does
-    features: dict[str, Any] = {"kind": "pixels"}  # what the MLP sees, and where it comes from
+    features: dict[str, Any]  # what the MLP sees, and where it comes from
     mean: list[
         float
     ]  # of each channel, in 0…1; empty if the MLP sees vectors, as the weights have it
