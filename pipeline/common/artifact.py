@@ -25,6 +25,7 @@ WEIGHTS = "model.safetensors"
 DESCRIPTION = "model.json"
 ONNX = "model.onnx"
 CARD = "README.md"
+DRAWN = "synthetic"  # `data.source` of a model that was trained on drawn scenes
 
 Weights = dict[str, npt.NDArray[np.generic]]
 
@@ -56,7 +57,7 @@ class NetworkDescription(BaseModel):
     std: list[float]  # of each channel, > 0; empty as the mean is
     architecture: dict[str, Any]  # `model` of params.yaml
     training: dict[str, Any]  # the other params that trained it
-    data: dict[str, Any]  # images per split, content hash
+    data: dict[str, Any]  # images per split, content hash; in an artifact also `source`
     metrics: dict[str, float]  # on the validation split: the test split is not read in training
 
     @classmethod

@@ -23,7 +23,8 @@ class Purpose(IntEnum):
     PREVIEW = 8
     COMPARISON = 9
     REFERENCES = 10
-    VIEWS = 11
+    FOLDS = 11
+    VIEWS = 12
 
 
 def seed_sequence(seed: int, purpose: Purpose, *indices: int) -> np.random.SeedSequence:

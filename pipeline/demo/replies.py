@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from pipeline.common import paths
-from pipeline.common.artifact import DESCRIPTION, RESTORE, Description
+from pipeline.common.artifact import DESCRIPTION, DRAWN, RESTORE, Description
 from pipeline.common.drawing import data_uri, encode_jpeg, encode_png
 from pipeline.common.errors import ArtifactError
 from pipeline.common.images import MAXIMUM_PIXELS, decode, resize
@@ -79,6 +79,8 @@ def about(description: Description, photos: list[Example]) -> Json:
         "name": description.name,
         "classes": description.classes,
         "size": description.size,
+        "source": description.data.get("source"),
+        "drawn": description.data.get("source") == DRAWN,
         "patches": PATCHES,
         "full_scale": FULL_SCALE,
         "maximum_bytes": MAXIMUM_BYTES,

@@ -46,6 +46,10 @@ def run(params: Params) -> None:
     manifest = read_json(paths.RAW_MANIFEST)
     counts = ", ".join(f"{count:,} {name}" for name, count in manifest["counts"].items())
     print(f"fetch: {manifest['images']:,} images from {manifest['source']}: {counts}")
+    if manifest["skipped"]:
+        count = len(manifest["skipped"])
+        were = "image was" if count == 1 else "images were"
+        print(f"fetch: {count:,} unusable {were} skipped; {paths.RAW_MANIFEST} lists them")
 
 
 def fetch(

@@ -1,11 +1,14 @@
 """Stage `package`: the trained network → an artifact to use: ONNX, temperature, threshold, card."""
 
+import re
 from importlib.resources import files
+from pathlib import PurePath
 
 from jinja2 import Environment, StrictUndefined
 
 from pipeline.common import paths
 from pipeline.common.artifact import (
+    DRAWN,
     ONNX,
     WEIGHTS,
     Description,
@@ -45,7 +48,8 @@ def run(params: Params) -> None:
         metrics["recall_at_threshold"] = float(called[labels == row].mean())
         metrics["false_alarm_rate_at_threshold"] = float(called[labels != row].mean())
     description = Description(
-        **network.model_dump(exclude={"metrics"}),
+        **network.model_dump(exclude={"data", "metrics"}),
+        data=network.data | {"source": public_source(params.fetch.source)},
         metrics=network.metrics | rounded(metrics),
         name=paths.MODEL.name,
         decision=decision,
@@ -58,9 +62,17 @@ def run(params: Params) -> None:
     print(f"package: {paths.MODEL}, temperature {decision.temperature:.3f}; label: {label}")
 
 
+def public_source(source: str) -> str:
+    """Return what a model may say of `fetch.source`: no local path, password or query."""
+    if re.match(r"(?!git\+file:)[a-z0-9+]+:", source):
+        return re.sub(r"//[^/@]*@", "//", source).split("?")[0]
+    return PurePath(source.removeprefix("git+file://")).name
+
+
 def model_card(description: Description) -> str:
     """Render the model card, in Markdown (Mitchell et al., 2019)."""
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True)  # noqa: S701 - Markdown
     environment.filters["code"] = lambda name: f"`{name}`"
+    environment.globals["drawn"] = DRAWN
     template = files("pipeline.package").joinpath("card.md.j2").read_text(encoding="utf-8")
     return environment.from_string(template).render(description.model_dump())

@@ -11,9 +11,8 @@ from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 
-from pipeline.ablate.outcomes import Comparison, statement
-from pipeline.ablate.technique_figures import normalised
 from pipeline.common import paths, wording
+from pipeline.common.artifact import DRAWN
 from pipeline.common.drawing import data_uri, encode_jpeg
 from pipeline.common.files import flatten
 from pipeline.common.images import decode, resize
@@ -26,7 +25,6 @@ QUALITY = 75  # of JPEG: about 3 KB a tile
 NEXT = {
     "report": str(paths.REPORT_HTML),
     "curves": "make tensorboard",
-    "try": "dvc exp run -S model.dropout=0.2",
     "compare": "dvc metrics diff",
 }
 
@@ -38,15 +36,15 @@ class Content:
     Attributes:
         model: `model.json` of the artifact.
         train: Metrics of the training run.
-        test: Metrics on the test split.
+        test: `estimates.json` of stage `evaluate`.
         classes: Of each class its `name`, test `images`, `precision`, `recall` and `f1`.
         references: Metrics of the reference models on it, by their names.
         audit: The audit of the split.
         duplicates: Groups of duplicates with their images, as `duplicate_groups` returns them.
         pictures: PNG bytes by name: overview, loss, accuracy, confident_errors, least_confident,
             augmentation, contact_sheet, and those of `pipeline.report.plots.draw_results` and of
-            `pipeline.ablate.technique_figures.draw_all`.
-        techniques: The techniques compared.
+            `pipeline.compare.plots.draw_all`.
+        techniques: The content of `comparison.json`, with estimates.
     """
 
     model: Mapping[str, Any]
@@ -57,7 +55,7 @@ class Content:
     audit: Mapping[str, Any]
     duplicates: Sequence[Mapping[str, Any]]
     pictures: Mapping[str, bytes]
-    techniques: Comparison
+    techniques: Mapping[str, Any]
 
 
 def render(template: str, content: Content) -> str:
@@ -88,10 +86,9 @@ def render(template: str, content: Content) -> str:
         wording.cell,
         wording.verdict,
         wording.difference,
-        statement,
-        normalised,
     ):
         environment.globals[function.__name__] = function
+    environment.globals["drawn"] = DRAWN
     level = f"{content.test['confidence']:.0%}".replace("%", "\N{NO-BREAK SPACE}%")
     return environment.get_template(template).render(vars(content), level=level)
 
@@ -162,12 +159,13 @@ def duplicate_groups(groups: Sequence[Mapping[str, Any]], folder: Path) -> list[
     return found
 
 
-def summary(test: Mapping[str, Any], finding: str) -> RenderableType:
+def summary(test: Mapping[str, Any], finding: str, model: Mapping[str, Any]) -> RenderableType:
     """Show accuracy and F1 with their intervals, where the report is, and what to type next.
 
     Args:
-        test: Metrics on the test split.
+        test: `estimates.json` of stage `evaluate`.
         finding: What the comparison of techniques found, in one line.
+        model: `model.json` of the artifact.
     """
     metrics = Table.grid(padding=(0, 2))
     for title, name in (("test accuracy", "accuracy"), ("test F1", "f1")):
@@ -178,7 +176,9 @@ def summary(test: Mapping[str, Any], finding: str) -> RenderableType:
     metrics.add_row("majority class", baseline, "accuracy of always predicting it")
     metrics.add_row("techniques", "", finding)
     commands = Table.grid(padding=(0, 2))
-    for title, command in NEXT.items():
+    tried = model["architecture"]["dropout"] == 0.2
+    value = "augment.rotation.degrees=30" if tried else "model.dropout=0.2"
+    for title, command in {**NEXT, "try": f"dvc exp run evaluate -S {value}"}.items():
         commands.add_row(title, f"[cyan]{command}[/]")
     return Panel(Group(metrics, "", commands), title="Bluelight", expand=False, padding=(1, 2))
 

@@ -80,6 +80,7 @@ def write(
     *,
     classes: list[str] = CLASSES,
     decision: Decision = DECISION,
+    data_source: str = "synthetic",
     **architecture: Any,
 ) -> Path:
     """Write an artifact of this network, beside what `train` would have left."""
@@ -89,7 +90,8 @@ def write(
     description, weights = read_network(source)
     onnx = build_onnx(parse_weights(weights), description)
     whole = Description(
-        **description.model_dump(),
+        **description.model_dump(exclude={"data"}),
+        data=description.data | {"source": data_source},
         name=paths.MODEL.name,
         decision=decision,
         sha256=sha256_of({WEIGHTS: weights, ONNX: onnx}),

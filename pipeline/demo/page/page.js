@@ -201,6 +201,8 @@ async function start() {
   page = await (await send("about")).json();
   at("name").textContent = page.name;
   at("classes").textContent = page.classes.join(", ");
+  at("source").textContent = page.source && !page.drawn ? `Trained on ${page.source}.` : "";
+  at("drawn").hidden = !page.drawn;
   at("limits").textContent = page.limits;
   at("patches").textContent = page.patches;
   at("size").textContent = `${page.size} × ${page.size}`;
