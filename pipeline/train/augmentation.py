@@ -27,6 +27,8 @@ cv2.setNumThreads(0)
 
 Image = npt.NDArray[np.uint8]
 
+LARGEST_SHOWN = 64  # pixels a side of an image in the preview
+
 
 class Augmentation:
     """Augment images as a pure function of (seed, epoch, index).
@@ -165,4 +167,6 @@ def augmentation_preview(
             *(augmentation(images[index], epoch, index) for epoch in range(columns)),
         )
     ]
-    return image_grid(cells, columns + 1, gap=2)
+    # Of images for a backbone, a small version shows the change.
+    tile = None if images.shape[1] <= LARGEST_SHOWN else LARGEST_SHOWN
+    return image_grid(cells, columns + 1, tile=tile, gap=2)

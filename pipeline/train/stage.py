@@ -22,7 +22,7 @@ def run(params: Params) -> None:
     """Train as `params` says; write models/network, reports/train and logs/train."""
     data = ImageDataModule(paths.PACKED, params.augment, params.train, paths.FEATURES)
     settings = {
-        "features": read_json(paths.FEATURES / "train" / FEATURES),
+        "features": read_json(paths.FEATURES / "train" / FEATURES),  # its views are `augment`'s
         "model": params.model.model_dump(),
         "augment": params.augment.model_dump(),
         "train": params.train.model_dump(exclude={"workers"}),  # the result does not depend on it
@@ -70,7 +70,7 @@ def _describe(
         version=version("bluelight"),
         classes=data.train.classes,
         size=data.train.size,
-        features=settings["features"],
+        features={n: value for n, value in settings["features"].items() if n != "augment"},
         mean=network.mean.tolist() if network.size else [],
         std=network.deviation.tolist() if network.size else [],
         architecture=settings["model"],
