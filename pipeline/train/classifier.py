@@ -126,7 +126,7 @@ class Classifier(pl.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Log the learning rate of the epoch's last step."""
-        self.log("learning_rate", self._rate)
+        self.log("learning_rate", torch.tensor(self._rate, dtype=torch.float64))
 
     def on_validation_start(self) -> None:
         """Measure one network, not one for each process: on CPUs each has its own statistics."""

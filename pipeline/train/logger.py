@@ -159,13 +159,12 @@ class StableTensorBoardLogger(TensorBoardLogger):
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Write metrics as scalars."""
-        others = dict(metrics)
-        epoch = others.pop("epoch", step)
-        for name in CHARTS.keys() & metrics:
-            run, tag = CHARTS[name]
-            self.run(run).add_scalar(tag, others.pop(name), epoch)
-        for name, value in others.items():
-            self.experiment.add_scalar(name, value, step)
+        for name, value in metrics.items():
+            if name in CHARTS:
+                run, tag = CHARTS[name]
+                self.run(run).add_scalar(tag, value, metrics.get("epoch", step))
+            elif name != "epoch":  # Lightning adds it to all that is logged
+                self.experiment.add_scalar(name, value, step)
 
     @rank_zero_only
     def log_hyperparams(
