@@ -3,32 +3,57 @@
 A command imports what it needs when it runs, so that none waits for what others need.
 """
 
+import io
 import json
+import os
+import signal
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from pipeline.common import paths
-from pipeline.common.errors import BluelightError
+from pipeline.common.errors import BluelightError, complain, message_of
 
 app = typer.Typer(
     help="A reproducible image-classification pipeline. `dvc repro` runs it.",
     no_args_is_help=True,
-    add_completion=False,
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"bluelight {version('bluelight')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *,
+    show_version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Handle the options that come before a command."""
+    del show_version
 
 
 @app.command()
 def check() -> None:
     """Validate params.yaml without running anything."""
-    from pipeline.ablate.techniques import with_technique
     from pipeline.common.params import load_params
+    from pipeline.techniques.stage import resolve
 
     params = load_params()
-    for name, technique in params.techniques.items():
-        with_technique(params, params.ablate.baseline, name, technique)
+    for name in params.techniques:
+        _, warning = resolve(params, name)
+        if warning:
+            print(f"techniques.{name}: {warning}")
     print(f"{paths.PARAMS} is valid")
 
 
@@ -103,8 +128,10 @@ def show_summary() -> None:
     from pipeline.common.files import read_json
     from pipeline.report.page import summary
 
-    finding = read_json(paths.REPORT_COMPARISON)["finding"]
-    Console().print(summary(read_json(paths.TEST_METRICS), finding))
+    finding = read_json(paths.COMPARISON)["finding"]
+    Console().print(
+        summary(read_json(paths.TEST_ESTIMATES), finding, read_json(paths.MODEL / "model.json"))
+    )
 
 
 Rev = Annotated[str, typer.Argument(help="Commit, branch, tag, experiment or `workspace`.")]
@@ -140,6 +167,21 @@ def diff(
 
 
 @app.command()
+def average(
+    revisions: Annotated[list[str], typer.Argument(help="Commits, branches or experiments.")],
+) -> None:
+    """Average metrics over revisions, such as the folds of a cross-validation, with intervals."""
+    from rich.console import Console
+
+    from pipeline.revisions.average import average_metrics, terminal
+    from pipeline.revisions.revision import open_revision
+
+    root = Path.cwd()
+    found = average_metrics([open_revision(root, name) for name in revisions])
+    Console().print(terminal(found))
+
+
+@app.command()
 def verify(
     revision: Rev = "HEAD",
     stages: Annotated[
@@ -163,6 +205,9 @@ def tensorboard(
     revisions: Annotated[
         list[str] | None, typer.Argument(help="Revisions to show beside the workspace.")
     ] = None,
+    logs: Annotated[
+        str, typer.Option(help="Which logs: train, techniques (mean runs) or ablation (all runs).")
+    ] = "train",
     port: Annotated[int, typer.Option(help="To serve on.")] = 6006,
     only_gather: Annotated[
         bool, typer.Option("--print", help="Print the folder of logs, start nothing.")
@@ -173,7 +218,7 @@ def tensorboard(
     from pipeline.revisions.tensorboard import gather, show
 
     root = Path.cwd()
-    folder = gather(root, [open_revision(root, name) for name in revisions or []])
+    folder = gather(root, [open_revision(root, name) for name in revisions or []], logs)
     if only_gather:
         print(folder)
     else:
@@ -182,18 +227,34 @@ def tensorboard(
 
 def main() -> None:
     """Run a command; a user's mistake is one message and exit status 1."""
+    signal.signal(signal.SIGTERM, _terminate)  # so that temporary files are removed
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - to the end
     try:
-        app()
-    except BluelightError as error:
-        for line in str(error).splitlines():
-            print(f"bluelight: {line}", file=sys.stderr)
-        sys.exit(1)
+        if sys.stdout is None:
+            raise BluelightError("standard output is closed; open it, or redirect it to a file")
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):  # names may have letters that it lacks
+                stream.reconfigure(errors="backslashreplace")
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # at exit Python would print a traceback if that fails
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] in {"pipeline", "scenes"}:
             raise
-        print(
-            f"bluelight: this command needs {error.name}, which comes with the extra `train`: "
-            "install bluelight[train]",
-            file=sys.stderr,
+        complain(
+            f"this command needs {error.name}, which comes with the extra `train`: "
+            "install bluelight[train]"
         )
         sys.exit(1)
+    except Exception as error:
+        message = message_of(error)
+        if message is None:
+            raise
+        complain(message)
+        sys.exit(1)
+
+
+def _terminate(*_: object) -> None:
+    sys.exit(128 + signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""One photograph: a vehicle in a place, seen by a camera. A pure function of seed and index."""
+"""One photo: a vehicle in a place, seen by a camera; a pure function of seed and index."""
 
 import numpy as np
 
@@ -18,11 +18,11 @@ BYSTANDERS = ("sedan", "hatchback", "estate", "suv", "pickup", "van", "coupe", "
 
 
 def photograph(seed: int, index: int, label: int, size: int) -> bytes:
-    """Take one photo.
+    """Draw one photo.
 
     Args:
-        seed: The dataset's seed.
-        index: The photo's number; place, view and light depend on it and the vehicle's size.
+        seed: The data set's seed.
+        index: The photo's number; place, view and light depend on it and on the vehicle's size.
         label: 1 for an emergency vehicle, 0 for another.
         size: Pixels a side.
 
@@ -62,7 +62,7 @@ def _paint_bystanders(
     high: Floats,
     rng: np.random.Generator,
 ) -> None:
-    """Other vehicles and people behind, the farthest first."""
+    """Paint other vehicles and people in the background, the farthest first."""
     count = min(int(rng.poisson(setting.scene.parked)), 2)
     near = float(np.hypot(*high[:2])) * 0.6 + 1.4
     places = [

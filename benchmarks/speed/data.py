@@ -4,11 +4,13 @@ import csv
 from functools import partial
 from pathlib import Path
 
+import pandas as pd
+
 from benchmarks.speed.contestant import SIZE
 from pipeline.common.parallel import parallel_map
 from pipeline.common.params import PackParams
-from pipeline.common.tables import Assigned
-from pipeline.pack.packing import pack
+from pipeline.common.tables import SPLIT_COLUMNS
+from pipeline.pack.stage import pack
 from scenes import DatasetSpec, generate
 
 CLASSES = ("emergency", "other")  # by name, as ImageFolder and Keras number them
@@ -24,18 +26,19 @@ def prepare(folder: Path, train: int, validation: int) -> None:
     """
     generate(photos(train + validation), folder / "drawn", partial(parallel_map, label="generate"))
     rows = [
-        Assigned(f"{split}/{label}/{name}", label, split, group="")
+        (f"{split}/{label}/{name}", label, split, name, "")
         for (name, label), split in zip(
             drawn(folder / "drawn" / "labels.csv"),
             ["train"] * train + ["validation"] * validation,
             strict=True,
         )
     ]
-    for row in rows:
-        place = folder / "photos" / row.image
+    for image, *_ in rows:
+        place = folder / "photos" / image
         place.parent.mkdir(parents=True, exist_ok=True)
         (folder / "drawn" / "images" / place.name).rename(place)
-    pack(PackParams(size=SIZE), folder / "photos", rows, CLASSES, folder / "packed")
+    table = pd.DataFrame(rows, columns=SPLIT_COLUMNS)
+    pack(PackParams(size=SIZE), folder / "photos", table, CLASSES, folder / "packed")
 
 
 def photos(images: int) -> DatasetSpec:

@@ -1,7 +1,7 @@
 """The contents of the demo: example photos, predictions, occlusion maps and augmentations."""
 
 from collections.abc import Iterator
-from itertools import chain, islice, zip_longest
+from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
@@ -10,12 +10,12 @@ import numpy as np
 from pydantic import ValidationError
 
 from pipeline.common import paths
-from pipeline.common.artifact import DESCRIPTION, RESTORE, Description
+from pipeline.common.artifact import DESCRIPTION, DRAWN, RESTORE, Description
 from pipeline.common.drawing import data_uri, encode_jpeg, encode_png
 from pipeline.common.errors import ArtifactError
 from pipeline.common.images import MAXIMUM_PIXELS, decode, resize
 from pipeline.common.params import AugmentParams
-from pipeline.common.tables import read_assignment
+from pipeline.common.tables import SPLIT_COLUMNS, read_table
 from pipeline.demo.occlusion import FULL_SCALE, PATCHES, POSITIONS, occlusion_map, overlay
 from pipeline.predict.classifier import ImageClassifier
 from pipeline.train.augmentation import Augmentation
@@ -61,16 +61,15 @@ def examples() -> list[Example]:
             )
             for index in range(EXAMPLES)
         ]
-    by_class: dict[str, list[str]] = {}
-    for row in read_assignment(paths.SPLIT_CSV):
-        if row.split == "test" and PurePosixPath(row.image).suffix.lower() in SHOWN:
-            by_class.setdefault(row.label, []).append(row.image)
-    label_of = {image: label for label, images in by_class.items() for image in images}
-    in_turn = filter(None, chain.from_iterable(zip_longest(*by_class.values())))
-    present = ((image, paths.RAW_IMAGES / image) for image in in_turn)
+    rows = read_table(paths.SPLIT_CSV, SPLIT_COLUMNS, text=True)
+    shown = rows["image"].map(lambda image: PurePosixPath(image).suffix.lower() in SHOWN)
+    rows = rows[shown & (rows["split"] == "test")]
+    turns = rows.groupby("label").cumcount().sort_values(kind="stable")
+    in_turn = zip(rows["image"][turns.index], rows["label"][turns.index], strict=True)
+    present = (pair for pair in in_turn if (paths.RAW_IMAGES / pair[0]).is_file())
     return [
-        Example(image, label_of[image], path.read_bytes())
-        for image, path in islice((pair for pair in present if pair[1].is_file()), EXAMPLES)
+        Example(image, label, (paths.RAW_IMAGES / image).read_bytes())
+        for image, label in islice(present, EXAMPLES)
     ]
 
 
@@ -80,6 +79,8 @@ def about(description: Description, photos: list[Example]) -> Json:
         "name": description.name,
         "classes": description.classes,
         "size": description.size,
+        "source": description.data.get("source"),
+        "drawn": description.data.get("source") == DRAWN,
         "patches": PATCHES,
         "full_scale": FULL_SCALE,
         "maximum_bytes": MAXIMUM_BYTES,
@@ -159,7 +160,7 @@ class Augmentations:
             ) from None
         self._size = description.size
         self._sections: dict[str, dict[str, float]] = params.model_dump()
-        self._kinds = {ALL_KINDS: Augmentation(params, AUGMENTATION_SEED)}
+        self._kinds: dict[str, Augmentation] = {}
         for name in self._sections:
             alone = {
                 other: {**section, "probability": float(other == name)}
@@ -167,6 +168,7 @@ class Augmentations:
             }
             kind = Augmentation(AugmentParams.model_validate(alone), AUGMENTATION_SEED)
             self._kinds[name] = kind
+        self._kinds[ALL_KINDS] = Augmentation(params, AUGMENTATION_SEED)
 
     def draw(self, data: bytes, number: int) -> Json:
         """Augment a photo by each kind at probability 1, and by all as in training.

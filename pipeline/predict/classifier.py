@@ -14,13 +14,13 @@ import numpy.typing as npt
 from onnxruntime import InferenceSession, SessionOptions
 from PIL import Image
 
-from pipeline.common.artifact import DESCRIPTION, ONNX, Description, read_artifact
+from pipeline.common.artifact import DESCRIPTION, ONNX, RESTORE, Description, read_artifact
 from pipeline.common.errors import ArtifactError, ImageError
-from pipeline.common.files import DIGITS
+from pipeline.common.files import DIGITS, read_regular
 from pipeline.common.images import MINIMUM_SIDE, Pixels, convert, decode, resize
 from pipeline.common.parallel import available_cores
 
-BATCH = 1024  # images of a memory map at a time: bounds memory
+BATCH = 2**20  # pixels of a memory map at a time (1,024 images of 32 a side): bounds memory
 BLOCK = 32  # images per thread: enough for an efficient product, few enough to share among cores
 
 Item = TypeVar("Item")
@@ -66,6 +66,8 @@ class ImageClassifier:
             float64 [N, classes], to 6 decimals, as further ones differ between processors.
         """
         logits = logits_of(self.session, images)
+        if not np.isfinite(logits).all():
+            raise ArtifactError(f"the outputs of {ONNX} are not finite numbers; {RESTORE}")
         return calibrated(logits, self.description.decision.temperature).round(DIGITS)
 
     def labels(self, probabilities: Probabilities) -> npt.NDArray[np.int64]:
@@ -163,9 +165,10 @@ def logits_of(session: InferenceSession, images: npt.NDArray[np.uint8]) -> npt.N
         float32 [N, classes].
     """
     name = session.get_inputs()[0].name
-    starts = range(0, max(len(images), 1), BATCH)
-    batches = (np.ascontiguousarray(images[start : start + BATCH]) for start in starts)
-    return np.concatenate([session.run(None, {name: batch})[0] for batch in batches])
+    batch = max(1, BATCH // images[:1, ..., 0].size) if len(images) else 1
+    starts = range(0, max(len(images), 1), batch)
+    batches = (np.ascontiguousarray(images[start : start + batch]) for start in starts)
+    return np.concatenate([session.run(None, {name: part})[0] for part in batches])
 
 
 def calibrated(logits: npt.NDArray[np.float32], temperature: float) -> Probabilities:
@@ -200,7 +203,7 @@ def to_pixels(picture: Picture, size: int, name: str) -> Pixels:
             )
         return resize(picture, size)
     try:
-        data = Path(picture).read_bytes()
+        data = read_regular(Path(picture))
     except (OSError, ValueError) as error:  # ValueError: a path cannot have a null character
         reason = getattr(error, "strerror", None) or error
         raise ImageError(f"{picture} cannot be read ({reason})") from None

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 
-from pipeline.ablate.outcomes import Comparison, statement
-from pipeline.ablate.technique_figures import normalised
 from pipeline.common import paths, wording
+from pipeline.common.artifact import DRAWN
 from pipeline.common.drawing import data_uri, encode_jpeg
 from pipeline.common.files import flatten
 from pipeline.common.images import decode, resize
@@ -25,7 +25,6 @@ QUALITY = 75  # of JPEG: about 3 KB a tile
 NEXT = {
     "report": str(paths.REPORT_HTML),
     "curves": "make tensorboard",
-    "try": "dvc exp run -S model.dropout=0.2",
     "compare": "dvc metrics diff",
 }
 
@@ -37,24 +36,26 @@ class Content:
     Attributes:
         model: `model.json` of the artifact.
         train: Metrics of the training run.
-        test: Metrics on the test split.
+        test: `estimates.json` of stage `evaluate`.
+        classes: Of each class its `name`, test `images`, `precision`, `recall` and `f1`.
         references: Metrics of the reference models on it, by their names.
         audit: The audit of the split.
         duplicates: Groups of duplicates with their images, as `duplicate_groups` returns them.
         pictures: PNG bytes by name: overview, loss, accuracy, confident_errors, least_confident,
             augmentation, contact_sheet, and those of `pipeline.report.plots.draw_results` and of
-            `pipeline.ablate.technique_figures.draw_all`.
-        techniques: The techniques compared.
+            `pipeline.compare.plots.draw_all`.
+        techniques: The content of `comparison.json`, with estimates.
     """
 
     model: Mapping[str, Any]
     train: Mapping[str, Any]
     test: Mapping[str, Any]
+    classes: Sequence[Mapping[str, Any]]
     references: Mapping[str, Any]
     audit: Mapping[str, Any]
     duplicates: Sequence[Mapping[str, Any]]
     pictures: Mapping[str, bytes]
-    techniques: Comparison
+    techniques: Mapping[str, Any]
 
 
 def render(template: str, content: Content) -> str:
@@ -85,12 +86,38 @@ def render(template: str, content: Content) -> str:
         wording.cell,
         wording.verdict,
         wording.difference,
-        statement,
-        normalised,
     ):
         environment.globals[function.__name__] = function
+    environment.globals["drawn"] = DRAWN
     level = f"{content.test['confidence']:.0%}".replace("%", "\N{NO-BREAK SPACE}%")
     return environment.get_template(template).render(vars(content), level=level)
+
+
+def class_metrics(confusion: pd.DataFrame) -> list[dict[str, Any]]:
+    """Compute precision, recall and F1 of each class against all others.
+
+    Args:
+        confusion: Numbers of images, true classes in rows, predicted classes in columns, in the
+            same order.
+
+    Returns:
+        For each class its `name`, number of `images`, and the metrics; None where one is undefined,
+        as the precision of a class that is never predicted.
+    """
+    found = []
+    for name in confusion:
+        correct = int(confusion.loc[name, name])
+        true, predicted = int(confusion.loc[name].sum()), int(confusion[name].sum())
+        found.append(
+            {
+                "name": name,
+                "images": true,
+                "precision": correct / predicted if predicted else None,
+                "recall": correct / true if true else None,
+                "f1": 2 * correct / (true + predicted) if true + predicted else None,
+            }
+        )
+    return found
 
 
 def duplicate_groups(groups: Sequence[Mapping[str, Any]], folder: Path) -> list[dict[str, Any]]:
@@ -132,12 +159,13 @@ def duplicate_groups(groups: Sequence[Mapping[str, Any]], folder: Path) -> list[
     return found
 
 
-def summary(test: Mapping[str, Any], finding: str) -> RenderableType:
+def summary(test: Mapping[str, Any], finding: str, model: Mapping[str, Any]) -> RenderableType:
     """Show accuracy and F1 with their intervals, where the report is, and what to type next.
 
     Args:
-        test: Metrics on the test split.
+        test: `estimates.json` of stage `evaluate`.
         finding: What the comparison of techniques found, in one line.
+        model: `model.json` of the artifact.
     """
     metrics = Table.grid(padding=(0, 2))
     for title, name in (("test accuracy", "accuracy"), ("test F1", "f1")):
@@ -148,7 +176,9 @@ def summary(test: Mapping[str, Any], finding: str) -> RenderableType:
     metrics.add_row("majority class", baseline, "accuracy of always predicting it")
     metrics.add_row("techniques", "", finding)
     commands = Table.grid(padding=(0, 2))
-    for title, command in NEXT.items():
+    tried = model["architecture"]["dropout"] == 0.2
+    value = "augment.rotation.degrees=30" if tried else "model.dropout=0.2"
+    for title, command in {**NEXT, "try": f"dvc exp run evaluate -S {value}"}.items():
         commands.add_row(title, f"[cyan]{command}[/]")
     return Panel(Group(metrics, "", commands), title="Bluelight", expand=False, padding=(1, 2))
 

@@ -10,11 +10,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from pipeline.common.drawing import FAINT, INK, RIGHT, TRAIN, VALIDATION
+from pipeline.common.metrics import BINS
 from pipeline.common.plots import WIDTH, plot
 
 SQUARE = 4.2  # inches
 COUNTED = 12  # with more classes, a confusion matrix has colours and no counts
 NAMED = 40  # with more classes, there is no room for their names
+LONGEST = 18  # characters of a class name at an axis
 
 
 def draw_results(
@@ -23,7 +25,7 @@ def draw_results(
     """Draw every plot that the results allow.
 
     Args:
-        test: `metrics.json` of stage `evaluate`.
+        test: `estimates.json` of stage `evaluate`.
         decision: `decision` of the model's `model.json`.
         tables: By name, as stage `evaluate` wrote them: `confusion` (true class by predicted
             class), `roc`, `precision_recall`, `reliability` and `thresholds`. Those of the ranking
@@ -51,9 +53,8 @@ def draw_results(
             tables["precision_recall"], test["average_precision"], float(chance)
         )
     if positive and len(tables["thresholds"]):
-        plots["thresholds"] = threshold_curves(
-            tables["thresholds"], positive, test.get("at_threshold")
-        )
+        chosen = test["decision"] if decision["threshold"] is not None else None
+        plots["thresholds"] = threshold_curves(tables["thresholds"], positive, chosen)
     return plots
 
 
@@ -64,7 +65,8 @@ def confusion_matrix(counts: pd.DataFrame) -> Figure:
     Args:
         counts: True classes in rows, predicted classes in columns, in the same order.
     """
-    classes, values = list(counts), counts.to_numpy()
+    values = counts.to_numpy()
+    classes = [name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…" for name in counts]
     shares = values / np.maximum(values.sum(axis=1, keepdims=True), 1)
     side = min(max(SQUARE, 1.4 + 0.6 * len(classes)), 8)
     figure = Figure(figsize=(side, side), layout="constrained")
@@ -118,7 +120,7 @@ def precision_recall_curve(points: pd.DataFrame, average: float, chance: float) 
         color=TRAIN,
         label=f"average precision {average:.3f}",
     )
-    axes.legend(frameon=False, loc="lower left")
+    axes.legend(loc="lower left", edgecolor="white", fancybox=False)
     return figure
 
 
@@ -127,26 +129,31 @@ def reliability_diagram(bins: pd.DataFrame, xlabel: str) -> Figure:
     """Draw how often a prediction came true by its probability, above the number of images.
 
     Args:
-        bins: `reliability.csv`: in column `temperature` the bins `before` and `after` temperature
-            scaling.
+        bins: `reliability.csv`: in column `temperature` the bins `after` temperature scaling, and
+            those `before` it where it changes the probabilities.
         xlabel: What the probability is of.
     """
-    before, after = (bins[bins["temperature"] == when] for when in ("before", "after"))
+    after = bins[bins["temperature"] == "after"]
     figure = Figure(figsize=(WIDTH, 4.8), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     upper.plot([0, 1], [0, 1], color=FAINT, linestyle=":", label="perfectly calibrated")
     chance = after[["probability", "chance_low", "chance_high"]].to_numpy().T
     style = {"color": FAINT, "alpha": 0.35, "linewidth": 7, "label": "deviation by chance"}
     upper.vlines(*chance, **style)
-    for table, colour, label, style_ in (
-        (before, VALIDATION, "before temperature scaling", {"linestyle": ":", "fillstyle": "none"}),
-        (after, TRAIN, "after", {"linestyle": "-"}),
-    ):
+    lines = {
+        "before": (
+            VALIDATION,
+            "before temperature scaling",
+            {"linestyle": ":", "fillstyle": "none"},
+        ),
+        "after": (TRAIN, "the model", {"linestyle": "-"}),
+    }
+    for when, table in bins.groupby("temperature", sort=False):
+        colour, label, style_ = lines[when]
         line = {"marker": "o", "markersize": 5, "linewidth": 1.3, "color": colour, "label": label}
         upper.plot(table["probability"], table["frequency"], **line, **style_)
     upper.set(title="Reliability diagram", ylabel="observed frequency", ylim=(-0.03, 1.03))
-    width = 2 / len(bins)  # each table has all bins
-    lower.bar(after["low"], after["images"], width, align="edge", color=TRAIN, ec="white")
+    lower.bar(after["low"], after["images"], 1 / BINS, align="edge", color=TRAIN, ec="white")
     lower.set(xlabel=xlabel, ylabel="images", xlim=(-0.02, 1.02))
     lower.yaxis.set_major_locator(MaxNLocator(3, integer=True))
     figure.legend(frameon=False, fontsize=9, loc="outside lower center", ncols=2)

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.common import metrics, paths
+from pipeline.common.artifact import DESCRIPTION
 from pipeline.common.errors import MissingOutputError, RevisionError
 from pipeline.common.files import DIGITS, flatten
 from pipeline.common.resampling import Interval, Resampling, percentile, resampled
@@ -86,6 +87,8 @@ class Difference:
         old: The first revision.
         new: The second revision.
         params: Old and new values by dotted key.
+        decision: How the model's probabilities become labels, such as the threshold: old and new
+            values.
         data: Paths of changed outputs below `data/`.
         code: Changed files of code.
         stages: Names of the stages that read those files.
@@ -100,6 +103,7 @@ class Difference:
     old: Revision
     new: Revision
     params: dict[str, Change]
+    decision: dict[str, Change]
     data: list[str]
     code: list[str]
     stages: list[str]
@@ -136,6 +140,7 @@ class Difference:
             "old": {"name": self.old.name, "commit": self.old.commit},
             "new": {"name": self.new.name, "commit": self.new.commit},
             "params": {key: change._asdict() for key, change in self.params.items()},
+            "decision": {key: change._asdict() for key, change in self.decision.items()},
             "data": self.data,
             "code": {"files": self.code, "stages": self.stages},
             "environment": {key: change._asdict() for key, change in self.environment.items()},
@@ -162,11 +167,13 @@ def compare(root: Path, old: Revision, new: Revision) -> Difference:
     histories = {
         each.title: _attempt(missing, each.read_table, paths.TRAIN_HISTORY) for each in revisions
     }
+    models = [_attempt(missing, each.read_json, paths.MODEL / DESCRIPTION) for each in revisions]
     stale = {each.title: each.stale_stages() for each in revisions}
     return Difference(
         old=old,
         new=new,
         params=changes(*params),
+        decision=changes(*(model["decision"] for model in models if model)) if all(models) else {},
         data=[path for path in changes(old.hashes, new.hashes) if is_within(path, "data")],
         code=code,
         stages=new.stages_reading(code),
@@ -210,18 +217,23 @@ def _compare_metrics(
 
 
 def _read_metrics(missing: dict[str, list[str]], revision: Revision) -> dict[str, dict[str, float]]:
-    """Return the numbers of each file of metrics by dotted key, without ends of intervals."""
+    """Return the numbers of each file of metrics that is not missing."""
     found: dict[str, dict[str, float]] = {}
     for path in revision.metrics:
         content = _attempt(missing, revision.read_json, Path(path))
         if content is not None:
-            found[path] = {
-                name: value
-                for name, value in flatten(content).items()
-                if isinstance(value, int | float)
-                and {"interval", "low", "high"}.isdisjoint(name.split("."))
-            }
+            found[path] = numbers_of(content)
     return found
+
+
+def numbers_of(content: Mapping[str, Any]) -> dict[str, float]:
+    """Return the numbers of a file of metrics by dotted key, without ends of intervals."""
+    return {
+        name: value
+        for name, value in flatten(content).items()
+        if isinstance(value, int | float)
+        and {"interval", "low", "high"}.isdisjoint(name.split("."))
+    }
 
 
 # ---- predictions

@@ -47,12 +47,13 @@ def warnings(difference: Difference) -> list[str]:
 
 
 def inputs(difference: Difference) -> dict[str, list[str]]:
-    """The inputs by kind: a line for each change."""
+    """The inputs, and the decision rule that follows from them: a line for each change."""
     code = list(difference.code)
     if difference.stages:
         code.append(f"read by {', '.join(difference.stages)}")
     lines = {
         "params": [f"{key}: {old_to_new(values)}" for key, values in difference.params.items()],
+        "decision": [f"{key}: {old_to_new(pair)}" for key, pair in difference.decision.items()],
         "data": difference.data,
         "code": code,
         "environment": [

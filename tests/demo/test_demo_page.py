@@ -49,7 +49,6 @@ def page(browser: Browser, demo: Server) -> Iterator[Browser]:
     browser.wait(IDLE)
     yield browser
     assert [problem for problem in browser.problems if REFUSED not in problem] == []
-    assert browser.requested
     assert all(url.startswith((demo.url, "data:")) for url in browser.requested)
 
 
@@ -86,10 +85,23 @@ def test_a_photo_is_classified(page: Browser, folder: Path) -> None:
     for name, share in expected.probabilities.items():
         assert f"{name}\n{share:.1%}".replace("%", " %") in text(page, "#bars")
     assert "from a probability of 40.0 %" in text(page, "#why")
-    assert "25 points or more" in text(page, "#for")
+    assert text(page, "#for") == "+25 points or more"
     assert not is_shown(page, "#truth")
     assert not is_shown(page, "#fault")
     page.wait("[...document.images].every((image) => image.naturalWidth > 0)")
+
+
+def test_the_header_says_what_the_model_was_trained_on(
+    page: Browser, folder: Path, browser: Browser
+) -> None:
+    assert "drawn scenes" in text(page, "#drawn")
+    with served(folder / "own", data_source="photos.zip") as demo:
+        browser.open(demo.url, WIDE)
+        browser.wait(IDLE)
+        assert text(browser, "#source") == "Trained on photos.zip."
+        assert not is_shown(browser, "#drawn")
+        browser.requested.clear()
+        browser.open("about:blank", WIDE)
 
 
 def test_the_map_lies_over_the_photo_and_can_be_hidden(page: Browser, folder: Path) -> None:

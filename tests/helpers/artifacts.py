@@ -20,8 +20,8 @@ from pipeline.common.artifact import (
     write_network,
 )
 from pipeline.common.params import load_params
-from pipeline.package.card import model_card
 from pipeline.package.onnx_graph import build_onnx
+from pipeline.package.stage import model_card
 from pipeline.train.mlp import MLP
 from tests.helpers.imports import ROOT
 
@@ -79,6 +79,7 @@ def write(
     *,
     classes: list[str] = CLASSES,
     decision: Decision = DECISION,
+    data_source: str = "synthetic",
     **architecture: Any,
 ) -> Path:
     """Write an artifact of this network, beside what `train` would have left."""
@@ -88,7 +89,8 @@ def write(
     description, weights = read_network(source)
     onnx = build_onnx(parse_weights(weights), description)
     whole = Description(
-        **description.model_dump(),
+        **description.model_dump(exclude={"data"}),
+        data=description.data | {"source": data_source},
         name=paths.MODEL.name,
         decision=decision,
         sha256=sha256_of({WEIGHTS: weights, ONNX: onnx}),

@@ -12,7 +12,7 @@ from pipeline.common.errors import ArtifactError
 from pipeline.common.packed import PackedSplit, load_packed
 from pipeline.common.params import Params
 from pipeline.package import stage as package
-from pipeline.package.calibration import cross_entropy
+from pipeline.package.decision import cross_entropy
 from pipeline.predict.classifier import ImageClassifier, load, logits_of
 from tests.helpers.artifacts import CLASSES, describe, network, weights_of
 from tests.helpers.data import Pack
@@ -49,6 +49,33 @@ def test_it_keeps_what_training_found(params: Params) -> None:
     assert (paths.MODEL / "model.safetensors").read_bytes() == weights
     assert model.description.metrics.items() >= found.metrics.items()
     assert model.description.classes == found.classes
+
+
+@pytest.mark.parametrize(
+    ("source", "public"),
+    [
+        ("synthetic", "synthetic"),
+        ("/home/somebody/photos", "photos"),
+        ("photos.zip", "photos.zip"),
+        ("git+file:///home/somebody/repository@main", "repository@main"),
+        ("https://user:secret@host.example/photos.zip?token=1", "https://host.example/photos.zip"),
+        ("kaggle:owner/dataset", "kaggle:owner/dataset"),
+    ],
+)
+def test_the_origin_of_the_data_is_told_without_secrets(source: str, public: str) -> None:
+    assert package.public_source(source) == public
+
+
+def test_a_model_of_drawn_scenes_says_so_in_its_card(params: Params) -> None:
+    model = packaged(params)
+    assert model.description.data["source"] == "synthetic"
+    card = (paths.MODEL / "README.md").read_text(encoding="utf-8")
+    assert "Trained on drawn scenes, not on photos" in card
+    own = params.fetch.model_copy(update={"source": "photos.zip"})
+    packaged(params.model_copy(update={"fetch": own}))
+    card = (paths.MODEL / "README.md").read_text(encoding="utf-8")
+    assert "drawn scenes" not in card
+    assert "from `photos.zip`" in card
 
 
 def test_the_same_network_gives_the_same_bytes(params: Params) -> None:

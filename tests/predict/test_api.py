@@ -5,14 +5,15 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from pipeline import load
 from pipeline.common.errors import ImageError
 from pipeline.common.packed import load_packed
-from pipeline.common.tables import Assigned
-from pipeline.pack.packing import pack
+from pipeline.common.tables import SPLIT_COLUMNS
+from pipeline.pack.stage import pack
 from pipeline.predict import classifier
 from pipeline.predict.classifier import ImageClassifier
 from tests.helpers.artifacts import CLASSES, write
@@ -50,7 +51,8 @@ def test_photos_are_prepared_as_for_training(
     model: ImageClassifier, files: list[Path], tmp_path: Path
 ) -> None:
     names = [path.name for path in files]
-    rows = [Assigned(name, "other", "test", str(index)) for index, name in enumerate(names)]
+    table = [(name, "other", "test", str(index), "") for index, name in enumerate(names)]
+    rows = pd.DataFrame(table, columns=SPLIT_COLUMNS)
     pack(pack_params(size=8), files[0].parent, rows, CLASSES, tmp_path / "packed")
     packed = model.probabilities(load_packed(tmp_path / "packed/test").images)
     found = [list(prediction.probabilities.values()) for prediction in model.predict(files)]

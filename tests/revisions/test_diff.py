@@ -95,6 +95,19 @@ def test_a_changed_file_of_code_names_the_stages_that_read_it(project: Path) -> 
     assert found["stale"] == {"workspace": ["evaluate"]}
 
 
+def test_a_changed_threshold_is_shown_with_the_images_that_it_flips(project: Path) -> None:
+    replace(project / "params.yaml", "threshold: 0.5", "threshold: 0.9")
+    dvc(project, "repro", "--quiet")
+    found = difference()
+    assert found["decision"] == {"threshold": {"old": 0.5, "new": 0.9}}
+    flipped = found["predictions"]["changed"]
+    # Image 2 was wrongly an emergency vehicle; of the ten true ones only image 3 was missed.
+    assert len(flipped) == 10
+    assert all((row["old"], row["new"]) == ("emergency", "other") for row in flipped)
+    assert [row["image"] for row in flipped if row["kind"] == "gained"] == ["02.png"]
+    assert "threshold: 0.5 \N{RIGHTWARDS ARROW} 0.9" in call().stdout
+
+
 def test_libraries_that_changed_are_named(project: Path) -> None:
     replace(project / "requirements.lock", "torch==2.14.0", "torch==2.15.0")
     assert difference()["environment"] == {"torch": {"old": "2.14.0", "new": "2.15.0"}}
@@ -138,10 +151,11 @@ def test_what_is_missing_is_explained_and_the_rest_is_shown(project: Path) -> No
     shutil.rmtree(project / ".dvc/cache")
     printed = call("HEAD~1", "HEAD").stdout
     assert (
-        "! missing reports/test/predictions.csv, reports/train/history.csv of HEAD~1 (" in printed
+        "! missing reports/test/predictions.csv, reports/train/history.csv, "
+        "models/vehicle-classifier/model.json of HEAD~1 (" in " ".join(printed.split())
     )
-    assert "no remote is configured" in printed
-    assert "&& dvc repro`" in printed
+    assert "no remote is configured" in " ".join(printed.split())
+    assert "&& dvc repro`" in " ".join(printed.split())
     assert "+0.0500" in printed
 
 

@@ -12,7 +12,7 @@ from pipeline.revisions.verification import largest_difference
 from tests.helpers.clones import commit, dvc, run
 from tests.helpers.projects import make_project, replace
 
-OUTPUTS = 6
+OUTPUTS = 8
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_neither_caches_nor_earlier_runs_are_used(project: Path) -> None:
 def test_one_digit_of_a_lock_entry_is_enough_to_fail(project: Path) -> None:
     spoil(project, "reports/train/history.csv")
     printed = verify(fails=True)
-    assert "1 of 6 outputs differ: reports/train/history.csv" in printed
+    assert "1 of 8 outputs differ: reports/train/history.csv" in printed
     assert "so the size of the difference is unknown" in printed
     assert printed.count("\nequal") == OUTPUTS - 1
 
@@ -119,7 +119,7 @@ def test_libraries_that_are_not_as_locked_are_named(project: Path) -> None:
 @pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")  # DVC's use of pygtrie
 def test_a_stage_is_rebuilt_with_what_it_needs_and_no_more(project: Path) -> None:
     spoil(project, "reports/test/predictions.csv")
-    assert "all 4 outputs are equal" in verify("HEAD", "train")
+    assert "all 5 outputs are equal" in verify("HEAD", "train")
     with pytest.raises(RevisionError, match=r"HEAD \(.*\): Stage 'nonsense' not found"):
         verify("HEAD", "nonsense")
 

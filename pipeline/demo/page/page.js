@@ -201,12 +201,14 @@ async function start() {
   page = await (await send("about")).json();
   at("name").textContent = page.name;
   at("classes").textContent = page.classes.join(", ");
+  at("source").textContent = page.source && !page.drawn ? `Trained on ${page.source}.` : "";
+  at("drawn").hidden = !page.drawn;
   at("limits").textContent = page.limits;
   at("patches").textContent = page.patches;
   at("size").textContent = `${page.size} × ${page.size}`;
-  const scale = `${(100 * page.full_scale).toFixed(0)} points or more`;
-  at("against").textContent = `counts against it: −${scale}`;
-  at("for").textContent = `counts for it: ${scale}`;
+  const scale = (100 * page.full_scale).toFixed(0);
+  at("against").textContent = `−${scale} points or more`;
+  at("for").textContent = `+${scale} points or more`;
   at("examples").replaceChildren(...page.examples.map((_, number) => exampleButton(number)));
 }
 
