@@ -13,6 +13,7 @@ from copy import deepcopy
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
@@ -54,13 +55,10 @@ def reference_models(
     # On one thread, as their number changes the last bits of a sum, and so where a fit stops.
     with threadpool_limits(1):
         inputs, labels = _inputs(train, rows), train.labels[rows]
-        # Pixels share one scale; each value of a vector has its own.
-        scale = FunctionTransformer() if train.vectors is None else StandardScaler()
-        neighbour = make_pipeline(scale, KNeighborsClassifier(1, algorithm="brute"))
+        neighbour = _scaled(KNeighborsClassifier(1, algorithm="brute"), train)
         neighbour.fit(inputs, labels)
         nearest = _in_parts(test, test_rows, neighbour.predict).astype(np.int64)
-        regression = LogisticRegression(max_iter=ITERATIONS, warm_start=True)
-        regression = _fit_regression(make_pipeline(scale, regression), inputs, labels, validation)
+        regression = _fit_regression(inputs, labels, validation)
         shares = np.bincount(train.labels, minlength=len(train.classes)) / len(train)
         probabilities = {
             "majority_class": np.tile(shares, (len(test), 1)),
@@ -81,11 +79,17 @@ def sample(split: PackedSplit, stream: int) -> Rows:
     return np.sort(draw.choice(len(split), IMAGES, replace=False))
 
 
-def _fit_regression(
-    regression: Pipeline, inputs: Inputs, labels: Labels, validation: PackedSplit
-) -> Pipeline:
+def _scaled(model: BaseEstimator, split: PackedSplit) -> Pipeline:
+    """Precede a model by standardisation where each value has a scale of its own."""
+    return make_pipeline(
+        FunctionTransformer() if split.vectors is None else StandardScaler(), model
+    )
+
+
+def _fit_regression(inputs: Inputs, labels: Labels, validation: PackedSplit) -> Pipeline:
     """Fit with each strength, starting from the one before; keep the least validation loss."""
     rows = sample(validation, stream=1)
+    regression = _scaled(LogisticRegression(max_iter=ITERATIONS, warm_start=True), validation)
     fitted = []
     for strength in STRENGTHS:
         with warnings.catch_warnings():
@@ -114,7 +118,8 @@ def _in_parts(split: PackedSplit, rows: Rows, predict: Callable[[Inputs], Values
 def _inputs(split: PackedSplit, rows: Rows) -> Inputs:
     """float64 [rows, values]: vectors, or pixels from -0.5 to 0.5."""
     if split.vectors is not None:
-        return np.float64(split.inputs[rows])
+        vectors: Inputs = split.inputs[rows].astype(np.float64)
+        return vectors
     images = split.images[rows]
     if split.size > SIDE:
         images = np.stack([resize(image, SIDE) for image in images])

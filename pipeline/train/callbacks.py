@@ -22,11 +22,31 @@ from pipeline.train.mlp import ACTIVATIONS, MLP
 if TYPE_CHECKING:
     from torch.utils.hooks import RemovableHandle
 
+
+class Recorder(pl.Callback):
+    """A callback whose rows are part of a checkpoint, so that a continued run has them all.
+
+    Attributes:
+        rows: What was recorded, in order.
+    """
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the rows so far."""
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over the rows before the interruption."""
+        self.rows[:] = state_dict["rows"]
+
+
 LOGGED = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "learning_rate")
 COLUMNS = ("epoch", *LOGGED, "early_stopping_best", "early_stopping_wait")
 
 
-class History(Checkpoint):
+class History(Recorder, Checkpoint):
     """Record the metrics of every epoch, and what early stopping made of them.
 
     A `Checkpoint`, because Lightning calls those last when an epoch ends: early stopping has
@@ -44,7 +64,7 @@ class History(Checkpoint):
     """
 
     def __init__(self, path: Path | None = None) -> None:
-        self.rows: list[dict[str, Any]] = []
+        super().__init__()
         self._path = path
 
     @property
@@ -52,14 +72,6 @@ class History(Checkpoint):
         """The rows as a table; a missing value is NaN or NA."""
         types = {"early_stopping_best": "float64", "early_stopping_wait": "Int64"}
         return pd.DataFrame(self.rows, columns=list(COLUMNS)).astype(types)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the epochs so far, for the checkpoint of an interrupted run."""
-        return {"rows": self.rows}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over the epochs before the interruption."""
-        self.rows[:] = state_dict["rows"]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write what an interrupted run has left, or remove what an earlier run has."""
@@ -89,7 +101,7 @@ class History(Checkpoint):
             self._path.unlink(missing_ok=True)
 
 
-class Activations(pl.Callback):
+class Activations(Recorder):
     """Measure the outputs of the hidden layers over the validation images, on one process.
 
     Hooks read the pass that validation makes anyway: no random number is drawn and no running
@@ -104,21 +116,13 @@ class Activations(pl.Callback):
     COLUMNS = ("epoch", "layer", "stage", "mean", "std", "constant_units")
 
     def __init__(self) -> None:
-        self.rows: list[dict[str, Any]] = []
+        super().__init__()
         self._hooks: list[RemovableHandle] = []
 
     @property
     def table(self) -> pd.DataFrame:
         """The rows as a table."""
         return pd.DataFrame(self.rows, columns=list(self.COLUMNS))
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the rows so far, for the checkpoint of an interrupted run."""
-        return {"rows": self.rows}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over the rows before the interruption."""
-        self.rows[:] = state_dict["rows"]
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start measuring."""

@@ -8,12 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import (
-    ConstantLR,
-    CosineAnnealingLR,
-    OneCycleLR,
-    ReduceLROnPlateau,
-)
+from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, OneCycleLR, ReduceLROnPlateau
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 
@@ -56,13 +51,8 @@ class Classifier(pl.LightningModule):
         super().__init__()
         architecture = ModelParams.model_validate(model)
         self._params = TrainParams.model_validate(train)
-        self.save_hyperparameters(
-            {
-                "model": architecture.model_dump(),
-                "train": self._params.model_dump(),
-                "data": dict(data),
-            }
-        )
+        plain = {"model": architecture.model_dump(), "train": self._params.model_dump()}
+        self.save_hyperparameters({**plain, "data": dict(data)})
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(integer_seed(self._params.seed, Purpose.WEIGHTS))
             self.network = MLP(
@@ -126,7 +116,7 @@ class Classifier(pl.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Log the learning rate of the epoch's last step."""
-        self.log("learning_rate", self._rate)
+        self.log("learning_rate", torch.tensor(self._rate, dtype=torch.float64))
 
     def on_validation_start(self) -> None:
         """Measure one network, not one for each process: on CPUs each has its own statistics."""
@@ -204,39 +194,27 @@ def learning_rate_schedule(
     Raises:
         TrainingError: The run has too few batches for the warm-up.
     """
+    steps = params.epochs * steps_per_epoch
     match params.schedule:
         case "constant":
             return {"scheduler": ConstantLR(optimizer, factor=1.0)}
-        case "cosine":
-            # From the rate to 0 along half a cosine, by epoch (Loshchilov & Hutter, 2017).
+        case "cosine":  # from the rate to 0, by epoch (Loshchilov & Hutter, 2017)
             return {"scheduler": CosineAnnealingLR(optimizer, params.epochs)}
-        case "one_cycle":
-            # Up to the rate and down to almost 0, by batch; momentum the other way (Smith, 2018).
-            steps = params.epochs * steps_per_epoch
+        case "one_cycle":  # up, then down to almost 0, by batch (Smith, 2018)
             if params.warmup * steps <= 1:  # at one step exactly, PyTorch would divide by zero
                 raise TrainingError(
                     f"train.warmup is {params.warmup:g} of {steps} steps, less than two; raise "
                     "it, or train.epochs"
                 )
-            cycle = OneCycleLR(
-                optimizer,
-                max_lr=params.learning_rate,
-                total_steps=steps,
-                pct_start=params.warmup,
-            )
+            rate, share = params.learning_rate, params.warmup
+            cycle = OneCycleLR(optimizer, max_lr=rate, total_steps=steps, pct_start=share)
             return {"scheduler": cycle, "interval": "step"}
-        case "plateau":
-            # Down by a factor whenever the validation loss has not fallen for some epochs.
-            plateau = ReduceLROnPlateau(
-                optimizer, factor=params.plateau_factor, patience=params.plateau_patience
-            )
-            # By "step", not "epoch": see the table in `pipeline.train.resume`.
-            return {
-                "scheduler": plateau,
-                "monitor": "val_loss",
-                "interval": "step",
-                "frequency": steps_per_epoch,
-            }
+        case "plateau":  # down whenever the validation loss has not fallen for some epochs
+            factor, patience = params.plateau_factor, params.plateau_patience
+            plateau = ReduceLROnPlateau(optimizer, factor=factor, patience=patience)
+            # Not by "epoch": see the table in `pipeline.train.resume`.
+            step = {"interval": "step", "frequency": steps_per_epoch}
+            return {"scheduler": plateau, "monitor": "val_loss", **step}
 
 
 def class_weights(kind: str, counts: Sequence[int], classes: Sequence[str]) -> list[float]:

@@ -181,20 +181,21 @@ class ImageDataModule(pl.LightningDataModule):
             TrainingError: A process would have nothing to do.
         """
         del stage
-        fewest = min(len(self.train), len(self.validation))
-        if fewest < 2 * self._processes:
+        fewest, (_, processes) = min(len(self.train), len(self.validation)), self._place
+        if fewest < 2 * processes:
             raise TrainingError(
-                f"{fewest} images in a split are too few for {self._processes} processes, which "
+                f"{fewest} images in a split are too few for {processes} processes, which "
                 "need 2 each; lower train.devices or train.num_nodes"
             )
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Batches of what the network takes and of labels, int64 [N], in the epoch's order."""
-        order = EpochSampler(len(self.train), self._batch_size, self._seed, self._processes)
+        rank, processes = self._place
+        order = EpochSampler(len(self.train), self._batch_size, self._seed, processes)
         if self.trainer is not None:
             # Lightning sets the epoch only after workers began to fetch; a resumed run's is not 0.
             order.set_epoch(self.trainer.current_epoch)
-        batches = DividedBatches(order, self._batch_size, self._rank, self._processes)
+        batches = DividedBatches(order, self._batch_size, rank, processes)
         images = PackedImages(self.train, self.augmentation, self._seed)
         return self._loader(images, batches, self._workers)
 
@@ -211,19 +212,17 @@ class ImageDataModule(pl.LightningDataModule):
         return self.test_dataloader()
 
     @property
-    def _rank(self) -> int:
-        return self.trainer.global_rank if self.trainer else 0
-
-    @property
-    def _processes(self) -> int:
-        return self.trainer.world_size if self.trainer else 1
+    def _place(self) -> tuple[int, int]:
+        """The rank of this process, and how many there are."""
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
     def _load(self, name: str) -> PackedSplit:
         return load_packed(self._packed / name, self._features and self._features / name)
 
     def _in_order(self, split: PackedSplit) -> DataLoader[Batch]:
         """Of several processes each has its own images: none is measured twice."""
-        own = range(self._rank, len(split), self._processes)
+        rank, processes = self._place
+        own = range(rank, len(split), processes)
         batches = BatchSampler(own, self._batch_size, drop_last=False)
         return self._loader(PackedImages(split), batches, workers=0)
 
@@ -257,16 +256,13 @@ def channel_statistics(images: npt.NDArray[np.uint8]) -> tuple[list[float], list
     for image in images:
         for channel in range(3):
             counts[channel] += np.bincount(image[..., channel].ravel(), minlength=256)
-    values = np.arange(256)
-    number = int(counts[0].sum())
-    sums: list[int] = (counts * values).sum(axis=1).tolist()
-    squares: list[int] = (counts * values**2).sum(axis=1).tolist()
-    means = [total / (255 * number) for total in sums]
-    stds = [
-        math.sqrt(number * square - total**2) / (255 * number)
-        for total, square in zip(sums, squares, strict=True)
-    ]
-    return means, [std or 1.0 for std in stds]
+    values, number = np.arange(256), int(counts[0].sum())
+    means, stds = [], []
+    sums, squares = (counts * values).sum(axis=1), (counts * values**2).sum(axis=1)
+    for total, square in zip(sums.tolist(), squares.tolist(), strict=True):  # Python's integers
+        means.append(total / (255 * number))
+        stds.append(math.sqrt(number * square - total**2) / (255 * number) or 1.0)
+    return means, stds
 
 
 def vector_statistics(vectors: npt.NDArray[np.float32]) -> tuple[list[float], list[float]]:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytorch_lightning as pl
@@ -27,7 +26,7 @@ from pipeline.train.resume import Resume, WholeFiles
 from pipeline.train.tensorboard import TrainingPictures
 
 # Params that change how a run is computed, not what it learns: TensorBoard's HParams lack them.
-COMPUTATION = ("workers", "accelerator", "devices", "num_nodes", "strategy", "threads", "portable")
+COMPUTATION = {"workers", "accelerator", "devices", "num_nodes", "strategy", "threads", "portable"}
 
 
 @dataclass(frozen=True)
@@ -143,16 +142,11 @@ def fit(
     metrics: dict[str, float] = {"epochs_run": len(epochs.rows), "used_epoch": used}
     metrics |= {n: row[n] for n in ("train_loss", "val_loss", "train_accuracy", "val_accuracy")}
     metrics |= {"unaugmented_train_loss": loss, "overfitting_gap": row["val_loss"] - loss}
-    logger.log_hyperparams(_learned_from(params), rounded(metrics), used)
+    hparams = {name: getattr(params, name).model_dump() for name in LearningParams.model_fields}
+    hparams["train"] = params.train.model_dump(exclude=COMPUTATION)
+    logger.log_hyperparams(hparams, rounded(metrics), used)
     logger.finalize("success")
     return Fit(classifier, epochs.table, used, metrics)
-
-
-def _learned_from(params: LearningParams) -> dict[str, Any]:
-    """The params that a run learns from, by section."""
-    sections = {name: getattr(params, name).model_dump() for name in LearningParams.model_fields}
-    sections["train"] = params.train.model_dump(exclude=set(COMPUTATION))
-    return sections
 
 
 @contextmanager
@@ -176,12 +170,9 @@ def _clear_endings(trainer: pl.Trainer, resume: Resume) -> Iterator[None]:
 def _silence_lightning() -> None:
     """Silence the messages of Lightning that are not for a user of this pipeline."""
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    for message, category in (
-        # It counts the machine's cores and asks for more workers; params.yaml has the number.
-        (".*does not have many workers.*", UserWarning),
-        # That of an interrupted run, which continues.
-        (".*Checkpoint directory .* is not empty.*", UserWarning),
-        # Its own use of PyTorch, which only its next version can change.
-        (".*LeafSpec.*", FutureWarning),
+    for message in (
+        ".*does not have many workers.*",  # it counts the cores; params.yaml has the number
+        ".*Checkpoint directory .* is not empty.*",  # that of an interrupted run, which continues
+        ".*LeafSpec.*",  # its own use of PyTorch, which only its next version can change
     ):
-        warnings.filterwarnings("ignore", message=message, category=category)
+        warnings.filterwarnings("ignore", message=message)

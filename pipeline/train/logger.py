@@ -1,12 +1,10 @@
 """A TensorBoard logger for Lightning, whose files depend only on what is logged.
 
-Lightning's own writes the time, the host and the process into events and file names, from a thread
-of its own. Here an event's wall time is its step in seconds since 1970 (so choose "Step" as the
-horizontal axis, as TensorBoard does by default), records are appended in the order of the calls,
-and a file that is cut back to an earlier length and continued ends up the same as one written in
-one go. So DVC's lock changes only when results do, and an interrupted run can be continued.
-
-Everything else is PyTorch's SummaryWriter: `logger.experiment.add_image(…)` and the rest work.
+Lightning's own writes time, host and process into events and file names, from a thread. Here an
+event's wall time is invented: its step, in seconds since 1970 (TensorBoard's horizontal axis is the
+step by default). Records are appended in the order of the calls, and a file that is cut back to an
+earlier length and continued ends up the same as one written in one go. So DVC's lock changes only
+when results do, and an interrupted run can be continued. All else is PyTorch's SummaryWriter.
 """
 
 from collections.abc import Mapping
@@ -21,20 +19,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.plugins.hparams import metadata
-from tensorboard.plugins.hparams.api_pb2 import (
-    DATA_TYPE_BOOL,
-    DATA_TYPE_FLOAT64,
-    DATA_TYPE_STRING,
-    STATUS_SUCCESS,
-    Experiment,
-    MetricName,
-)
-from tensorboard.plugins.hparams.plugin_data_pb2 import (
-    HParamsPluginData,
-    SessionEndInfo,
-    SessionStartInfo,
-)
+from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard.writer import FileWriter, SummaryWriter
 
@@ -159,13 +144,12 @@ class StableTensorBoardLogger(TensorBoardLogger):
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Write metrics as scalars."""
-        others = dict(metrics)
-        epoch = others.pop("epoch", step)
-        for name in CHARTS.keys() & metrics:
-            run, tag = CHARTS[name]
-            self.run(run).add_scalar(tag, others.pop(name), epoch)
-        for name, value in others.items():
-            self.experiment.add_scalar(name, value, step)
+        for name, value in metrics.items():
+            if name in CHARTS:
+                run, tag = CHARTS[name]
+                self.run(run).add_scalar(tag, value, metrics.get("epoch", step))
+            elif name != "epoch":  # Lightning adds it to all that is logged
+                self.experiment.add_scalar(name, value, step)
 
     @rank_zero_only
     def log_hyperparams(
@@ -186,29 +170,29 @@ class StableTensorBoardLogger(TensorBoardLogger):
         """
         if not metrics:
             return
-        start, experiment = SessionStartInfo(), Experiment()
+        start, experiment = plugin_data_pb2.SessionStartInfo(), api_pb2.Experiment()
         for name, value in flatten(params).items():
             hparam = start.hparams[name]
             if isinstance(value, bool):
-                kind, hparam.bool_value = DATA_TYPE_BOOL, value
+                kind, hparam.bool_value = api_pb2.DATA_TYPE_BOOL, value
             elif isinstance(value, int | float):
-                kind, hparam.number_value = DATA_TYPE_FLOAT64, value
+                kind, hparam.number_value = api_pb2.DATA_TYPE_FLOAT64, value
             else:
-                kind, hparam.string_value = DATA_TYPE_STRING, str(value)
+                kind, hparam.string_value = api_pb2.DATA_TYPE_STRING, str(value)
             experiment.hparam_infos.add(name=name, type=kind)
         for name, value in metrics.items():
             tag = f"result/{name}"
-            experiment.metric_infos.add(name=MetricName(tag=tag), display_name=name)
+            experiment.metric_infos.add(name=api_pb2.MetricName(tag=tag), display_name=name)
             self.experiment.add_scalar(tag, value, step)
+        end = plugin_data_pb2.SessionEndInfo(status=api_pb2.STATUS_SUCCESS)
         for tag, content in (
             (metadata.EXPERIMENT_TAG, {"experiment": experiment}),
             (metadata.SESSION_START_INFO_TAG, {"session_start_info": start}),
-            (
-                metadata.SESSION_END_INFO_TAG,
-                {"session_end_info": SessionEndInfo(status=STATUS_SUCCESS)},
-            ),
+            (metadata.SESSION_END_INFO_TAG, {"session_end_info": end}),
         ):
-            data = HParamsPluginData(version=metadata.PLUGIN_DATA_VERSION, **content)
+            data = plugin_data_pb2.HParamsPluginData(
+                version=metadata.PLUGIN_DATA_VERSION, **content
+            )
             summary = Summary()
             plugin = summary.value.add(tag=tag).metadata.plugin_data
             plugin.plugin_name = metadata.PLUGIN_NAME

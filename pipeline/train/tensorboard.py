@@ -129,11 +129,8 @@ def batch_grid(images: Tensor) -> npt.NDArray[np.uint8]:
 
 def weight_matrices(network: MLP) -> dict[str, Tensor]:
     """Return the weights of each linear layer, [outputs, inputs], by the layer's name."""
-    layers = {**named_layers(network), "output": network.output}
-    return {
-        name: next(part.weight for part in layer.modules() if isinstance(part, nn.Linear))
-        for name, layer in layers.items()
-    }
+    matrices = [part.weight for part in network.modules() if isinstance(part, nn.Linear)]
+    return dict(zip([*named_layers(network), "output"], matrices, strict=True))
 
 
 def top_losses(network: MLP, split: PackedSplit, count: int = 12) -> pd.DataFrame:
