@@ -5,14 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.ablate.outcomes import compare, load_outcome
 from pipeline.common.drawing import encode_png
-from pipeline.common.resampling import Resampling
 from pipeline.report.page import render
 from tests.helpers.browser import Browser, started
 from tests.helpers.pages import PICTURES, content
 from tests.helpers.pictures import picture
-from tests.helpers.techniques import settings, write_technique
+from tests.helpers.techniques import compared
 
 WIDE, NARROW = 1280, 400
 NAMES = ["baseline", "dropout"]
@@ -27,11 +25,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("report")
-    outcomes = [
-        load_outcome(write_technique(folder, name, seeds=2, images=20), settings(name))
-        for name in NAMES
-    ]
-    made_up = content(compare(outcomes, Resampling(0.95, 100)))
+    made_up = content(*compared(folder, NAMES, images=40))
     pictures = {**made_up.pictures, **dict.fromkeys(PICTURES, encode_png(picture(1, side=900)))}
     page = folder / "index.html"
     html = render("report.html.j2", replace(made_up, pictures=pictures))
