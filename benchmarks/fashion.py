@@ -2,7 +2,8 @@
 
 The images come from Debian's package: `apt install dataset-fashion-mnist`, then
 `python -m benchmarks.fashion FOLDER` and `dvc exp run -S fetch.source=FOLDER …`
-(docs/results-fashion.md). Each class gives the same number of images, spread evenly over the training file.
+(docs/results-fashion.md). Each class gives the same number of images, spread evenly over the
+training file.
 """
 
 import argparse
