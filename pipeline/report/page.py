@@ -42,8 +42,8 @@ class Content:
         audit: The audit of the split.
         duplicates: Groups of duplicates with their images, as `duplicate_groups` returns them.
         pictures: PNG bytes by name: overview, loss, accuracy, confident_errors, least_confident,
-            augmentation, contact_sheet, and those of `pipeline.report.plots.draw_results` and of
-            `pipeline.compare.plots.draw_all`.
+            augmentation, kind_<name> for each kind of augmentation, contact_sheet, and those of
+            `pipeline.report.plots.draw_results` and `pipeline.compare.plots.draw_all`.
         techniques: The content of `comparison.json`, with estimates.
     """
 
