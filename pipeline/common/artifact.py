@@ -1,9 +1,9 @@
-"""The model's file format: folders of weights and JSON, for what training found and for its users.
+"""The model's file format: a folder of weights and JSON as trained, and the artifact for users.
 
-`train` writes a network: `model.safetensors` holds the weights, `model.json` all that is known of
-them. `package` makes the artifact of it, which adds how to decide by the answers, the same network
-as ONNX and a model card. Nothing is pickled, no path is absolute and nothing carries a time, so the
-same model has the same bytes. This module knows neither torch nor Lightning.
+`train` writes a network: `model.safetensors` has the weights, `model.json` describes them.
+`package` makes the artifact of it, which adds the decision rule, the same network as ONNX and a
+model card. Nothing is pickled, no path is absolute and there are no timestamps, so the same model
+has the same bytes. This module imports neither torch nor Lightning.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ Weights = dict[str, npt.NDArray[np.generic]]
 
 
 class Decision(BaseModel):
-    """How the network's answers become a label; found on the validation split."""
+    """How the network's outputs become probabilities and a label."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -100,7 +100,7 @@ class _Format(BaseModel):
     format: int
 
 
-RESTORE = "restore it with `dvc checkout`, or download or make it anew"
+RESTORE = "restore it with `dvc checkout`, download it again, or make it again with `dvc repro`"
 
 
 def write_network(directory: Path, weights: Weights, description: NetworkDescription) -> None:

@@ -39,7 +39,7 @@ def test_cross_entropy_is_of_the_softmax() -> None:
     assert cross_entropy(logits, np.array([1, 0]), 1.0) == pytest.approx(expected)
 
 
-def test_answers_without_a_mistake_keep_within_bounds() -> None:
+def test_the_temperature_of_faultless_predictions_is_bounded() -> None:
     logits = np.array([[2, -2], [-2, 2]], dtype=np.float32)
     assert 1 / 20 <= fit_temperature(logits, np.array([0, 1])) < 0.2
 

@@ -32,7 +32,9 @@ OPTIONS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-def test_it_answers_as_the_network_on_a_test_split(pack: Pack, options: dict[str, Any]) -> None:
+def test_it_computes_what_the_network_does_on_a_test_split(
+    pack: Pack, options: dict[str, Any]
+) -> None:
     images = load_packed(pack("test", 40)).images
     model = network(**options)
     with torch.inference_mode():
