@@ -1,10 +1,12 @@
 """Confidence intervals by the bootstrap over images or groups of them (Efron, 1979)."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import stdtrit
 
 from pipeline.common.randomness import Purpose, generator
 
@@ -30,11 +32,11 @@ class Interval:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over seeds.
+    """A value and how far it is uncertain.
 
     Attributes:
-        value: The mean.
-        interval: None of a single seed, which does not show how much seeds differ.
+        value: The value.
+        interval: None where there is nothing to estimate it from, such as a single run.
     """
 
     value: float
@@ -64,6 +66,41 @@ class Resampling:
     def tails(self) -> list[float]:
         """The quantiles at which an interval ends."""
         return [(1 - self.confidence) / 2, (1 + self.confidence) / 2]
+
+
+def as_data(content: Any) -> Any:  # noqa: ANN401 - any nesting of mappings, lists and scalars
+    """Return `content` with every estimate in it as a mapping of `value`, `low` and `high`."""
+    if isinstance(content, Estimate):
+        ends = {} if content.interval is None else asdict(content.interval)
+        return {"value": content.value, **ends}
+    if isinstance(content, Mapping):
+        return {key: as_data(value) for key, value in content.items()}
+    return [as_data(value) for value in content] if isinstance(content, list) else content
+
+
+def from_data(content: Any) -> Any:  # noqa: ANN401 - what `as_data` returned
+    """Return `content` with its estimates as `as_data` found them."""
+    if isinstance(content, Mapping):
+        if content.keys() in ({"value"}, {"value", "low", "high"}):
+            ends = Interval(content["low"], content["high"]) if "low" in content else None
+            return Estimate(content["value"], ends)
+        return {key: from_data(value) for key, value in content.items()}
+    return [from_data(value) for value in content] if isinstance(content, list) else content
+
+
+def mean_over_runs(values: Values, confidence: float) -> Estimate:
+    """Estimate the mean of what independent runs give, with Student's t interval (1908).
+
+    Args:
+        values: float64 [runs], at least one.
+        confidence: Share of the cases in which the interval should hold the mean.
+    """
+    mean, runs = float(values.mean()), len(values)
+    if runs < 2:
+        return Estimate(mean, None)
+    quantile = float(stdtrit(runs - 1, (1 + confidence) / 2))
+    reach = quantile * float(values.std(ddof=1)) / runs**0.5
+    return Estimate(mean, Interval(mean - reach, mean + reach))
 
 
 def resampled(

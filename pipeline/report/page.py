@@ -11,8 +11,6 @@ from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 
-from pipeline.ablate.outcomes import Comparison, statement
-from pipeline.ablate.technique_figures import normalised
 from pipeline.common import paths, wording
 from pipeline.common.artifact import DRAWN
 from pipeline.common.drawing import data_uri, encode_jpeg
@@ -45,8 +43,8 @@ class Content:
         duplicates: Groups of duplicates with their images, as `duplicate_groups` returns them.
         pictures: PNG bytes by name: overview, loss, accuracy, confident_errors, least_confident,
             augmentation, contact_sheet, and those of `pipeline.report.plots.draw_results` and of
-            `pipeline.ablate.technique_figures.draw_all`.
-        techniques: The techniques compared.
+            `pipeline.compare.plots.draw_all`.
+        techniques: The content of `comparison.json`, with estimates.
     """
 
     model: Mapping[str, Any]
@@ -57,7 +55,7 @@ class Content:
     audit: Mapping[str, Any]
     duplicates: Sequence[Mapping[str, Any]]
     pictures: Mapping[str, bytes]
-    techniques: Comparison
+    techniques: Mapping[str, Any]
 
 
 def render(template: str, content: Content) -> str:
@@ -88,8 +86,6 @@ def render(template: str, content: Content) -> str:
         wording.cell,
         wording.verdict,
         wording.difference,
-        statement,
-        normalised,
     ):
         environment.globals[function.__name__] = function
     environment.globals["drawn"] = DRAWN

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from pipeline.ablate.outcomes import Comparison
-from pipeline.ablate.technique_figures import draw_all
+from pipeline.common.resampling import from_data
 from pipeline.report.page import Content
 from tests.helpers.data import CLASSES
 
@@ -25,7 +24,7 @@ PICTURES = (
 )
 
 
-def content(techniques: Comparison) -> Content:
+def content(comparison: dict[str, Any], plots: dict[str, bytes]) -> Content:
     train = {
         "epochs_run": 3,
         "used_epoch": 2,
@@ -33,6 +32,9 @@ def content(techniques: Comparison) -> Content:
         "val_loss": 0.2,
         "unaugmented_train_loss": 0.1,
     }
+    techniques = from_data(comparison)
+    by_name = {technique["name"]: technique for technique in techniques["techniques"]}
+    techniques["baseline"] = by_name.get("baseline")
     return Content(
         model={
             "name": "made-up",
@@ -52,7 +54,7 @@ def content(techniques: Comparison) -> Content:
         references=references(),
         audit=audit(),
         duplicates=[],
-        pictures=dict.fromkeys(PICTURES, b"") | draw_all(techniques),
+        pictures=dict.fromkeys(PICTURES, b"") | plots,
         techniques=techniques,
     )
 

@@ -9,14 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.ablate.outcomes import Comparison, compare, load_outcome
 from pipeline.common.metrics import BINS
-from pipeline.common.resampling import Resampling
 from pipeline.common.wording import MINUS
 from pipeline.report.page import Content, class_metrics, render
 from pipeline.report.plots import draw_results
 from tests.helpers.pages import METRICS, content, results, text
-from tests.helpers.techniques import settings, write_technique
+from tests.helpers.techniques import compared
 
 # What a model without a positive class lacks.
 NO_POSITIVE = dict.fromkeys(("most_probable", "missed", "false_alarms", "cost"))
@@ -24,16 +22,9 @@ PLOTS = ("confusion", "reliability", "roc", "precision_recall", "thresholds")
 
 
 @pytest.fixture(scope="module")
-def techniques(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
-    """One technique: these tests are not about the others."""
-    folder = write_technique(tmp_path_factory.mktemp("one"), "baseline", seeds=2, images=20)
-    return compare([load_outcome(folder, settings("baseline"))], Resampling(0.95, 100))
-
-
-@pytest.fixture
-def shown(techniques: Comparison) -> Content:
-    """The page of a binary model with a threshold."""
-    return content(techniques)
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Content:
+    """The page of a binary model with a threshold, and of one technique."""
+    return content(*compared(tmp_path_factory.mktemp("one"), ["baseline"], images=40))
 
 
 def without(shown: Content, plots: tuple[str, ...] = (), **test: Any) -> Content:
