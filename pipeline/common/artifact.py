@@ -25,6 +25,7 @@ WEIGHTS = "model.safetensors"
 DESCRIPTION = "model.json"
 ONNX = "model.onnx"
 CARD = "README.md"
+LOGITS, PROBABILITIES = "logits", "probabilities"  # outputs of the ONNX file
 DRAWN = "synthetic"  # `data.source` of a model that was trained on drawn scenes
 
 Weights = dict[str, npt.NDArray[np.generic]]
@@ -43,6 +44,8 @@ class Decision(BaseModel):
 
     # Logits are divided by it before the softmax: near 0 the result is not a number.
     temperature: Annotated[float, Field(ge=1e-3, le=1e3)]
+    # Then added to each class's logit; empty where training did not weigh classes differently.
+    prior_correction: list[float] = []
     positive: str | None  # the class whose recall or cost counts; None where the data lack it
     threshold: Annotated[float, Field(ge=0, le=1)] | None  # of `positive`; None: most probable
     rule: str  # which of `decision.rule` gave the threshold
@@ -92,11 +95,13 @@ class Description(NetworkDescription):
     sha256: dict[str, str]  # of the weights and of the ONNX file, by name
 
     @model_validator(mode="after")
-    def a_threshold_divides_two_classes(self) -> Self:
-        """One number can only choose between two."""
+    def the_decision_fits_the_classes(self) -> Self:
+        """A threshold chooses between two classes, one of them the positive one."""
         decision = self.decision
         if decision.positive is not None and decision.positive not in self.classes:
             raise ValueError(f"there is no class {decision.positive!r}")
+        if len(decision.prior_correction) not in (0, len(self.classes)):
+            raise ValueError("decision.prior_correction needs a number for each class")
         if decision.threshold is not None and (decision.positive is None or len(self.classes) != 2):
             raise ValueError("a threshold needs two classes, one of them positive")
         return self
