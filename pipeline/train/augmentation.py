@@ -138,6 +138,39 @@ def transforms(params: AugmentParams) -> list[albumentations.BasicTransform]:
     return [transform for transform in every if transform.p > 0]
 
 
+def alone(params: AugmentParams, kind: str) -> AugmentParams:
+    """Return params that apply one kind of augmentation to every image, and no other."""
+    changed = {
+        name: {**section, "probability": float(name == kind)}
+        for name, section in params.model_dump().items()
+    }
+    return AugmentParams.model_validate(changed)
+
+
+def kind_previews(image: Image, params: AugmentParams, seed: int) -> dict[str, Image]:
+    """Draw an image beside versions of it that one kind of augmentation made.
+
+    Args:
+        image: uint8 RGB [side, side, 3].
+        params: As in training; here each kind has probability 1.
+        seed: Of the draws.
+
+    Returns:
+        For each kind uint8 RGB [height, width, 3]: the image at the left, then its versions.
+    """
+    previews = {}
+    for kind in AugmentParams.model_fields:
+        augmentation = Augmentation(alone(params, kind), seed)
+        versions = {
+            version.tobytes(): version
+            for version in (augmentation(image, 0, index) for index in range(4))
+        }
+        # A flip has only one version.
+        cells = [image, *versions.values()]
+        previews[kind] = image_grid(cells, len(cells), tile=max(96, len(image)))
+    return previews
+
+
 def augmentation_preview(
     images: npt.NDArray[np.uint8],
     augmentation: Augmentation,

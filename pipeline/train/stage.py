@@ -7,11 +7,11 @@ from typing import Any
 from pipeline.common import paths
 from pipeline.common.artifact import NetworkDescription, write_network
 from pipeline.common.drawing import encode_png
-from pipeline.common.files import atomic_file, read_json, rounded, write_json
+from pipeline.common.files import atomic_directory, atomic_file, read_json, rounded, write_json
 from pipeline.common.packed import FEATURES
 from pipeline.common.params import Params
 from pipeline.common.tables import write_table
-from pipeline.train.augmentation import augmentation_preview
+from pipeline.train.augmentation import augmentation_preview, kind_previews
 from pipeline.train.datamodule import ImageDataModule
 from pipeline.train.fit import Fit, fit
 from pipeline.train.hardware import is_main_process
@@ -50,6 +50,10 @@ def run(params: Params) -> None:
     preview = augmentation_preview(data.train.images, data.augmentation, params.train.seed)
     with atomic_file(paths.TRAIN_PREVIEW) as partial:
         partial.write_bytes(encode_png(preview.repeat(2, axis=0).repeat(2, axis=1)))
+    with atomic_directory(paths.TRAIN_KINDS) as folder:
+        kinds = kind_previews(data.train.images[0], params.augment, params.train.seed)
+        for kind, picture in kinds.items():
+            (folder / f"{kind}.png").write_bytes(encode_png(picture))
     weights = {name: value.numpy() for name, value in result.network.state_dict().items()}
     write_network(paths.NETWORK, weights, _describe(settings, content, data, result))
     shutil.rmtree(state)

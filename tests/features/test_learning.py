@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from pipeline.common import paths
-from pipeline.common.artifact import parse_weights, read_network
+from pipeline.common.artifact import LOGITS, parse_weights, read_network
 from pipeline.common.packed import load_packed
 from pipeline.common.params import Params
 from pipeline.features.hog import SIZE
 from pipeline.features.stage import run as compute
 from pipeline.package.onnx_graph import build_onnx
-from pipeline.predict.classifier import logits_of, open_session
+from pipeline.predict.classifier import open_session, outputs_of
 from pipeline.train.datamodule import ImageDataModule, vector_statistics
 from pipeline.train.mlp import MLP, predict_logits
 from pipeline.train.stage import run as train
@@ -99,7 +99,7 @@ def test_one_onnx_file_goes_from_images_to_the_logits_of_the_network(hog: Params
     test = load_packed(paths.PACKED / "test", paths.FEATURES / "test")
     expected = predict_logits(network, test.inputs).numpy()
     onnx = build_onnx(weights, description, paths.FEATURES_ONNX.read_bytes())
-    found = logits_of(open_session(onnx), test.images)
+    found = outputs_of(open_session(onnx), test.images, LOGITS)
     assert np.ptp(expected) > 0.01
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
     assert onnx == build_onnx(weights, description, paths.FEATURES_ONNX.read_bytes())
