@@ -17,7 +17,7 @@ CONFIDENCE = 0.95
 
 
 def average_metrics(revisions: Sequence[Revision]) -> pd.DataFrame:
-    """Return mean and interval of every metric that all revisions have.
+    """Return mean and interval of every metric that all revisions have, made by their params.
 
     Intervals are Student's t over revisions. The folds of a cross-validation share most of their
     training images, which the interval does not know: take it as a guide (Bengio and Grandvalet,
@@ -39,7 +39,7 @@ def average_metrics(revisions: Sequence[Revision]) -> pd.DataFrame:
     rows = [
         {"file": path, "metric": name, "value": value}
         for revision in revisions
-        for path in revision.metrics
+        for path in sorted({*revision.metrics} - revision.stale_outputs())
         for name, value in numbers_of(revision.read_json(Path(path))).items()
     ]
     values = pd.DataFrame(rows, columns=["file", "metric", "value"])

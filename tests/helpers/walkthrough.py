@@ -23,7 +23,7 @@ TINY = {
     "train.epochs": 2,
     "ablate.epochs": 2,
     "ablate.seeds": [1, 2],
-    "techniques": {"baseline": {}},
+    "techniques": {"baseline": {}, "dropout": {"keep": ["model.dropout"]}},
 }
 
 # A tiny network's figures say nothing, and those of another machine differ in late digits.
