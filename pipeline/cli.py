@@ -43,12 +43,14 @@ def options(
 @app.command()
 def check() -> None:
     """Validate params.yaml without running anything."""
-    from pipeline.ablate.techniques import with_technique
     from pipeline.common.params import load_params
+    from pipeline.techniques.stage import resolve
 
     params = load_params()
-    for name, technique in params.techniques.items():
-        with_technique(params, params.ablate.baseline, name, technique)
+    for name in params.techniques:
+        _, warning = resolve(params, name)
+        if warning:
+            print(f"techniques.{name}: {warning}")
     print(f"{paths.PARAMS} is valid")
 
 
@@ -123,9 +125,9 @@ def show_summary() -> None:
     from pipeline.common.files import read_json
     from pipeline.report.page import summary
 
-    finding = read_json(paths.REPORT_COMPARISON)["finding"]
+    finding = read_json(paths.COMPARISON)["finding"]
     Console().print(
-        summary(read_json(paths.TEST_METRICS), finding, read_json(paths.MODEL / "model.json"))
+        summary(read_json(paths.TEST_ESTIMATES), finding, read_json(paths.MODEL / "model.json"))
     )
 
 

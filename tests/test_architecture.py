@@ -19,10 +19,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "features": {"fetch", "train"},
     "train": set(),
     "predict": set(),
+    "techniques": set(),
     "ablate": {"train"},
+    "compare": set(),
     "package": {"predict"},
     "evaluate": {"predict"},
-    "report": {"ablate"},
+    "report": set(),
     "demo": {"predict", "train"},
     "revisions": set(),
 }

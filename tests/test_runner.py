@@ -64,11 +64,11 @@ def test_check_accepts_the_projects_params() -> None:
 
 def test_check_tells_of_a_technique_whose_values_do_not_go_together(elsewhere: Path) -> None:
     text = (ROOT / "params.yaml").read_text(encoding="utf-8")
-    text = text.replace("keep: [model.dropout]", "set: {model.dropout: [0.5]}")
+    text = text.replace("{model.dropout: 0.5}", "{model.dropout: [0.5]}")
     (elsewhere / "params.yaml").write_text(text, encoding="utf-8")
     done = run("pipeline", "check", cwd=elsewhere)
     assert done.returncode == 1
-    assert done.stderr.startswith("bluelight: techniques.dropout, over the baseline: `model`: ")
+    assert done.stderr.startswith("bluelight: techniques.dropout, over its base: `model`: ")
 
 
 def test_the_command_names_a_mistake(

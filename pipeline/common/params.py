@@ -335,11 +335,23 @@ class LearningParams(Section):
             )
         return self
 
+    @property
+    def idle_patience(self) -> str:
+        """Say why early stopping cannot end a run; empty where it can, or is switched off."""
+        stop = self.early_stopping
+        # The first epoch always improves; then `patience` epochs without improvement end the run.
+        if not stop.enabled or stop.patience < self.train.epochs:
+            return ""
+        return (
+            f"early_stopping.patience is {stop.patience}, so it cannot end a run of "
+            f"{self.train.epochs} epochs; lower it, or set early_stopping.enabled to false"
+        )
+
 
 # What `ablate` sets for each of its runs, so that no technique may.
 FIXED = {
-    "train.seed": "`ablate.seeds` lists the seeds",
-    "train.epochs": "`ablate.epochs` sets them for all techniques",
+    "train.seed": "`ablate.seed` sets it for all techniques",
+    "train.epochs": "`ablate.epochs` sets it for all techniques",
     **dict.fromkeys(
         ("train.workers", "train.threads", "train.devices", "train.num_nodes", "train.strategy"),
         "each of ablate's runs is one process with one thread",
@@ -359,7 +371,6 @@ def _leaves(section: Any, prefix: str = "") -> dict[str, FieldInfo]:  # noqa: AN
 
 
 KEYS = _leaves(LearningParams)
-PREFIXES = {".".join(key.split(".")[:depth]) for key in KEYS for depth in (1, 2, 3)}
 
 
 def suggest(name: str, known: Collection[str], otherwise: str) -> str:
@@ -368,21 +379,15 @@ def suggest(name: str, known: Collection[str], otherwise: str) -> str:
     return f"did you mean `{close[0]}`?" if close else otherwise
 
 
-def _known_key(key: str, known: Collection[str] = PREFIXES) -> str:
-    """Check that a technique may name this key."""
-    if key in FIXED:
-        raise ValueError(f"`{key}` cannot be set here: {FIXED[key]}")
-    if key not in known:
-        raise ValueError(
-            f"unknown key `{key}`; {suggest(key, known, 'name one such as `model.dropout`')}"
-        )
-    return key
-
-
 def _valid_overrides(overrides: dict[str, Any]) -> dict[str, Any]:
     """Check that each override has a known key and a value that its parameter may have."""
     for key, value in overrides.items():
-        annotation: Any = KEYS[_known_key(key, KEYS)].rebuild_annotation()
+        if key in FIXED:
+            raise ValueError(f"`{key}` cannot be set here: {FIXED[key]}")
+        if key not in KEYS:
+            hint = suggest(key, KEYS, "name one such as `model.dropout`")
+            raise ValueError(f"unknown key `{key}`; {hint}")
+        annotation: Any = KEYS[key].rebuild_annotation()
         try:
             TypeAdapter(annotation, config=STRICT).validate_python(value)
         except ValidationError as error:
@@ -390,8 +395,20 @@ def _valid_overrides(overrides: dict[str, Any]) -> dict[str, Any]:
     return overrides
 
 
-Kept = Annotated[str, AfterValidator(_known_key)]
+def _valid_technique(technique: dict[str, Any]) -> dict[str, Any]:
+    """Check the overrides of a technique, and its `base` where it names one."""
+    base = technique.get("base", "baseline")
+    if base not in ("baseline", "params"):
+        raise ValueError(
+            f"base is {base!r}; it must be 'params' (the sections above as they stand) or "
+            "'baseline' (the same as leaving it out)"
+        )
+    _valid_overrides({key: value for key, value in technique.items() if key != "base"})
+    return technique
+
+
 Overrides = Annotated[dict[str, Any], AfterValidator(_valid_overrides)]
+Technique = Annotated[dict[str, Any], AfterValidator(_valid_technique)]
 # Also the name of a folder and of a DVC stage; lower case, as some disks ignore case.
 TechniqueName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 
@@ -399,28 +416,13 @@ TechniqueName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 class AblateParams(Section):
     """The runs that compare techniques."""
 
-    seeds: Annotated[list[Seed], Field(min_length=1)]
+    seed: Seed
+    folds: Annotated[int, Field(ge=3, le=20)]
+    repeats: Annotated[int, Field(ge=1, le=100)]
     epochs: Epochs
+    size: Annotated[int, Field(ge=8, le=512)]
     processes: Processes
     baseline: Overrides
-
-    @model_validator(mode="after")
-    def check(self) -> Self:
-        """A seed that counts twice would be no further evidence."""
-        twice = sorted({seed for seed in self.seeds if self.seeds.count(seed) > 1})
-        if twice:
-            raise ValueError(f"seeds has {twice[0]} twice; each seed is one run")
-        return self
-
-
-class Technique(Section):
-    """What a technique keeps of the sections above, and what it sets.
-
-    Unnamed parameters keep their baseline values; only techniques may omit keys.
-    """
-
-    keep: list[Kept] = []
-    set: Overrides = {}
 
 
 class DecisionParams(Section):

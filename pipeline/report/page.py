@@ -11,8 +11,6 @@ from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 
-from pipeline.ablate.outcomes import Comparison, statement
-from pipeline.ablate.technique_figures import normalised
 from pipeline.common import paths, wording
 from pipeline.common.artifact import DRAWN
 from pipeline.common.drawing import data_uri, encode_jpeg
@@ -38,15 +36,15 @@ class Content:
     Attributes:
         model: `model.json` of the artifact.
         train: Metrics of the training run.
-        test: Metrics on the test split.
+        test: `estimates.json` of stage `evaluate`.
         classes: Of each class its `name`, test `images`, `precision`, `recall` and `f1`.
         references: Metrics of the reference models on it, by their names.
         audit: The audit of the split.
         duplicates: Groups of duplicates with their images, as `duplicate_groups` returns them.
         pictures: PNG bytes by name: overview, loss, accuracy, confident_errors, least_confident,
             augmentation, contact_sheet, and those of `pipeline.report.plots.draw_results` and of
-            `pipeline.ablate.technique_figures.draw_all`.
-        techniques: The techniques compared.
+            `pipeline.compare.plots.draw_all`.
+        techniques: The content of `comparison.json`, with estimates.
     """
 
     model: Mapping[str, Any]
@@ -57,7 +55,7 @@ class Content:
     audit: Mapping[str, Any]
     duplicates: Sequence[Mapping[str, Any]]
     pictures: Mapping[str, bytes]
-    techniques: Comparison
+    techniques: Mapping[str, Any]
 
 
 def render(template: str, content: Content) -> str:
@@ -88,8 +86,6 @@ def render(template: str, content: Content) -> str:
         wording.cell,
         wording.verdict,
         wording.difference,
-        statement,
-        normalised,
     ):
         environment.globals[function.__name__] = function
     environment.globals["drawn"] = DRAWN
@@ -167,7 +163,7 @@ def summary(test: Mapping[str, Any], finding: str, model: Mapping[str, Any]) -> 
     """Show accuracy and F1 with their intervals, where the report is, and what to type next.
 
     Args:
-        test: Metrics on the test split.
+        test: `estimates.json` of stage `evaluate`.
         finding: What the comparison of techniques found, in one line.
         model: `model.json` of the artifact.
     """

@@ -25,7 +25,7 @@ def draw_results(
     """Draw every plot that the results allow.
 
     Args:
-        test: `metrics.json` of stage `evaluate`.
+        test: `estimates.json` of stage `evaluate`.
         decision: `decision` of the model's `model.json`.
         tables: By name, as stage `evaluate` wrote them: `confusion` (true class by predicted
             class), `roc`, `precision_recall`, `reliability` and `thresholds`. Those of the ranking
@@ -53,9 +53,8 @@ def draw_results(
             tables["precision_recall"], test["average_precision"], float(chance)
         )
     if positive and len(tables["thresholds"]):
-        plots["thresholds"] = threshold_curves(
-            tables["thresholds"], positive, test.get("at_threshold")
-        )
+        chosen = test["decision"] if decision["threshold"] is not None else None
+        plots["thresholds"] = threshold_curves(tables["thresholds"], positive, chosen)
     return plots
 
 
@@ -130,21 +129,27 @@ def reliability_diagram(bins: pd.DataFrame, xlabel: str) -> Figure:
     """Draw how often a prediction came true by its probability, above the number of images.
 
     Args:
-        bins: `reliability.csv`: in column `temperature` the bins `before` and `after` temperature
-            scaling.
+        bins: `reliability.csv`: in column `temperature` the bins `after` temperature scaling, and
+            those `before` it where it changes the probabilities.
         xlabel: What the probability is of.
     """
-    before, after = (bins[bins["temperature"] == when] for when in ("before", "after"))
+    after = bins[bins["temperature"] == "after"]
     figure = Figure(figsize=(WIDTH, 4.8), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     upper.plot([0, 1], [0, 1], color=FAINT, linestyle=":", label="perfectly calibrated")
     chance = after[["probability", "chance_low", "chance_high"]].to_numpy().T
     style = {"color": FAINT, "alpha": 0.35, "linewidth": 7, "label": "deviation by chance"}
     upper.vlines(*chance, **style)
-    for table, colour, label, style_ in (
-        (before, VALIDATION, "before temperature scaling", {"linestyle": ":", "fillstyle": "none"}),
-        (after, TRAIN, "after", {"linestyle": "-"}),
-    ):
+    lines = {
+        "before": (
+            VALIDATION,
+            "before temperature scaling",
+            {"linestyle": ":", "fillstyle": "none"},
+        ),
+        "after": (TRAIN, "the model", {"linestyle": "-"}),
+    }
+    for when, table in bins.groupby("temperature", sort=False):
+        colour, label, style_ = lines[when]
         line = {"marker": "o", "markersize": 5, "linewidth": 1.3, "color": colour, "label": label}
         upper.plot(table["probability"], table["frequency"], **line, **style_)
     upper.set(title="Reliability diagram", ylabel="observed frequency", ylim=(-0.03, 1.03))

@@ -3,18 +3,15 @@
 import pandas as pd
 from rich.console import Console
 
-from pipeline.ablate.outcomes import Outcome, as_data, compare, load_outcome, ordered, statement
-from pipeline.ablate.technique_figures import draw_all
-from pipeline.ablate.techniques import for_seed, with_technique
 from pipeline.common import paths
 from pipeline.common.artifact import DESCRIPTION
 from pipeline.common.drawing import Pixels
-from pipeline.common.files import atomic_file, atomic_write_text, read_json, write_json
+from pipeline.common.files import atomic_file, atomic_write_text, read_json
 from pipeline.common.images import decode, resize
 from pipeline.common.params import Params
 from pipeline.common.plots import learning_curve, overview
 from pipeline.common.randomness import Purpose, generator
-from pipeline.common.resampling import Resampling
+from pipeline.common.resampling import from_data
 from pipeline.common.tables import read_table
 from pipeline.report.page import Content, class_metrics, duplicate_groups, render, summary
 from pipeline.report.plots import draw_results
@@ -25,10 +22,12 @@ PHOTO = 160  # pixels a side there
 
 def run(params: Params) -> None:
     """Write the report and print the summary."""
-    how = Resampling(params.evaluate.confidence, params.evaluate.bootstrap)
-    comparison = compare([_outcome(params, name) for name in ordered(params.techniques)], how)
+    del params  # the stages before it have written what the page says of them
+    comparison = from_data(read_json(paths.COMPARISON))
+    by_name = {technique["name"]: technique for technique in comparison["techniques"]}
+    comparison["baseline"] = by_name.get("baseline")
     model = read_json(paths.MODEL / DESCRIPTION)
-    train, test = read_json(paths.TRAIN_METRICS), read_json(paths.TEST_METRICS)
+    train, test = read_json(paths.TRAIN_METRICS), read_json(paths.TEST_ESTIMATES)
     audit = read_json(paths.SPLIT_AUDIT)
 
     history, used = read_table(paths.TRAIN_HISTORY), train["used_epoch"]
@@ -51,7 +50,7 @@ def run(params: Params) -> None:
         "augmentation": paths.TRAIN_PREVIEW.read_bytes(),
         "contact_sheet": paths.SPLIT_CONTACT_SHEET.read_bytes(),
         **draw_results(test, model["decision"], tables),
-        **draw_all(comparison),
+        **{path.stem: path.read_bytes() for path in sorted(paths.COMPARISON_PLOTS.glob("*.png"))},
     }
     content = Content(
         model=model,
@@ -64,21 +63,11 @@ def run(params: Params) -> None:
         pictures=pictures,
         techniques=comparison,
     )
-    finding = statement(comparison)
     with atomic_file(paths.REPORT_OVERVIEW) as partial:
         partial.write_bytes(pictures["overview"])
     atomic_write_text(paths.REPORT_HTML, render("report.html.j2", content))
     atomic_write_text(paths.REPORT_MARKDOWN, render("report.md.j2", content))
-    write_json(paths.REPORT_COMPARISON, {"finding": finding, **as_data(comparison)})
-    Console().print(summary(test, finding, model))
-
-
-def _outcome(params: Params, name: str) -> Outcome:
-    """Read the results of one technique, with the settings that its runs had."""
-    ablate = params.ablate
-    merged = with_technique(params, ablate.baseline, name, params.techniques[name])
-    settings = for_seed(merged, ablate.seeds[0], ablate.epochs).model_dump()
-    return load_outcome(paths.ABLATION_REPORT / name, settings)
+    Console().print(summary(test, comparison["finding"], model))
 
 
 def _random_photos(predictions: pd.DataFrame) -> list[tuple[Pixels, str, bool]]:

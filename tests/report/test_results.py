@@ -9,30 +9,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.ablate.outcomes import Comparison, compare, load_outcome
 from pipeline.common.metrics import BINS
-from pipeline.common.resampling import Resampling
 from pipeline.common.wording import MINUS
-from pipeline.evaluate.thresholds import threshold_curve
 from pipeline.report.page import Content, class_metrics, render
 from pipeline.report.plots import draw_results
 from tests.helpers.pages import METRICS, content, results, text
-from tests.helpers.techniques import settings, write_technique
+from tests.helpers.techniques import compared
 
+# What a model without a positive class lacks.
+NO_POSITIVE = dict.fromkeys(("most_probable", "missed", "false_alarms", "cost"))
 PLOTS = ("confusion", "reliability", "roc", "precision_recall", "thresholds")
 
 
 @pytest.fixture(scope="module")
-def techniques(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
-    """One technique: these tests are not about the others."""
-    folder = write_technique(tmp_path_factory.mktemp("one"), "baseline", seeds=2, images=20)
-    return compare([load_outcome(folder, settings("baseline"))], Resampling(0.95, 100))
-
-
-@pytest.fixture
-def shown(techniques: Comparison) -> Content:
-    """The page of a binary model with a threshold."""
-    return content(techniques)
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Content:
+    """The page of a binary model with a threshold, and of one technique."""
+    return content(*compared(tmp_path_factory.mktemp("one"), ["baseline"], images=40))
 
 
 def without(shown: Content, plots: tuple[str, ...] = (), **test: Any) -> Content:
@@ -47,8 +39,8 @@ def test_every_metric_is_shown_beside_the_reference_models(shown: Content) -> No
     for value in (shown.test[name] for name in METRICS):
         cell = f"{value:.3f}<small>{value - 0.1:.3f} to {value + 0.1:.3f}</small>"
         assert page.count(cell) >= 3
-    # The nearest neighbour has no probabilities, so five metrics are missing.
-    assert page.split('id="confusion"')[0].count("\N{EN DASH}</td>") == 5
+    # The nearest neighbour has no probabilities, so five metrics are missing; none has a cost.
+    assert page.split('id="confusion"')[0].count("\N{EN DASH}</td>") == 5 + 3
 
 
 def test_the_header_says_what_the_data_are(shown: Content) -> None:
@@ -96,28 +88,38 @@ def test_the_threshold_and_what_it_costs(shown: Content) -> None:
     page = text(render("report.html.j2", shown))
     assert "predicts emergency where the probability is <b>0.250</b> or more" in page
     assert "misses <b>12</b> and raises <b>3,456</b> false alarms" in page
-    assert "If a miss counts as 2 false alarms, the cost is 0.550 per image" in page
+    assert "At 0.5 it would miss 34 and raise 56" in page
+    assert "If a miss counts as 2 false alarms, the cost is 0.600 per image" in page
+    assert "dvc exp run -S decision.miss_cost=5" in page
 
 
 def test_a_model_without_a_threshold_says_so(shown: Content) -> None:
-    page = text(render("report.html.j2", without(shown, at_threshold=None)))
+    page = text(render("report.html.j2", without(shown, most_probable=None)))
     assert "The model stores no threshold" in page
-    assert "raises" not in page.split('id="threshold"')[1].split('id="errors"')[0]
+    assert "misses <b>12</b> and raises <b>3,456</b> false alarms" in page
+    assert "at 0.5" not in page.lower().replace("<br>", " ")
 
 
 @pytest.mark.parametrize(
     ("temperature", "words"),
-    [(1.2, "overconfident"), (0.7, "underconfident"), (1.0, "1 changes nothing")],
+    [(1.2, "overconfident"), (0.7, "underconfident")],
 )
 def test_what_the_temperature_means(shown: Content, temperature: float, words: str) -> None:
-    assert words in text(render("report.html.j2", without(shown, temperature=temperature)))
+    decision = shown.test["decision"] | {"temperature": temperature}
+    assert words in text(render("report.html.j2", without(shown, decision=decision)))
+
+
+def test_a_temperature_of_one_is_explained(shown: Content) -> None:
+    plain = without(shown, uncalibrated=None)
+    assert "The temperature is 1" in text(render("report.html.j2", plain))
+    assert "temperature" not in render("report.md.j2", plain).split("## Comparison")[0]
 
 
 def test_several_classes_without_a_positive_one(shown: Content) -> None:
     model = {**shown.model, "classes": ["a", "b", "c"], "decision": {"positive": None}}
     counts = {"test": dict.fromkeys("abc", 30)}
     several = replace(shown, model=model, audit={**shown.audit, "counts": counts})
-    page = text(render("report.html.j2", without(several, ("thresholds",), at_threshold=None)))
+    page = text(render("report.html.j2", without(several, ("thresholds",), **NO_POSITIVE)))
     assert "are means over classes" in page
     assert 'id="threshold"' not in page
     assert "those of the class" not in page
@@ -139,8 +141,9 @@ def test_a_model_without_errors_has_no_gallery_of_them(shown: Content) -> None:
 
 def test_markdown_has_the_same_metrics(shown: Content) -> None:
     lines = render("report.md.j2", shown).splitlines()
-    rows = [line for line in lines if line.startswith(tuple(f"| {name} |" for name in METRICS))]
-    assert len(rows) == len(METRICS)
+    names = (*METRICS, "cost")
+    rows = [line for line in lines if line.startswith(tuple(f"| {name} |" for name in names))]
+    assert len(rows) == len(names)
     assert all(row.count("|") == 7 for row in rows)
     assert any("12 missed, 3456 false alarms" in line for line in lines)
 
@@ -151,6 +154,7 @@ def drawn(classes: int, positive: str | None) -> dict[str, bytes]:
     spread = np.arange(11) / 10
     bins = {
         "low": np.arange(BINS) / BINS,
+        "high": (np.arange(BINS) + 1) / BINS,
         "images": draw.integers(1, 50, BINS),
         "probability": (np.arange(BINS) + 0.5) / BINS,
         "frequency": draw.random(BINS),
@@ -158,7 +162,6 @@ def drawn(classes: int, positive: str | None) -> dict[str, bytes]:
         "chance_high": 1.0,
     }
     reliability = [pd.DataFrame({"temperature": when, **bins}) for when in ("before", "after")]
-    labels = draw.integers(0, 2, 50) == 1
     tables = {
         "confusion": pd.DataFrame(
             draw.integers(0, 1000, (classes, classes)), index=names, columns=names
@@ -166,9 +169,11 @@ def drawn(classes: int, positive: str | None) -> dict[str, bytes]:
         "roc": pd.DataFrame({"fpr": spread, "tpr": np.sqrt(spread)}),
         "precision_recall": pd.DataFrame({"recall": spread, "precision": 1 - spread / 2}),
         "reliability": pd.concat(reliability, ignore_index=True),
-        "thresholds": pd.DataFrame(threshold_curve(draw.random(50), labels, 2.0)),
+        "thresholds": pd.DataFrame(
+            {"threshold": spread, "precision": spread, "recall": 1 - spread, "cost": spread}
+        ),
     }
-    return draw_results(results(), {"positive": positive}, tables)
+    return draw_results(results(), {"positive": positive, "threshold": 0.25}, tables)
 
 
 @pytest.mark.parametrize("classes", [2, 3, 12, 13, 43, 100])

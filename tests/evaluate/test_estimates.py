@@ -1,13 +1,18 @@
-"""Calibration is judged with chance allowed for: few images never look perfectly calibrated."""
+"""Calibration is compared with chance: few images never look perfectly calibrated."""
 
 import numpy as np
 import pytest
 from numpy.typing import ArrayLike
 
-from pipeline.common.metrics import Predictions, Values
+from pipeline.common.metrics import Predictions, Values, measure, probability_metrics
 from pipeline.common.resampling import Interval, Resampling, percentile
-from pipeline.evaluate.estimates import estimate_calibration
-from pipeline.evaluate.reliability import errors_if_calibrated, reliability
+from pipeline.evaluate.estimates import (
+    CHANCE,
+    Estimates,
+    calibration_errors_by_chance,
+    estimate,
+    reliability,
+)
 
 HOW = Resampling(confidence=0.95, resamples=300)
 
@@ -19,42 +24,50 @@ def binary(labels: ArrayLike, scores: ArrayLike) -> Predictions:
     )
 
 
+def estimated(predictions: Predictions, how: Resampling = HOW) -> Estimates:
+    return estimate(predictions, probability_metrics, np.arange(len(predictions.labels)), how)
+
+
 def test_bins_by_hand() -> None:
     found = reliability(binary([0, 1, 1, 1, 0], [0.0, 0.41, 0.45, 0.98, 1.0]), HOW)
-    assert [(b.low, b.high) for b in found] == [(0, 1 / 15), (6 / 15, 7 / 15), (14 / 15, 1)]
-    assert [b.images for b in found] == [1, 2, 2]
-    assert [b.probability for b in found] == pytest.approx([0.0, 0.43, 0.99])
-    assert [b.frequency for b in found] == [0.0, 1.0, 0.5]
+    assert found["low"].tolist() == [0, 6 / 15, 14 / 15]
+    assert found["high"].tolist() == [1 / 15, 7 / 15, 1]
+    assert found["images"].tolist() == [1, 2, 2]
+    assert found["probability"].tolist() == pytest.approx([0.0, 0.43, 0.99])
+    assert found["frequency"].tolist() == [0.0, 1.0, 0.5]
 
 
 def test_where_chance_would_put_a_calibrated_model() -> None:
-    (found,) = reliability(binary([1] * 100, [0.5] * 100), Resampling(0.95, 4000))
+    found = reliability(binary([1] * 100, [0.5] * 100), Resampling(0.95, 4000))
     # 1.96 standard deviations of 0.05 either way.
-    assert [found.chance_low, found.chance_high] == pytest.approx([0.4, 0.6], abs=0.011)
+    ends = found[["chance_low", "chance_high"]].to_numpy()
+    np.testing.assert_allclose(ends, [[0.4, 0.6]], rtol=0, atol=0.011)
 
 
 def test_of_three_classes_the_predicted_one_is_looked_at() -> None:
     probabilities = np.array([[0.5, 0.3, 0.2], [0.2, 0.5, 0.3]])
-    (found,) = reliability(Predictions.most_probable(np.array([0, 2]), probabilities, None), HOW)
-    assert (found.probability, found.frequency) == (0.5, 0.5)
+    found = reliability(Predictions.most_probable(np.array([0, 2]), probabilities, None), HOW)
+    assert found[["probability", "frequency"]].to_numpy().tolist() == [[0.5, 0.5]]
 
 
 def test_bins_explain_the_calibration_error() -> None:
     draw = np.random.default_rng(0)
     shown = binary(draw.integers(0, 2, 200), draw.random(200))
     found = reliability(shown, HOW)
-    mean_distance = sum(b.images * abs(b.frequency - b.probability) for b in found) / 200
-    assert estimate_calibration(shown, HOW).values["ece"] == pytest.approx(mean_distance)
+    distances = (found["frequency"] - found["probability"]).abs()
+    mean_distance = (found["images"] * distances).sum() / 200
+    assert measure(shown)["calibration_error"] == pytest.approx(mean_distance)
 
 
-def test_the_floor_is_what_calibrated_models_show() -> None:
+def test_chance_gives_calibrated_models_an_error() -> None:
     draw = np.random.default_rng(3)
     scores = draw.random(300)
     shown = [binary(draw.random(300) < scores, scores) for _ in range(200)]
-    errors = [estimate_calibration(p, Resampling(0.95, 2)).values["ece"] for p in shown]
-    floor = errors_if_calibrated(shown[0], HOW).mean()
-    assert np.mean(errors) == pytest.approx(floor, rel=0.08)
-    assert floor > 0.05
+    errors = [measure(predictions)["calibration_error"] for predictions in shown]
+    by_chance = calibration_errors_by_chance(shown[0], HOW).mean()
+    assert np.mean(errors) == pytest.approx(by_chance, rel=0.08)
+    assert by_chance > 0.05
+    assert estimated(shown[0]).values[CHANCE] == by_chance
 
 
 @pytest.mark.parametrize(("sharpened", "by_percentiles"), [(1.0, 0), (1.3, 10), (2.0, 70)])
@@ -74,9 +87,9 @@ def test_intervals_hold_the_truth_which_percentiles_miss(
     for _ in range(100):
         share = draw.beta(0.8, 0.8, 352)
         shown = binary(draw.random(352) < share, said(share))
-        found = estimate_calibration(shown, HOW)
-        held += holds(found.intervals["ece"], truth)
-        held_by_percentiles += holds(percentile(found.resamples["ece"], HOW), truth)
+        found = estimated(shown)
+        held += holds(found.intervals["calibration_error"], truth)
+        held_by_percentiles += holds(percentile(found.resamples["calibration_error"], HOW), truth)
     assert held >= 80
     assert held_by_percentiles <= by_percentiles
 

@@ -1,4 +1,4 @@
-"""Reference points learn from training images alone, and always alike."""
+"""Reference models learn from training images alone, and always the same."""
 
 from dataclasses import replace
 
@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
+from pipeline.common.metrics import Predictions
 from pipeline.common.packed import PackedSplit
-from pipeline.evaluate import references as module
-from pipeline.evaluate.references import Reference, references, sample
+from pipeline.evaluate import reference_models as module
+from pipeline.evaluate.reference_models import sample
 
 CLASSES = ["dark", "bright", "rare"]
 
@@ -23,7 +24,13 @@ def split(images: int, seed: int, size: int = 8) -> PackedSplit:
     return PackedSplit(pixels, labels, names, names, CLASSES[:2], size)
 
 
-def accuracy(reference: Reference, test: PackedSplit) -> float:
+def models(
+    train: PackedSplit, validation: PackedSplit, test: PackedSplit
+) -> dict[str, Predictions]:
+    return module.reference_models(train, validation, test, None)
+
+
+def accuracy(reference: Predictions, test: PackedSplit) -> float:
     return float((reference.predicted == test.labels).mean())
 
 
@@ -31,35 +38,34 @@ TRAIN, VALIDATION, TEST = split(60, 1), split(40, 2), split(50, 3)
 
 
 @pytest.fixture(scope="module")
-def found() -> dict[str, Reference]:
-    return references(TRAIN, VALIDATION, TEST)
+def found() -> dict[str, Predictions]:
+    return models(TRAIN, VALIDATION, TEST)
 
 
-def test_what_pixels_give_away_is_found(found: dict[str, Reference]) -> None:
+def test_what_pixels_give_away_is_found(found: dict[str, Predictions]) -> None:
     assert accuracy(found["logistic_regression"], TEST) > 0.95
     assert accuracy(found["nearest_neighbour"], TEST) > 0.8
 
 
-def test_the_majority_class_is_the_trainings(found: dict[str, Reference]) -> None:
+def test_the_majority_class_is_the_trainings(found: dict[str, Predictions]) -> None:
     shares = np.bincount(TRAIN.labels) / len(TRAIN)
     reference = found["majority_class"]
-    assert reference.probabilities is not None
     assert (reference.probabilities == shares).all()
     assert (reference.predicted == shares.argmax()).all()
 
 
 def test_the_nearest_neighbour_of_a_photo_is_itself() -> None:
-    found = references(TRAIN, VALIDATION, TRAIN)["nearest_neighbour"]
+    found = models(TRAIN, VALIDATION, TRAIN)["nearest_neighbour"]
     assert accuracy(found, TRAIN) == 1
-    assert found.probabilities is None
+    assert (found.probabilities == np.eye(2)[TRAIN.labels]).all()
 
 
-def test_labels_of_the_test_images_are_not_read(found: dict[str, Reference]) -> None:
+def test_labels_of_the_test_images_are_not_read(found: dict[str, Predictions]) -> None:
     flipped = replace(TEST, labels=1 - TEST.labels)
-    assert alike(references(TRAIN, VALIDATION, flipped), found)
+    assert alike(models(TRAIN, VALIDATION, flipped), found)
 
 
-def alike(one: dict[str, Reference], other: dict[str, Reference]) -> bool:
+def alike(one: dict[str, Predictions], other: dict[str, Predictions]) -> bool:
     """Whether all answers are the same to the bit."""
     return all(
         np.array_equal(getattr(one[name], part), getattr(other[name], part))
@@ -69,9 +75,9 @@ def alike(one: dict[str, Reference], other: dict[str, Reference]) -> bool:
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_the_answers_do_not_depend_on_threads(found: dict[str, Reference], threads: int) -> None:
+def test_the_answers_do_not_depend_on_threads(found: dict[str, Predictions], threads: int) -> None:
     with threadpool_limits(threads):
-        assert alike(references(TRAIN, VALIDATION, TEST), found)
+        assert alike(models(TRAIN, VALIDATION, TEST), found)
 
 
 def test_validation_chooses_how_strongly_to_regularise() -> None:
@@ -84,8 +90,7 @@ def test_validation_chooses_how_strongly_to_regularise() -> None:
 def test_a_class_that_was_not_learnt_is_never_answered() -> None:
     train, validation, test = (split(40, seed) for seed in (1, 2, 3))
     wider = [replace(one, classes=CLASSES) for one in (train, validation, test)]
-    reference = references(*wider)["logistic_regression"]
-    assert reference.probabilities is not None
+    reference = models(*wider)["logistic_regression"]
     assert reference.probabilities.shape == (40, 3)
     assert (reference.probabilities[:, 2] == 0).all()
 
@@ -98,7 +103,7 @@ def test_large_splits_are_sampled_at_random(monkeypatch: pytest.MonkeyPatch) -> 
     assert (np.diff(rows) > 0).all()
     assert rows.max() >= 20
     assert rows.tolist() != sample(TRAIN, stream=1).tolist()
-    assert accuracy(references(TRAIN, VALIDATION, TEST)["logistic_regression"], TEST) > 0.8
+    assert accuracy(models(TRAIN, VALIDATION, TEST)["logistic_regression"], TEST) > 0.8
 
 
 def test_large_photos_are_shrunk_and_answered_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,6 +118,6 @@ def test_large_photos_are_shrunk_and_answered_in_parts(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(module, "_pixels", spy)
     train, validation, test = (split(20, seed, size=40) for seed in (1, 2, 3))
-    assert accuracy(references(train, validation, test)["logistic_regression"], test) == 1
+    assert accuracy(models(train, validation, test)["logistic_regression"], test) == 1
     assert {width for _, width in seen} == {32 * 32 * 3}
     assert max(rows for rows, _ in seen[1:]) == 7
