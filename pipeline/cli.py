@@ -3,7 +3,10 @@
 A command imports what it needs when it runs, so that none waits for what others need.
 """
 
+import io
 import json
+import os
+import signal
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +15,7 @@ from typing import Annotated, Literal
 import typer
 
 from pipeline.common import paths
-from pipeline.common.errors import BluelightError
+from pipeline.common.errors import BluelightError, complain, message_of
 
 app = typer.Typer(
     help="A reproducible image-classification pipeline. `dvc repro` runs it.",
@@ -224,18 +227,34 @@ def tensorboard(
 
 def main() -> None:
     """Run a command; a user's mistake is one message and exit status 1."""
+    signal.signal(signal.SIGTERM, _terminate)  # so that temporary files are removed
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - to the end
     try:
-        app()
-    except BluelightError as error:
-        for line in str(error).splitlines():
-            print(f"bluelight: {line}", file=sys.stderr)
-        sys.exit(1)
+        if sys.stdout is None:
+            raise BluelightError("standard output is closed; open it, or redirect it to a file")
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):  # names may have letters that it lacks
+                stream.reconfigure(errors="backslashreplace")
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # at exit Python would print a traceback if that fails
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] in {"pipeline", "scenes"}:
             raise
-        print(
-            f"bluelight: this command needs {error.name}, which comes with the extra `train`: "
-            "install bluelight[train]",
-            file=sys.stderr,
+        complain(
+            f"this command needs {error.name}, which comes with the extra `train`: "
+            "install bluelight[train]"
         )
         sys.exit(1)
+    except Exception as error:
+        message = message_of(error)
+        if message is None:
+            raise
+        complain(message)
+        sys.exit(1)
+
+
+def _terminate(*_: object) -> None:
+    sys.exit(128 + signal.SIGTERM)

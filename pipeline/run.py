@@ -3,7 +3,6 @@
 Where DVC runs it for each of several items, the item follows: `… ablate dropout`.
 """
 
-import errno
 import os
 import signal
 import sys
@@ -13,15 +12,13 @@ from importlib import import_module
 from types import FrameType
 
 from pipeline.common.environment import facts, is_only_process, record
-from pipeline.common.errors import BluelightError
+from pipeline.common.errors import complain, message_of
 from pipeline.common.instructions import limit_instructions
 from pipeline.common.params import load_params
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 PATIENCE = 10  # seconds in which to end politely
-
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def main(name: str, *item: str) -> int:
@@ -40,23 +37,17 @@ def main(name: str, *item: str) -> int:
         import_module(f"pipeline.{name}.stage").run(params, *item)
         if is_only_process():
             record("@".join([name, *item]), found)
-    except BluelightError as error:
-        return _complain(name, str(error))
-    except OSError as error:
-        if error.errno not in FULL:
-            raise
-        return _complain(name, f"{error}; free some space, then `dvc repro` goes on")
     except KeyboardInterrupt as interrupt:
         how = str(interrupt) or "starts it again"
         print(f"bluelight: {name}: interrupted; `dvc repro` {how}", file=sys.stderr)
         return INTERRUPTED
+    except Exception as error:
+        message = message_of(error)
+        if message is None:
+            raise
+        complain(message, f"bluelight: {name}")
+        return 1
     return 0
-
-
-def _complain(name: str, message: str) -> int:
-    for line in message.splitlines():
-        print(f"bluelight: {name}: {line}", file=sys.stderr)
-    return 1
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:

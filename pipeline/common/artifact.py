@@ -13,12 +13,12 @@ from typing import Annotated, Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from pipeline.common.errors import ArtifactError
-from pipeline.common.files import atomic_directory, write_json
+from pipeline.common.files import atomic_directory, read_regular, write_json
 
 FORMAT = 3
 WEIGHTS = "model.safetensors"
@@ -30,12 +30,19 @@ DRAWN = "synthetic"  # `data.source` of a model that was trained on drawn scenes
 Weights = dict[str, npt.NDArray[np.generic]]
 
 
+def _each_once(classes: list[str]) -> list[str]:
+    if len(set(classes)) < len(classes):
+        raise ValueError("a class is there twice")
+    return classes
+
+
 class Decision(BaseModel):
     """How the network's answers become a label; found on the validation split."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    temperature: Annotated[float, Field(gt=0)]  # logits are divided by it before the softmax
+    # Logits are divided by it before the softmax: near 0 the result is not a number.
+    temperature: Annotated[float, Field(ge=1e-3, le=1e3)]
     positive: str | None  # the class whose recall or cost counts; None where the data lack it
     threshold: Annotated[float, Field(ge=0, le=1)] | None  # of `positive`; None: most probable
     rule: str  # which of `decision.rule` gave the threshold
@@ -48,13 +55,12 @@ class NetworkDescription(BaseModel):
 
     format: int = FORMAT
     version: str  # of Bluelight
-    classes: list[str]
-    size: int  # pixels a side; images are resized to it as packing does
+    classes: Annotated[list[str], Field(min_length=2), AfterValidator(_each_once)]
+    size: Annotated[int, Field(ge=1, le=4096)]  # pixels a side; images are resized as in packing
     features: dict[str, Any] = {"kind": "pixels"}  # what the MLP sees, and where it comes from
-    mean: list[
-        float
-    ]  # of each channel, in 0…1; empty if the MLP sees vectors, as the weights have it
-    std: list[float]  # of each channel, > 0; empty as the mean is
+    # Of each channel, in 0…1; both are empty if the MLP sees vectors, as the weights have them.
+    mean: list[float]
+    std: list[float]  # > 0
     architecture: dict[str, Any]  # `model` of params.yaml
     training: dict[str, Any]  # the other params that trained it
     data: dict[str, Any]  # images per split, content hash; in an artifact also `source`
@@ -186,7 +192,7 @@ def sha256_of(contents: Mapping[str, bytes]) -> dict[str, str]:
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_regular(path)
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read ({error.strerror}); {RESTORE}") from None
 

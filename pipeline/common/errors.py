@@ -77,7 +77,7 @@ REMEDIES = {
     errno.ENAMETOOLONG: "shorten the name",
     errno.ELOOP: "mend the link, which leads back to itself",
     errno.EMFILE: "raise the limit of open files (`ulimit -n`)",
-    errno.EFBIG: "name a smaller file",
+    errno.EFBIG: "raise the limit of file sizes (`ulimit -f`), or use a smaller file",
 }
 
 

@@ -5,11 +5,14 @@ removes the sibling. A run that is killed leaves `.<name>.<process>.partial`, wh
 that writes the same file or folder removes.
 """
 
+import csv
 import errno
 import glob
 import hashlib
+import io
 import json
 import os
+import re
 import shutil
 import stat
 from collections.abc import Iterator, Mapping
@@ -17,10 +20,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from pipeline.common.errors import BluelightError
+from pipeline.common.errors import BluelightError, SourceError
 
 DIGITS = 6  # decimals in files that git tracks: further digits differ between processors
 LARGEST = 2**30  # bytes of a file that is read into memory
+LARGEST_CSV = 2**28  # bytes; a row for each of a million images takes a tenth of this
 
 
 def read_regular(path: Path, largest: int = LARGEST) -> bytes:
@@ -49,8 +53,34 @@ def read_regular(path: Path, largest: int = LARGEST) -> bytes:
     return data
 
 
-def files_below(folder: Path) -> Iterator[Path]:
-    """Yield all files below a folder except hidden ones, sorted within each folder.
+def read_csv(path: Path, name: str) -> list[list[str]]:
+    """Read a CSV file of a user: its lines, header included, by fields.
+
+    Args:
+        path: The file, in UTF-8.
+        name: What to call it in messages.
+
+    Raises:
+        SourceError: It cannot be read, is too large, or is not UTF-8 or CSV.
+    """
+    try:
+        text = read_regular(path, LARGEST_CSV).decode("utf-8-sig")
+        return list(csv.reader(io.StringIO(text, newline=""), strict=True))
+    except OSError as error:
+        raise SourceError(f"{name} cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError as error:
+        raise SourceError(f"{name} is not UTF-8 (byte {error.start}); save it as UTF-8") from None
+    except csv.Error as error:
+        raise SourceError(f"{name} is not a CSV file ({error}); save it again as CSV") from None
+
+
+def is_formula(text: str) -> bool:
+    """Whether a spreadsheet would run a cell with this text as a formula."""
+    return re.match(r"=|[-+@].*[^\w./ -]", text) is not None
+
+
+def folders_below(folder: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Yield a folder and all below it, with the sorted names of their files, except hidden ones.
 
     Links to folders are followed, but no folder is read twice: a link may lead back up.
 
@@ -62,14 +92,19 @@ def files_below(folder: Path) -> Iterator[Path]:
         raise error
 
     seen = set[tuple[int, int]]()
-    for parent, folders, names in os.walk(folder, onerror=fail, followlinks=True):
-        status = Path(parent).stat()
+    for name, folders, files in os.walk(folder, onerror=fail, followlinks=True):
+        status = Path(name).stat()
         if (status.st_dev, status.st_ino) in seen:
             folders.clear()
             continue
         seen.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(parent, name) for name in sorted(names) if not name.startswith("."))
+        folders[:] = sorted(inner for inner in folders if not inner.startswith("."))
+        yield Path(name), sorted(file for file in files if not file.startswith("."))
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Yield all files below a folder, except hidden ones; see `folders_below`."""
+    return (parent / name for parent, names in folders_below(folder) for name in names)
 
 
 @contextmanager

@@ -20,23 +20,18 @@
 Both are sorted by image, and every value is text: read them with `read_table(..., text=True)`.
 """
 
-import csv
-import io
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
 import pandas as pd
 
-from pipeline.common.errors import BluelightError, SourceError
-from pipeline.common.files import atomic_write_text, read_regular
+from pipeline.common.errors import BluelightError
+from pipeline.common.files import atomic_write_text
 
 Split = Literal["train", "validation", "test", "dropped"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 USED_SPLITS: tuple[Split, ...] = ("train", "validation", "test")
-
-LARGEST_CSV = 2**28  # bytes; a row for each of a million images takes a tenth of this
 
 LABEL_COLUMNS = ("image", "label", "split", "sha256")
 SPLIT_COLUMNS = ("image", "label", "split", "group", "fold")
@@ -81,32 +76,6 @@ def read_table(path: Path, columns: Sequence[str] = (), *, text: bool = False) -
             "`dvc repro`"
         )
     return table
-
-
-def read_csv(path: Path, name: str) -> list[list[str]]:
-    """Read a CSV file of a user: its lines, header included, by fields.
-
-    Args:
-        path: The file, in UTF-8.
-        name: What to call it in messages.
-
-    Raises:
-        SourceError: It cannot be read, is too large, or is not UTF-8 or CSV.
-    """
-    try:
-        text = read_regular(path, LARGEST_CSV).decode("utf-8-sig")
-        return list(csv.reader(io.StringIO(text, newline=""), strict=True))
-    except OSError as error:
-        raise SourceError(f"{name} cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError as error:
-        raise SourceError(f"{name} is not UTF-8 (byte {error.start}); save it as UTF-8") from None
-    except csv.Error as error:
-        raise SourceError(f"{name} is not a CSV file ({error}); save it again as CSV") from None
-
-
-def is_formula(text: str) -> bool:
-    """Whether a spreadsheet would run a cell with this text as a formula."""
-    return re.match(r"=|[-+@].*[^\w./ -]", text) is not None
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Iterable[object]]) -> None:

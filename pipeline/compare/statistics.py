@@ -30,7 +30,7 @@ from pipeline.common.metrics import Predictions, label_metrics, probability_metr
 from pipeline.common.resampling import Estimate, Interval, Resampling, resampled
 
 BASELINE, COMBINED = "baseline", "combined"
-METRICS = ("accuracy", "loss", "brier", "ece")  # of the held-out predictions
+METRICS = ("accuracy", "loss", "brier", "calibration_error")  # of the held-out predictions
 POWER = 0.8  # probability with which a difference should be shown
 WORTH_SHOWING = 0.02  # of accuracy
 

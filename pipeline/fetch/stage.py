@@ -22,6 +22,7 @@ from pipeline.common.files import (
     atomic_directory,
     atomic_file,
     atomic_write_text,
+    is_formula,
     read_json,
     read_regular,
     write_json,
@@ -29,7 +30,7 @@ from pipeline.common.files import (
 from pipeline.common.images import decode
 from pipeline.common.parallel import parallel_map
 from pipeline.common.params import FetchParams, Params, SyntheticParams
-from pipeline.common.tables import LABEL_COLUMNS, is_formula, write_table
+from pipeline.common.tables import LABEL_COLUMNS, write_table
 from pipeline.fetch.layouts import FoundImage, find_images
 from pipeline.fetch.sources import Folders, open_source
 

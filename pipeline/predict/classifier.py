@@ -14,9 +14,9 @@ import numpy.typing as npt
 from onnxruntime import InferenceSession, SessionOptions
 from PIL import Image
 
-from pipeline.common.artifact import DESCRIPTION, ONNX, Description, read_artifact
+from pipeline.common.artifact import DESCRIPTION, ONNX, RESTORE, Description, read_artifact
 from pipeline.common.errors import ArtifactError, ImageError
-from pipeline.common.files import DIGITS
+from pipeline.common.files import DIGITS, read_regular
 from pipeline.common.images import MINIMUM_SIDE, Pixels, convert, decode, resize
 from pipeline.common.parallel import available_cores
 
@@ -66,6 +66,8 @@ class ImageClassifier:
             float64 [N, classes], to 6 decimals, as further ones differ between processors.
         """
         logits = logits_of(self.session, images)
+        if not np.isfinite(logits).all():
+            raise ArtifactError(f"the outputs of {ONNX} are not finite numbers; {RESTORE}")
         return calibrated(logits, self.description.decision.temperature).round(DIGITS)
 
     def labels(self, probabilities: Probabilities) -> npt.NDArray[np.int64]:
@@ -201,7 +203,7 @@ def to_pixels(picture: Picture, size: int, name: str) -> Pixels:
             )
         return resize(picture, size)
     try:
-        data = Path(picture).read_bytes()
+        data = read_regular(Path(picture))
     except (OSError, ValueError) as error:  # ValueError: a path cannot have a null character
         reason = getattr(error, "strerror", None) or error
         raise ImageError(f"{picture} cannot be read ({reason})") from None

@@ -14,8 +14,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.common.errors import ImageError, PredictionError
-from pipeline.common.files import atomic_file
+from pipeline.common.errors import ImageError, PredictionError, complain, message_of, printable
+from pipeline.common.files import is_formula, open_output
 from pipeline.common.images import Pixels
 from pipeline.common.parallel import progress_bar
 from pipeline.predict.classifier import (
@@ -67,8 +67,6 @@ def predict(
         ArtifactError: The model cannot be used.
         ImageError: An image is unusable, and `strict` is set.
     """
-    if output is not None and output.is_dir():
-        raise PredictionError(f"--output: {output} is a folder; name a file")
     if submission and form not in (None, "csv"):
         raise PredictionError("--submission is a CSV table; leave out --format")
     if form is None and output is not None:
@@ -82,6 +80,8 @@ def predict(
     if submission:
         ones = _class_of_ones(classes)
         candidates = _named_by_file(candidates)
+    if output is not None:
+        _check_output(output, [*map(Path, inputs), *(candidate.path for candidate in candidates)])
     skipped: list[ImageError] = []
     # No bar for few images, or where the predictions themselves scroll by on a terminal.
     scrolls = output is None and form != "table" and sys.stdout.isatty()
@@ -103,17 +103,28 @@ def predict(
     return len(skipped)
 
 
+def _check_output(output: Path, read: Sequence[Path]) -> None:
+    """Refuse to write a folder, or over a file that is read."""
+    try:
+        if output.is_dir():
+            raise PredictionError(f"--output: {output} is a folder; name a file")
+        if output.is_file() and any(path.exists() and path.samefile(output) for path in read):
+            raise PredictionError(f"--output: {output} is read as well; name another file")
+    except OSError as error:
+        raise PredictionError(f"--output: {message_of(error)}") from None
+
+
 @contextmanager
 def _opened(output: Path | None) -> Iterator[TextIO]:
-    """Standard output, or a file that is written whole or not at all."""
+    """Open the output: a file that is written whole or not at all, or standard output."""
     if output is None:
         yield sys.stdout
         return
     try:
-        with atomic_file(output) as part, part.open("w", encoding="utf-8", newline="") as stream:
+        with open_output(output) as stream:
             yield stream
     except OSError as error:
-        raise PredictionError(f"{output} cannot be written ({error.strerror})") from None
+        raise PredictionError(f"{output} cannot be written: {message_of(error)}") from None
 
 
 def _with_threshold(classifier: ImageClassifier, threshold: float) -> ImageClassifier:
@@ -161,7 +172,7 @@ def _predictions(
                 raise result
             else:
                 skipped.append(result)
-                print(f"bluelight: {result}: skipped", file=sys.stderr)
+                complain(f"{result}: skipped")
         done += len(block)
         show(done)
 
@@ -170,7 +181,9 @@ def _write_csv(stream: TextIO, rows: Rows, classes: Sequence[str]) -> None:
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(["image", "label", *(f"probability_{name}" for name in classes)])
     for image, prediction in rows:
-        writer.writerow([image, prediction.label, *prediction.probabilities.values()])
+        # The same file by a longer path, which no spreadsheet takes for a formula.
+        name = f"./{image}" if is_formula(image) else image
+        writer.writerow([name, prediction.label, *prediction.probabilities.values()])
 
 
 def _write_json(stream: TextIO, rows: Rows) -> None:
@@ -192,7 +205,7 @@ def _write_table(stream: TextIO, rows: Rows, classes: Sequence[str]) -> None:
         table.add_column(name, justify="right")
     for image, prediction in rows:
         shares = (f"{share:.1%}" for share in prediction.probabilities.values())
-        table.add_row(image, prediction.label, *shares)
+        table.add_row(printable(image), prediction.label, *shares)
     wide = None if stream.isatty() else 1000  # a file has no edge to wrap at
     Console(file=stream, width=wide, markup=False, emoji=False, highlight=False).print(table)
 

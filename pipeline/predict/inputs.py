@@ -1,12 +1,13 @@
 """Inputs of `bluelight predict`: files, folders, patterns and tables, as a list of images."""
 
-import csv
 from collections.abc import Iterator, Sequence
-from glob import glob, has_magic
+from glob import escape, glob, has_magic
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.common.errors import PredictionError
+from pipeline.common.errors import PredictionError, message_of
+from pipeline.common.files import files_below, folders_below, read_csv
 from pipeline.common.images import SUFFIXES
 
 COLUMNS = ("image_names", "image")  # of the hackathon's tables, and of Bluelight's
@@ -35,8 +36,9 @@ def gather(inputs: Sequence[str], images: Path | None = None) -> list[Candidate]
         images: Folder of a table's images; by default beside it, or in `images/` there.
 
     Raises:
-        PredictionError: A path does not exist, a folder or table has no image, a table cannot be
-            read, or `images` is no folder or there is no table.
+        PredictionError: A path is empty, does not exist or cannot be read, a folder or table has no
+            image, or `images` is no folder or there is no table.
+        SourceError: A table cannot be read.
     """
     if images is not None and not images.is_dir():
         raise PredictionError(f"--images: there is no folder {images}")
@@ -49,21 +51,39 @@ def gather(inputs: Sequence[str], images: Path | None = None) -> list[Candidate]
 
 
 def _expand(text: str, images: Path | None) -> Iterator[Candidate]:
+    if not text:
+        raise PredictionError("an input is empty; for the current folder write a dot")
     path = Path(text)
-    if path.is_dir():
-        yield from _in_folder(path)
-    elif path.suffix.lower() == ".csv" and path.exists():
-        yield from _in_table(path, images)
-    elif path.exists():
-        yield _candidate(path)
-    elif not has_magic(text):
-        raise PredictionError(f"{text} not found; name files, folders, patterns or a CSV table")
-    else:
-        matches = sorted(glob(text, recursive=True))  # noqa: PTH207 - Path.glob: no absolute ones
-        if not matches:
-            raise PredictionError(f"no file matches {text}; correct the pattern")
-        for match in matches:
-            yield from _expand(match, images)
+    try:
+        if path.is_dir():
+            yield from _in_folder(path)
+        elif path.suffix.lower() == ".csv" and path.exists():
+            yield from _in_table(path, images)
+        elif path.exists() or path.is_symlink():
+            yield _candidate(path)
+        elif not has_magic(text):
+            raise PredictionError(f"{text} not found; name files, folders, patterns or a CSV table")
+        else:
+            matches = sorted(_matches(text))
+            if not matches:
+                raise PredictionError(f"no file matches {text}; correct the pattern")
+            for match in matches:
+                yield from _expand(match, images)
+    except OSError as error:
+        raise PredictionError(f"{text}: {message_of(error)}") from None
+
+
+def _matches(pattern: str) -> set[str]:
+    """Expand a pattern, where `**` stands for any folders, each once, as links may lead back up."""
+    parts = [part for part, _ in groupby(Path(pattern).parts)]  # one of several `**` in a row
+    if "**" not in parts:
+        return set(glob(pattern))  # noqa: PTH207 - Path.glob takes no absolute patterns
+    start, rest = parts[: parts.index("**")], parts[parts.index("**") + 1 :] or ("*",)
+    tops = glob(str(Path(*start))) if start else ["."]  # noqa: PTH207
+    folders = {folder for top in tops for folder, _ in folders_below(Path(top))}
+    return {
+        found for folder in folders for found in _matches(str(Path(escape(str(folder)), *rest)))
+    }
 
 
 def _candidate(path: Path) -> Candidate:
@@ -72,25 +92,14 @@ def _candidate(path: Path) -> Candidate:
 
 
 def _in_folder(folder: Path) -> list[Candidate]:
-    found = [
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    ]
+    found = [path for path in files_below(folder) if path.suffix.lower() in SUFFIXES]
     if not found:
         raise PredictionError(f"{folder} holds no images; name a folder that does")
-    return [_candidate(path) for path in sorted(found) if not path.is_dir()]
+    return [_candidate(path) for path in sorted(found)]
 
 
 def _in_table(table: Path, images: Path | None) -> list[Candidate]:
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as stream:
-            header, *rows = list(csv.reader(stream, strict=True)) or [[]]
-    except (UnicodeDecodeError, csv.Error, OSError) as error:
-        raise PredictionError(
-            f"{table} cannot be read ({error}); save it as CSV in UTF-8"
-        ) from None
+    header, *rows = read_csv(table, str(table)) or [[]]
     columns = [name.strip() for name in header]
     known = columns if len(columns) == 1 else COLUMNS
     column = next((columns.index(name) for name in known if name in columns), None)

@@ -42,7 +42,7 @@ def content(comparison: dict[str, Any], plots: dict[str, bytes]) -> Content:
             "classes": CLASSES,
             "size": 32,
             "architecture": {"dropout": 0.5},
-            "training": {"augment": {}},
+            "training": {"augment": {}, "train": {"epochs": 90}},
             "decision": {"positive": CLASSES[1], "threshold": 0.25},
         },
         train=train | {"overfitting_gap": 0.1},
