@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import logit
+from scipy.special import logit, softmax
 from sklearn.metrics import confusion_matrix
 
 from pipeline.common import paths
+from pipeline.common.artifact import LOGITS
 from pipeline.common.drawing import FAINT, INK, RIGHT, WRONG, Line, encode_png, image_grid
 from pipeline.common.errors import ArtifactError
 from pipeline.common.files import DIGITS, atomic_file, rounded, write_json
@@ -35,7 +36,7 @@ from pipeline.common.tables import write_table
 from pipeline.evaluate.curves import cost, errors, precision_recall, roc, threshold_curve
 from pipeline.evaluate.estimates import Estimates, difference, estimate, reliability
 from pipeline.evaluate.reference_models import reference_models
-from pipeline.predict.classifier import calibrated, load, logits_of
+from pipeline.predict.classifier import load, outputs_of
 
 HEADLINE = ["accuracy", "f1", "recall", "precision", "roc_auc", "loss", "calibration_error", "cost"]
 SHOWN = 18  # images in a gallery
@@ -77,12 +78,9 @@ def run(params: Params) -> None:
     if decision.threshold is not None:
         found["most_probable"] = most_probable.as_data() | _errors(likeliest)
     bins = {"after": reliability(predictions, how)}
-    if decision.temperature != 1:
-        before = Predictions.most_probable(
-            test.labels,
-            calibrated(logits_of(model.session, test.images), 1.0).round(DIGITS),
-            positive,
-        )
+    if decision.temperature != 1 or decision.prior_correction:
+        raw = softmax(outputs_of(model.session, test.images, LOGITS).astype(np.float64), axis=1)
+        before = Predictions.most_probable(test.labels, raw.round(DIGITS), positive)
         found["uncalibrated"] = estimate(before, probability_metrics, groups, how).as_data()
         bins = {"before": reliability(before, how), **bins}
 

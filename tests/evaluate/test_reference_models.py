@@ -66,7 +66,7 @@ def test_labels_of_the_test_images_are_not_read(found: dict[str, Predictions]) -
 
 
 def alike(one: dict[str, Predictions], other: dict[str, Predictions]) -> bool:
-    """Whether all answers are the same to the bit."""
+    """Whether all predictions are the same to the bit."""
     return all(
         np.array_equal(getattr(one[name], part), getattr(other[name], part))
         for name in one
@@ -75,7 +75,7 @@ def alike(one: dict[str, Predictions], other: dict[str, Predictions]) -> bool:
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_the_answers_do_not_depend_on_threads(found: dict[str, Predictions], threads: int) -> None:
+def test_predictions_do_not_depend_on_threads(found: dict[str, Predictions], threads: int) -> None:
     with threadpool_limits(threads):
         assert alike(models(TRAIN, VALIDATION, TEST), found)
 
@@ -87,7 +87,7 @@ def test_validation_chooses_how_strongly_to_regularise() -> None:
     assert chosen == [module.STRENGTHS[-1], module.STRENGTHS[0]]
 
 
-def test_a_class_that_was_not_learnt_is_never_answered() -> None:
+def test_a_class_without_training_images_is_never_predicted() -> None:
     train, validation, test = (split(40, seed) for seed in (1, 2, 3))
     wider = [replace(one, classes=CLASSES) for one in (train, validation, test)]
     reference = models(*wider)["logistic_regression"]
@@ -106,7 +106,7 @@ def test_large_splits_are_sampled_at_random(monkeypatch: pytest.MonkeyPatch) -> 
     assert accuracy(models(TRAIN, VALIDATION, TEST)["logistic_regression"], TEST) > 0.8
 
 
-def test_large_photos_are_shrunk_and_answered_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_photos_are_shrunk_and_classified_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "AT_ONCE", 7)
     seen: list[tuple[int, ...]] = []
     original = module._pixels

@@ -87,7 +87,7 @@ def write(
     source = folder.with_name(f"{folder.name}-{paths.NETWORK.name}")
     write_network(source, weights_of(model), describe(model, classes, **architecture))
     description, weights = read_network(source)
-    onnx = build_onnx(parse_weights(weights), description)
+    onnx = build_onnx(parse_weights(weights), description, None, decision, "mit")
     whole = Description(
         **description.model_dump(exclude={"data"}),
         data=description.data | {"source": data_source},
@@ -95,5 +95,5 @@ def write(
         decision=decision,
         sha256=sha256_of({WEIGHTS: weights, ONNX: onnx}),
     )
-    write_artifact(folder, whole, weights, onnx, model_card(whole))
+    write_artifact(folder, whole, weights, onnx, model_card(whole, "mit"))
     return folder

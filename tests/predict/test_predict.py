@@ -139,7 +139,7 @@ def test_a_mistake_is_one_line(
     assert len(printed.err.splitlines()) == 1
 
 
-# ---- what is answered
+# ---- what is written
 
 
 def test_csv_has_label_and_probabilities(predict: Predict, photos: Path) -> None:
