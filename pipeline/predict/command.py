@@ -115,8 +115,8 @@ def _threshold_of_submission(stored: float | None) -> float | None:
     if stored in (None, 0.5):
         return stored
     complain(
-        f"--submission: predictions at threshold 0.5, not at the model's {stored:g}, as the contest "
-        "counts every error the same; --threshold sets another"
+        f"--submission: predictions at threshold 0.5, not at the model's {stored:g}, as the "
+        "contest counts every error the same; --threshold sets another"
     )
     return 0.5
 
