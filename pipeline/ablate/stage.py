@@ -30,14 +30,12 @@ from pipeline.common.parallel import process_pool, progress_bar
 from pipeline.common.params import LearningParams, Params
 from pipeline.common.randomness import Purpose, generator
 from pipeline.common.tables import read_table, write_table
-from pipeline.train.activations import ActivationHistory
+from pipeline.train.callbacks import LOGGED, Activations
 from pipeline.train.datamodule import ImageDataModule
-from pipeline.train.events import EventLog
 from pipeline.train.fit import fit
-from pipeline.train.hparams import log_hparams
+from pipeline.train.logger import StableTensorBoardLogger
 from pipeline.train.mlp import predict_logits
 from pipeline.train.resume import content_hash, fingerprint
-from pipeline.train.tensorboard import write_curves
 
 TABLES = ("history", "activations", "predictions")
 RESULT = "result.json"  # written last: a folder that has it holds a finished run
@@ -191,7 +189,7 @@ def train(one: Run) -> None:
     """
     data, logs, state = (one.folder / name for name in ("data", LOGS, "state"))
     predicted = write_splits(one, data)
-    activations = ActivationHistory()
+    activations = Activations()
     try:
         fitted = fit(
             one.params,
@@ -202,9 +200,6 @@ def train(one: Run) -> None:
         )
     except TrainingError as error:
         raise TrainingError(f"run {one.number}: {error}") from None
-    # HParams compares runs by validation, since it may guide choices.
-    validation = {name: fitted.metrics[name] for name in ("val_loss", "val_accuracy")}
-    log_hparams(logs, one.params.model_dump(), validation, fitted.used_epoch)
     held_out = load_packed(data / "held_out")
     logits = predict_logits(fitted.network, held_out.images)
     probabilities = softmax(logits.double(), dim=1).numpy()
@@ -286,11 +281,10 @@ def _write(name: str, runs: list[Run]) -> list[float]:
         for one in runs:
             shutil.copytree(one.folder / LOGS, folder / f"run-{one.number}")
     with atomic_directory(paths.TECHNIQUE_LOGS / name) as folder:
-        training, validation = EventLog(folder / "training"), EventLog(folder / "validation")
+        logger = StableTensorBoardLogger(folder)
         for epoch, row in mean_history(tables["history"]).iterrows():
-            write_curves(training, validation, {"epoch": epoch, **row})
-        training.close()
-        validation.close()
+            logger.log_metrics({**row[list(LOGGED)], "epoch": epoch})
+        logger.finalize("success")
     return [result["accuracy"] for result in results]
 
 

@@ -17,7 +17,7 @@ from pipeline.common.drawing import data_uri, encode_jpeg
 from pipeline.common.files import flatten
 from pipeline.common.images import decode, resize
 
-SHOWN_GROUPS = 24
+SHOWN_GROUPS = 12
 SHOWN_IMAGES = 4  # of each group
 TILE = 96  # pixels a side
 QUALITY = 75  # of JPEG: about 3 KB a tile
@@ -42,8 +42,8 @@ class Content:
         audit: The audit of the split.
         duplicates: Groups of duplicates with their images, as `duplicate_groups` returns them.
         pictures: PNG bytes by name: overview, loss, accuracy, confident_errors, least_confident,
-            augmentation, contact_sheet, and those of `pipeline.report.plots.draw_results` and of
-            `pipeline.compare.plots.draw_all`.
+            augmentation, kind_<name> for each kind of augmentation, contact_sheet, and those of
+            `pipeline.report.plots.draw_results` and `pipeline.compare.plots.draw_all`.
         techniques: The content of `comparison.json`, with estimates.
     """
 
@@ -128,7 +128,7 @@ def duplicate_groups(groups: Sequence[Mapping[str, Any]], folder: Path) -> list[
         folder: The folder below which the images lie.
 
     Returns:
-        Up to 24 groups, the largest of a kind first: each its `kind`, `split`, whether it is
+        Up to 12 groups, the largest of a kind first: each its `kind`, `split`, whether it is
         `conflicting`, up to four `images` as (name, label, data URI), and how many are `hidden`.
 
     Raises:

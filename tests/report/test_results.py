@@ -51,6 +51,14 @@ def test_the_header_says_what_the_data_are(shown: Content) -> None:
     assert "come from <code>a.zip</code>" in page
 
 
+def test_each_kind_of_augmentation_has_its_name_and_settings(shown: Content) -> None:
+    page = text(render("report.html.j2", shown))
+    assert "<b>Rotation</b>" in page
+    assert "applied to 70 % of images; degrees up to 15" in page.replace("&nbsp;", " ")
+    assert "<b>Vertical flip</b>" in page
+    assert "not used in training" in page
+
+
 def test_each_class_has_its_metrics(shown: Content) -> None:
     page = text(render("report.html.j2", shown))
     row = "other</th><td>60</td><td>0.800</td><td>0.900</td><td>0.847</td>"

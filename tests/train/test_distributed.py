@@ -99,13 +99,15 @@ def test_two_processes_find_what_one_does(workplace: Workplace, command: tuple[s
     """To 1e-6, no validation image can have counted twice."""
     folder = workplace()
     train.run(load_params())
-    alone, figures, files = weights(folder), history(folder), contents(folder)
-    assert len(figures) == 4
+    alone, metrics, files = weights(folder), history(folder), contents(folder)
+    assert len(metrics) == 4
     workplace(devices=2, strategy="ddp")
     printed = trained(folder, command)
-    np.testing.assert_allclose(history(folder), figures, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(history(folder), metrics, rtol=1e-5, atol=1e-6)
     assert_close(weights(folder), alone)
-    assert contents(folder).keys() - {paths.ENVIRONMENT.as_posix()} == files.keys()
+    # The runner's own: what the stage ran on, and its lock.
+    notes = {paths.ENVIRONMENT.as_posix(), (paths.RESUME / "train.lock").as_posix()}
+    assert contents(folder).keys() - notes == files.keys()
     assert printed.count("train: 4 epochs (stopped early)") == len(printed.splitlines()) == 1
 
 
