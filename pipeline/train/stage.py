@@ -14,7 +14,7 @@ from pipeline.common.tables import write_table
 from pipeline.train.augmentation import augmentation_preview, kind_previews
 from pipeline.train.datamodule import ImageDataModule
 from pipeline.train.fit import Fit, fit
-from pipeline.train.hardware import is_main_process
+from pipeline.train.hardware import describe_hardware, is_main_process
 from pipeline.train.resume import content_hash, fingerprint, others
 
 
@@ -41,6 +41,12 @@ def run(params: Params) -> None:
                 "libraries; it is kept in case they come back (or delete it)",
                 flush=True,
             )
+        train, validation = len(data.train.labels), len(data.validation.labels)
+        print(
+            f"train: {train:,} training and {validation:,} validation images, on "
+            f"{describe_hardware(params.train)}",
+            flush=True,
+        )
     result = fit(params, data, logs=paths.TRAIN_LOGS, state=state, history=paths.TRAIN_HISTORY)
     if not is_main_process():
         return
