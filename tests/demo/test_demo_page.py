@@ -69,12 +69,6 @@ def drop(page: Browser, name: str, size: int) -> None:
     }}""")
 
 
-def overflow(page: Browser) -> int:
-    """By how many pixels the page is wider than its window."""
-    wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-    return int(page.run(wide))
-
-
 def test_a_photo_is_classified(page: Browser, folder: Path) -> None:
     assert not is_shown(page, "#result")
     page.choose_file("#file", write(folder / "my photo.png", encoded(1)))
@@ -176,10 +170,19 @@ def test_nothing_is_wider_than_the_window(
     name = "a" * 120 + ".png"
     page.choose_file("#file", write(folder / name, encoded(1)))
     page.wait(DONE)
-    assert overflow(page) == 0
+    assert page.overflow() == 0
     page.choose_file("#file", write(folder / name, b"no image"))
     page.wait(FAULTY)
-    assert overflow(page) == 0
+    assert page.overflow() == 0
+
+
+def test_the_page_follows_the_colour_scheme(page: Browser, demo: Server) -> None:
+    colour = "getComputedStyle(document.body).backgroundColor"
+    light = page.run(colour)
+    page.open(demo.url, WIDE, dark=True)
+    page.wait(IDLE)
+    assert light == "rgb(255, 255, 255)"
+    assert page.run(colour) == "rgb(18, 20, 23)"
 
 
 def test_a_demo_that_has_ended_is_reported(folder: Path, browser: Browser) -> None:

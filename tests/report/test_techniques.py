@@ -41,6 +41,7 @@ def test_numbers_are_those_of_the_runs(shown: Content) -> None:
     assert f"It ended {stopping['stopped_early']} of 5 runs early" in page
     assert f"epoch <b>{keeping['means']['used_epoch'].value:.1f}</b> on average" in page
     assert "Early stopping ended 0 of 5 runs before epoch 40" in page  # combined
+    assert "trains for up to 90 epochs" in page  # the model at the top, beside combined
     batch_norm = entries["batch_norm"]
     assert f"With batch normalisation {batch_norm['reached_target']} of 5 runs reached it" in page
 

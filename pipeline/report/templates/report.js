@@ -16,7 +16,8 @@ const headings = [...document.querySelectorAll("main [id]")].filter(({ id }) => 
 let current;
 addEventListener("scroll", () => {
   const passed = headings.filter((heading) => heading.getBoundingClientRect().top < innerHeight / 3);
-  const link = links.get((passed.at(-1) ?? headings[0]).id);
+  let link = links.get((passed.at(-1) ?? headings[0]).id);
+  if (!link.offsetParent) link = link.closest("ol ol").parentElement.firstElementChild; // a strip shows sections alone
   if (link === current) return;
   current?.removeAttribute("aria-current");
   link.setAttribute("aria-current", "true");
