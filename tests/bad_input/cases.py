@@ -188,6 +188,10 @@ def unreadable(path: str) -> Callable[[Path], object]:
     return lambda folder: (folder / path).chmod(0)
 
 
+def within_a_class(make: Callable[[Path], object]) -> Callable[[Path], object]:
+    return lambda folder: make(folder / "cat")
+
+
 FILES: dict[str, Callable[[Path], object]] = {
     "fifo": lambda at: os.mkfifo(at / "bad.png"),
     "/dev/zero": lambda at: (at / "bad.png").symlink_to("/dev/zero"),
@@ -202,7 +206,7 @@ FILES: dict[str, Callable[[Path], object]] = {
 }
 for name, make in FILES.items():
     add(f"predict: {name}", predict("bad.png", build=partial(make, Path()), skipped=True))
-    in_source = folder_of_photos(lambda folder, make=make: make(folder / "cat"))
+    in_source = folder_of_photos(within_a_class(make))
     add(f"fetch: {name}", fetch(in_source))
     table = {"fifo": "train.csv", "/dev/zero": "train.csv", "dangling link": "train.csv"}
     if name in table:
