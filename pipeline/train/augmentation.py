@@ -27,6 +27,8 @@ cv2.setNumThreads(0)
 
 Image = npt.NDArray[np.uint8]
 
+LARGEST_SHOWN = 64  # pixels a side of an image in the preview
+
 
 class Augmentation:
     """Augment images as a pure function of (seed, epoch, index).
@@ -34,6 +36,9 @@ class Augmentation:
     Args:
         params: Which changes, how often and how strong.
         seed: The run's seed.
+
+    Attributes:
+        changes: Whether any change is switched on.
     """
 
     def __init__(self, params: AugmentParams, seed: int) -> None:
@@ -41,7 +46,9 @@ class Augmentation:
         self._philox = np.random.Philox(key=self._key)
         self._state: Any = dict(self._philox.state)
         self._random = random.Random()  # noqa: S311 - albumentations asks for this one
-        self._compose = albumentations.Compose(transforms(params))
+        active = transforms(params)
+        self.changes = bool(active)
+        self._compose = albumentations.Compose(active)
         self._compose.set_random_state(np.random.Generator(self._philox), self._random)
 
     def __call__(self, image: Image, epoch: int, index: int) -> Image:
@@ -193,4 +200,6 @@ def augmentation_preview(
             *(augmentation(images[index], epoch, index) for epoch in range(columns)),
         )
     ]
-    return image_grid(cells, columns + 1, gap=2)
+    # Of images for a backbone, a small version shows the change.
+    tile = None if images.shape[1] <= LARGEST_SHOWN else LARGEST_SHOWN
+    return image_grid(cells, columns + 1, tile=tile, gap=2)
