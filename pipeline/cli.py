@@ -152,7 +152,7 @@ def diff(
 
     from pipeline.common.files import atomic_write_text
     from pipeline.revisions import render
-    from pipeline.revisions.diff import compare
+    from pipeline.revisions.diff import compare, plain
     from pipeline.revisions.revision import open_revision
 
     root = Path.cwd()
@@ -160,7 +160,7 @@ def diff(
     if html is not None:
         atomic_write_text(html, render.html(found))
     if form == "json":
-        print(json.dumps(found.to_json(), indent=2, ensure_ascii=False))
+        print(json.dumps(vars(found), default=plain, indent=2, ensure_ascii=False))
     elif form == "md":
         print(render.markdown(found))
     else:
