@@ -34,6 +34,9 @@ class Augmentation:
     Args:
         params: Which changes, how often and how strong.
         seed: The run's seed.
+
+    Attributes:
+        changes: Whether any transform is switched on.
     """
 
     def __init__(self, params: AugmentParams, seed: int) -> None:
@@ -41,7 +44,9 @@ class Augmentation:
         self._philox = np.random.Philox(key=self._key)
         self._state: Any = dict(self._philox.state)
         self._random = random.Random()  # noqa: S311 - albumentations asks for this one
-        self._compose = albumentations.Compose(transforms(params))
+        switched_on = transforms(params)
+        self.changes = bool(switched_on)
+        self._compose = albumentations.Compose(switched_on)
         self._compose.set_random_state(np.random.Generator(self._philox), self._random)
 
     def __call__(self, image: Image, epoch: int, index: int) -> Image:
