@@ -178,7 +178,7 @@ def average(
 
     root = Path.cwd()
     found = average_metrics([open_revision(root, name) for name in revisions])
-    Console().print(terminal(found))
+    Console().print(terminal(found, len(revisions)))
 
 
 @app.command()

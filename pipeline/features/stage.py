@@ -37,7 +37,12 @@ def run(params: Params) -> None:
         elif kind == "hog":
             model.write_bytes(hog().SerializeToString(deterministic=True))
         if kind != "pixels":
-            description["values"] = vector_length(model)
+            description |= {
+                "values": vector_length(model),
+                "views": params.features.views,
+                "seed": params.features.seed,
+                "augment": params.augment.model_dump(),
+            }
             for split in USED_SPLITS:
                 write_vectors(
                     model,

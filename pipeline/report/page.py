@@ -88,7 +88,7 @@ def render(template: str, content: Content) -> str:
         wording.difference,
     ):
         environment.globals[function.__name__] = function
-    environment.globals["drawn"] = DRAWN
+    environment.globals |= {"drawn": DRAWN, "experiment": experiment}
     level = f"{content.test['confidence']:.0%}".replace("%", "\N{NO-BREAK SPACE}%")
     return environment.get_template(template).render(vars(content), level=level)
 
@@ -176,11 +176,17 @@ def summary(test: Mapping[str, Any], finding: str, model: Mapping[str, Any]) -> 
     metrics.add_row("majority class", baseline, "accuracy of always predicting it")
     metrics.add_row("techniques", "", finding)
     commands = Table.grid(padding=(0, 2))
-    tried = model["architecture"]["dropout"] == 0.2
-    value = "augment.rotation.degrees=30" if tried else "model.dropout=0.2"
-    for title, command in {**NEXT, "try": f"dvc exp run evaluate -S {value}"}.items():
+    for title, command in {**NEXT, "try": experiment(model)}.items():
         commands.add_row(title, f"[cyan]{command}[/]")
     return Panel(Group(metrics, "", commands), title="Bluelight", expand=False, padding=(1, 2))
+
+
+def experiment(model: Mapping[str, Any]) -> str:
+    """Return a command that tries a value which this model does not have."""
+    tried = model["architecture"]["dropout"] == 0.2
+    return (
+        f"dvc exp run evaluate -S {'augment.rotation.degrees=30' if tried else 'model.dropout=0.2'}"
+    )
 
 
 def _thumbnail(path: Path) -> str:

@@ -16,7 +16,7 @@ from pipeline.common import metrics, paths
 from pipeline.common.artifact import DESCRIPTION
 from pipeline.common.errors import MissingOutputError, RevisionError
 from pipeline.common.files import DIGITS, flatten
-from pipeline.common.resampling import Interval, Resampling, percentile, resampled
+from pipeline.common.resampling import Groups, Interval, Resampling, percentile, resampled
 from pipeline.revisions.environments import (
     Change,
     changed_facts,
@@ -276,14 +276,16 @@ def parse_predictions(table: pd.DataFrame, title: str) -> pd.DataFrame:
         title: What to call the file in messages.
 
     Returns:
-        Columns label, predicted and the probabilities as float64, by image, sorted.
+        Columns group, label, predicted and the probabilities as float64, by image, sorted.
 
     Raises:
         RevisionError: A column is missing, or a cell makes no sense.
     """
     columns = [name for name in table if str(name).startswith(PROBABILITY)]
     try:
-        found = table.set_index("image").sort_index()[["label", "predicted", *columns]]
+        if "group" not in table:  # written by an older revision: each image by itself
+            table = table.assign(group=table["image"])
+        found = table.set_index("image").sort_index()[["group", "label", "predicted", *columns]]
         found = found.astype(dict.fromkeys(columns, np.float64))
         unknown = {*found["label"], *found["predicted"]} - set(_classes(found))
         if unknown:
@@ -328,7 +330,8 @@ def difference_intervals(
         positive: Name of the positive class in each; metrics are averages over classes where the
             data lack it.
         how: Confidence and number of resamples.
-        paired: Whether both have the same images, which are then resampled together.
+        paired: Whether both have the same images, which are then resampled together. Groups of
+            duplicates are drawn as one, as they are no independent observations.
 
     Returns:
         By the metric's name in `metrics.json`.
@@ -342,18 +345,23 @@ def difference_intervals(
             probabilities=table[[PROBABILITY + one for one in classes]].to_numpy(),
             positive=classes.index(name) if name in classes else None,
         )
-        samples.append(_resample(predictions, Resampling(how.confidence, how.resamples, seed)))
+        groups = pd.factorize((new if paired else table)["group"])[0]
+        draws = Resampling(how.confidence, how.resamples, seed)
+        samples.append(_resample(predictions, groups, draws))
     before, after = samples
     gaps = {name: after[name] - before[name] for name in sorted(before.keys() & after.keys())}
     return {name: percentile(gap, how) for name, gap in gaps.items() if np.isfinite(gap).any()}
 
 
-def _resample(predictions: metrics.Predictions, how: Resampling) -> dict[str, metrics.Values]:
+def _resample(
+    predictions: metrics.Predictions, groups: Groups, how: Resampling
+) -> dict[str, metrics.Values]:
     """Return every metric of every resample of the images, float64 [resamples] each."""
     return resampled(
         lambda weights: metrics.weighted_metrics(predictions, weights),
         len(predictions.labels),
         how,
+        groups,
     )
 
 

@@ -27,6 +27,8 @@ cv2.setNumThreads(0)
 
 Image = npt.NDArray[np.uint8]
 
+LARGEST_SHOWN = 64  # pixels a side of an image in the preview
+
 
 class Augmentation:
     """Augment images as a pure function of (seed, epoch, index).
@@ -36,7 +38,7 @@ class Augmentation:
         seed: The run's seed.
 
     Attributes:
-        changes: Whether any transform is switched on.
+        changes: Whether any change is switched on.
     """
 
     def __init__(self, params: AugmentParams, seed: int) -> None:
@@ -44,9 +46,9 @@ class Augmentation:
         self._philox = np.random.Philox(key=self._key)
         self._state: Any = dict(self._philox.state)
         self._random = random.Random()  # noqa: S311 - albumentations asks for this one
-        switched_on = transforms(params)
-        self.changes = bool(switched_on)
-        self._compose = albumentations.Compose(switched_on)
+        active = transforms(params)
+        self.changes = bool(active)
+        self._compose = albumentations.Compose(active)
         self._compose.set_random_state(np.random.Generator(self._philox), self._random)
 
     def __call__(self, image: Image, epoch: int, index: int) -> Image:
@@ -198,4 +200,6 @@ def augmentation_preview(
             *(augmentation(images[index], epoch, index) for epoch in range(columns)),
         )
     ]
-    return image_grid(cells, columns + 1, gap=2)
+    # Of images for a backbone, a small version shows the change.
+    tile = None if images.shape[1] <= LARGEST_SHOWN else LARGEST_SHOWN
+    return image_grid(cells, columns + 1, tile=tile, gap=2)
