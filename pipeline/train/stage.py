@@ -1,5 +1,6 @@
 """Stage `train`: packed training and validation images → network, history, TensorBoard logs."""
 
+import math
 import shutil
 from importlib.metadata import version
 from typing import Any
@@ -16,6 +17,8 @@ from pipeline.train.datamodule import ImageDataModule
 from pipeline.train.fit import Fit, fit
 from pipeline.train.hardware import describe_hardware, is_main_process
 from pipeline.train.resume import content_hash, fingerprint, others
+
+DIVERGED = 10  # times the loss of guessing
 
 
 def run(params: Params) -> None:
@@ -67,8 +70,17 @@ def run(params: Params) -> None:
     ended = "stopped early" if run_epochs < params.train.epochs else "ran to the end"
     print(
         f"train: {run_epochs} epochs ({ended}), weights of epoch {result.used_epoch}: "
-        f"validation accuracy {metrics['val_accuracy']:.3f}, loss {metrics['val_loss']:.3f}"
+        f"validation accuracy {metrics['val_accuracy']:.3f}, loss {metrics['val_loss']:,.3f}"
+        f"{_warn_of_divergence(metrics['val_loss'], len(data.train.classes))}"
     )
+
+
+def _warn_of_divergence(loss: float, classes: int) -> str:
+    """Say that training diverged if its loss is far above that of guessing; otherwise nothing."""
+    guessing = math.log(classes)
+    if loss < DIVERGED * guessing:
+        return ""
+    return f"; training diverged, as guessing has {guessing:.3f}: lower train.learning_rate"
 
 
 def _describe(
