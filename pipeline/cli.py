@@ -47,9 +47,10 @@ def options(
 def check() -> None:
     """Validate params.yaml without running anything."""
     from pipeline.common.params import load_params
-    from pipeline.techniques.stage import resolve
 
     params = load_params()
+    from pipeline.techniques.stage import resolve  # torch takes seconds: only if all is well
+
     for name in params.techniques:
         _, warning = resolve(params, name)
         if warning:
