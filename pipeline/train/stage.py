@@ -12,7 +12,7 @@ from pipeline.common.packed import FEATURES
 from pipeline.common.params import Params
 from pipeline.common.tables import write_table
 from pipeline.train.augmentation import augmentation_preview, kind_previews
-from pipeline.train.datamodule import ImageDataModule
+from pipeline.train.datamodule import ImageDataModule, channel_statistics
 from pipeline.train.fit import Fit, fit
 from pipeline.train.hardware import describe_hardware, is_main_process
 from pipeline.train.resume import content_hash, fingerprint, others
@@ -76,13 +76,16 @@ def _describe(
 ) -> NetworkDescription:
     """Describe the network and where it comes from."""
     network = result.network
+    mean, std = network.mean.tolist(), network.deviation.tolist()
+    if data.train.vectors is not None:  # the network has the statistics of the vectors
+        mean, std = channel_statistics(data.train.images)
     return NetworkDescription(
         version=version("bluelight"),
         classes=data.train.classes,
         size=data.train.size,
         features={n: value for n, value in settings["features"].items() if n != "augment"},
-        mean=network.mean.tolist() if network.size else [],
-        std=network.deviation.tolist() if network.size else [],
+        mean=mean,
+        std=std,
         architecture=settings["model"],
         training={n: section for n, section in settings.items() if n not in {"model", "features"}},
         data={
