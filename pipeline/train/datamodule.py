@@ -90,6 +90,10 @@ class PackedImages(Dataset[Batch]):
         self._packed = packed
         self._augmentation = augmentation
 
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self._packed)
+
     def __getitems__(self, places: Sequence[Any]) -> Batch:
         """Images uint8 [N, H, W, 3] and labels int64 [N]."""
         if self._augmentation is None:

@@ -4,6 +4,8 @@ import shutil
 from importlib.metadata import version
 from typing import Any
 
+import torch
+
 from pipeline.common import paths
 from pipeline.common.artifact import NetworkDescription, write_network
 from pipeline.common.drawing import encode_png
@@ -15,6 +17,8 @@ from pipeline.train.datamodule import ImageDataModule
 from pipeline.train.fit import Fit, fit
 from pipeline.train.hardware import is_main_process
 from pipeline.train.resume import content_hash, fingerprint, others
+
+CHECKPOINT = "best.ckpt"  # `Classifier.load_from_checkpoint` reads it
 
 
 def run(params: Params) -> None:
@@ -47,6 +51,10 @@ def run(params: Params) -> None:
         partial.write_bytes(encode_png(preview.repeat(2, axis=0).repeat(2, axis=1)))
     weights = {name: value.numpy() for name, value in result.network.state_dict().items()}
     write_network(paths.NETWORK, weights, _describe(settings, content, data, result))
+    with atomic_file(paths.NETWORK / CHECKPOINT) as partial, partial.open("wb") as file:
+        # Written anew rather than copied: Lightning's own has absolute paths, and its bytes depend
+        # on whether the run was interrupted.
+        torch.save(result.checkpoint, file)
     shutil.rmtree(state)
     run_epochs = metrics["epochs_run"]
     ended = "stopped early" if run_epochs < params.train.epochs else "ran to the end"
