@@ -151,7 +151,7 @@ def fit(
     trainer.strategy.barrier()  # other processes read the main one's folder
     classifier.cpu().eval()
     labels = torch.from_numpy(data.train.labels)
-    logits = predict_logits(classifier.network, data.train.images)
+    logits = predict_logits(classifier.network, data.train.inputs)
     loss = float(cross_entropy(logits, labels))
     row = epochs.rows[used]
     metrics: dict[str, float] = {"epochs_run": len(epochs.rows), "used_epoch": used}

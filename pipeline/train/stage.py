@@ -9,13 +9,14 @@ import torch
 from pipeline.common import paths
 from pipeline.common.artifact import NetworkDescription, write_network
 from pipeline.common.drawing import encode_png
-from pipeline.common.files import atomic_file, rounded, write_json
+from pipeline.common.files import atomic_directory, atomic_file, read_json, rounded, write_json
+from pipeline.common.packed import FEATURES
 from pipeline.common.params import Params
 from pipeline.common.tables import write_table
-from pipeline.train.augmentation import augmentation_preview
+from pipeline.train.augmentation import augmentation_preview, kind_previews
 from pipeline.train.datamodule import ImageDataModule
 from pipeline.train.fit import Fit, fit
-from pipeline.train.hardware import is_main_process
+from pipeline.train.hardware import describe_hardware, is_main_process
 from pipeline.train.resume import content_hash, fingerprint, others
 
 CHECKPOINT = "best.ckpt"  # `Classifier.load_from_checkpoint` reads it
@@ -23,15 +24,19 @@ CHECKPOINT = "best.ckpt"  # `Classifier.load_from_checkpoint` reads it
 
 def run(params: Params) -> None:
     """Train as `params` says; write models/network, reports/train and logs/train."""
-    data = ImageDataModule(paths.PACKED, params.augment, params.train)
+    data = ImageDataModule(paths.PACKED, params.augment, params.train, paths.FEATURES)
     settings = {
+        "features": read_json(paths.FEATURES / "train" / FEATURES),  # its views are `augment`'s
         "model": params.model.model_dump(),
         "augment": params.augment.model_dump(),
         "train": params.train.model_dump(exclude={"workers"}),  # the result does not depend on it
         "early_stopping": params.early_stopping.model_dump(),
         "checkpoint": params.checkpoint.model_dump(),
     }
-    content = content_hash(paths.PACKED / "train", paths.PACKED / "validation")
+    folders = [paths.PACKED / "train", paths.PACKED / "validation"]
+    if data.train.vectors is not None:
+        folders += [paths.FEATURES / "train", paths.FEATURES / "validation"]
+    content = content_hash(*folders)
     state = paths.RESUME / fingerprint(settings, content)
     if is_main_process():
         for folder in others(state):
@@ -40,6 +45,12 @@ def run(params: Params) -> None:
                 "libraries; it is kept in case they come back (or delete it)",
                 flush=True,
             )
+        train, validation = len(data.train.labels), len(data.validation.labels)
+        print(
+            f"train: {train:,} training and {validation:,} validation images, on "
+            f"{describe_hardware(params.train)}",
+            flush=True,
+        )
     result = fit(params, data, logs=paths.TRAIN_LOGS, state=state, history=paths.TRAIN_HISTORY)
     if not is_main_process():
         return
@@ -49,6 +60,10 @@ def run(params: Params) -> None:
     preview = augmentation_preview(data.train.images, data.augmentation, params.train.seed)
     with atomic_file(paths.TRAIN_PREVIEW) as partial:
         partial.write_bytes(encode_png(preview.repeat(2, axis=0).repeat(2, axis=1)))
+    with atomic_directory(paths.TRAIN_KINDS) as folder:
+        kinds = kind_previews(data.train.images[0], params.augment, params.train.seed)
+        for kind, picture in kinds.items():
+            (folder / f"{kind}.png").write_bytes(encode_png(picture))
     weights = {name: value.numpy() for name, value in result.network.state_dict().items()}
     write_network(paths.NETWORK, weights, _describe(settings, content, data, result))
     with atomic_file(paths.NETWORK / CHECKPOINT) as partial, partial.open("wb") as file:
@@ -72,11 +87,12 @@ def _describe(
     return NetworkDescription(
         version=version("bluelight"),
         classes=data.train.classes,
-        size=network.size,
-        mean=network.mean.tolist(),
-        std=network.deviation.tolist(),
+        size=data.train.size,
+        features={n: value for n, value in settings["features"].items() if n != "augment"},
+        mean=network.mean.tolist() if network.size else [],
+        std=network.deviation.tolist() if network.size else [],
         architecture=settings["model"],
-        training={name: section for name, section in settings.items() if name != "model"},
+        training={n: section for n, section in settings.items() if n not in {"model", "features"}},
         data={
             "images": {
                 "training": len(data.train),

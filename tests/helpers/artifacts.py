@@ -63,7 +63,8 @@ def describe(model: MLP, classes: list[str], **architecture: Any) -> NetworkDesc
     return NetworkDescription(
         version="0",
         classes=classes,
-        size=model.size,
+        size=model.size or 64,
+        features={"kind": "pixels" if model.size else "hog"},
         mean=model.mean.tolist(),
         std=model.deviation.tolist(),
         architecture=ARCHITECTURE | architecture,
