@@ -4,6 +4,8 @@ import shutil
 from importlib.metadata import version
 from typing import Any
 
+import torch
+
 from pipeline.common import paths
 from pipeline.common.artifact import NetworkDescription, write_network
 from pipeline.common.drawing import encode_png
@@ -16,6 +18,8 @@ from pipeline.train.datamodule import ImageDataModule, channel_statistics
 from pipeline.train.fit import Fit, fit
 from pipeline.train.hardware import describe_hardware, is_main_process
 from pipeline.train.resume import content_hash, fingerprint, others
+
+CHECKPOINT = "best.ckpt"  # `Classifier.load_from_checkpoint` reads it
 
 
 def run(params: Params) -> None:
@@ -62,6 +66,10 @@ def run(params: Params) -> None:
             (folder / f"{kind}.png").write_bytes(encode_png(picture))
     weights = {name: value.numpy() for name, value in result.network.state_dict().items()}
     write_network(paths.NETWORK, weights, _describe(settings, content, data, result))
+    with atomic_file(paths.NETWORK / CHECKPOINT) as partial, partial.open("wb") as file:
+        # Written anew rather than copied: Lightning's own has absolute paths, and its bytes depend
+        # on whether the run was interrupted.
+        torch.save(result.checkpoint, file)
     shutil.rmtree(state)
     run_epochs = metrics["epochs_run"]
     ended = "stopped early" if run_epochs < params.train.epochs else "ran to the end"
