@@ -160,6 +160,9 @@ def duplicate_groups(groups: Sequence[Mapping[str, Any]], folder: Path) -> list[
     return found
 
 
+FEW = 100  # test images below which an interval of accuracy is wider than some 15 points
+
+
 def summary(test: Mapping[str, Any], finding: str, model: Mapping[str, Any]) -> RenderableType:
     """Show accuracy and F1 with their intervals, where the report is, and what to type next.
 
@@ -173,6 +176,8 @@ def summary(test: Mapping[str, Any], finding: str, model: Mapping[str, Any]) -> 
         low, high = test["interval"][name]["low"], test["interval"][name]["high"]
         interval = f"{test['confidence']:.0%} interval {low:.3f} to {high:.3f}"
         metrics.add_row(title, f"[bold]{test[name]:.3f}[/]", interval)
+    if test["images"] < FEW:
+        metrics.add_row("test images", f"{test['images']}", "few: the intervals are wide")
     baseline = f"{test['majority_accuracy']:.3f}"
     metrics.add_row("majority class", baseline, "accuracy of always predicting it")
     metrics.add_row("techniques", "", finding)
