@@ -90,7 +90,7 @@ def _describe(
         size=data.train.size,
         features={n: value for n, value in settings["features"].items() if n != "augment"},
         mean=network.mean.tolist() if network.size else [],
-        std=network.deviation.tolist() if network.size else [],
+        std=network.std.tolist() if network.size else [],
         architecture=settings["model"],
         training={n: section for n, section in settings.items() if n not in {"model", "features"}},
         data={
