@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -126,7 +127,9 @@ def _check_output(output: Path, read: Sequence[Path]) -> None:
     try:
         if output.is_dir():
             raise PredictionError(f"--output: {output} is a folder; name a file")
-        if output.is_file() and any(path.exists() and path.samefile(output) for path in read):
+        # Unlike Path.exists, this takes a name that is too long for one that is not there.
+        present = [path for path in read if os.path.exists(path)]  # noqa: PTH110
+        if output.is_file() and any(path.samefile(output) for path in present):
             raise PredictionError(f"--output: {output} is read as well; name another file")
     except OSError as error:
         raise PredictionError(f"--output: {message_of(error)}") from None
