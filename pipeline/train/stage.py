@@ -1,5 +1,6 @@
 """Stage `train`: packed training and validation images → network, history, TensorBoard logs."""
 
+import math
 import shutil
 from importlib.metadata import version
 from typing import Any
@@ -14,11 +15,12 @@ from pipeline.common.packed import FEATURES
 from pipeline.common.params import Params
 from pipeline.common.tables import write_table
 from pipeline.train.augmentation import augmentation_preview, kind_previews
-from pipeline.train.datamodule import ImageDataModule
+from pipeline.train.datamodule import ImageDataModule, channel_statistics
 from pipeline.train.fit import Fit, fit
 from pipeline.train.hardware import describe_hardware, is_main_process
 from pipeline.train.resume import content_hash, fingerprint, others
 
+DIVERGED = 10  # times the loss of guessing
 CHECKPOINT = "best.ckpt"  # `Classifier.load_from_checkpoint` reads it
 
 
@@ -77,8 +79,17 @@ def run(params: Params) -> None:
     ended = "stopped early" if run_epochs < params.train.epochs else "ran to the end"
     print(
         f"train: {run_epochs} epochs ({ended}), weights of epoch {result.used_epoch}: "
-        f"validation accuracy {metrics['val_accuracy']:.3f}, loss {metrics['val_loss']:.3f}"
+        f"validation accuracy {metrics['val_accuracy']:.3f}, loss {metrics['val_loss']:,.3f}"
+        f"{_warn_of_divergence(metrics['val_loss'], len(data.train.classes))}"
     )
+
+
+def _warn_of_divergence(loss: float, classes: int) -> str:
+    """Say that training diverged if its loss is far above that of guessing; otherwise nothing."""
+    guessing = math.log(classes)
+    if loss < DIVERGED * guessing:
+        return ""
+    return f"; training diverged, as guessing has {guessing:.3f}: lower train.learning_rate"
 
 
 def _describe(
@@ -86,13 +97,16 @@ def _describe(
 ) -> NetworkDescription:
     """Describe the network and where it comes from."""
     network = result.network
+    mean, std = network.mean.tolist(), network.deviation.tolist()
+    if data.train.vectors is not None:  # the network has the statistics of the vectors
+        mean, std = channel_statistics(data.train.images)
     return NetworkDescription(
         version=version("bluelight"),
         classes=data.train.classes,
         size=data.train.size,
         features={n: value for n, value in settings["features"].items() if n != "augment"},
-        mean=network.mean.tolist() if network.size else [],
-        std=network.deviation.tolist() if network.size else [],
+        mean=mean,
+        std=std,
         architecture=settings["model"],
         training={n: section for n, section in settings.items() if n not in {"model", "features"}},
         data={
