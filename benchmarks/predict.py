@@ -1,4 +1,4 @@
-"""How fast `bluelight predict` is: the first answer of a new process, and many photos.
+"""How fast `bluelight predict` is: the first prediction of a new process, and many photos.
 
     python benchmarks/predict.py [--photos FOLDER] [--model FOLDER] [--images 5000] [--rounds 5]
 
@@ -97,7 +97,7 @@ def main() -> None:
         photos = asked.photos or folder / "images"
         table = write_table(folder / "photos.csv", photos, asked.images)
         one = next(photos.rglob("*.jpg"))
-        many = [str(table), "--images", str(photos), "--output", str(folder / "answers.csv")]
+        many = [str(table), "--images", str(photos), "--output", str(folder / "predictions.csv")]
         costs = [
             (measure(str(one), "--model", asked.model), measure(*many, "--model", asked.model))
             for _ in range(asked.rounds)

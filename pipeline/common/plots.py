@@ -23,11 +23,11 @@ STYLE: dict[Any, Any] = {
     "axes.titlelocation": "left",
     "grid.color": "#d8dee4",
     "text.color": INK,
+    "text.parse_math": False,  # names of classes and files may hold dollar signs
     "xtick.color": INK,
     "ytick.color": INK,
 }
 DPI = 160
-CELL, CAPTION, GAP = 1.6, 0.5, 0.03  # inches in a gallery: an image, lines above it, its margin
 WIDTH = 4.6  # inches: 736 pixels, which stay readable when a phone shrinks them
 
 P = ParamSpec("P")
@@ -91,32 +91,6 @@ def overview(
         for axes, metric in zip(right.subplots(2, 1), ("loss", "accuracy"), strict=True):
             draw_learning_curve(axes, history, metric, used_epoch)
         return png(figure, dpi=100)
-
-
-def gallery(images: Sequence[Pixels], captions: Sequence[str], columns: int = 6) -> bytes:
-    """Draw images in a grid, each under its caption.
-
-    Args:
-        images: uint8 RGB [side, side, 3] each.
-        captions: One for each image; up to three short lines.
-        columns: Images in a row.
-    """
-    rows = max(1, -(-len(images) // columns))
-    width, height = CELL * columns, (CELL + CAPTION) * rows
-    with rc_context(STYLE):
-        figure = Figure(figsize=(width, height))
-        # One set of axes, in inches, for all: one for each image takes far longer to draw.
-        axes = figure.add_axes((0, 0, 1, 1))
-        for index, (image, caption) in enumerate(zip(images, captions, strict=True)):
-            row, column = divmod(index, columns)
-            left, top = CELL * column + GAP, (CELL + CAPTION) * row + CAPTION
-            right, bottom = left + CELL - 2 * GAP, top + CELL - 2 * GAP
-            axes.imshow(image, extent=(left, right, bottom, top), aspect="auto")
-            middle = (left + right) / 2
-            axes.text(middle, top - GAP, caption, fontsize=7.5, ha="center", va="bottom")
-        axes.set(xlim=(0, width), ylim=(height, 0))
-        axes.axis("off")
-        return png(figure)
 
 
 def draw_learning_curve(axes: Axes, history: pd.DataFrame, metric: str, used_epoch: int) -> None:

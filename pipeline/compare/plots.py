@@ -93,7 +93,7 @@ def forest(entries: Sequence[Entry], metric: str, scale: float, unit: str, digit
         labels.append(f"{entry['title']}\n{number(value, digits, signed=True)} ({interval})")
     axes.set_yticks(range(len(entries)), labels)
     axes.set(ylim=(len(entries) - 0.5, -0.5), xlabel=unit)
-    axes.set_title(f"Difference to the baseline: {metric}")
+    axes.set_title(f"Difference in {metric}")
     axes.grid(visible=True, axis="x")
     axes.set_axisbelow(True)
     axes.spines["left"].set_visible(False)

@@ -35,7 +35,7 @@ from pipeline.compare.statistics import (
     COMBINED,
     METRICS,
     estimates,
-    measure_technique,
+    measure_techniques,
     quantile,
     sensitivity,
     simultaneous_quantile,
@@ -150,10 +150,8 @@ def compare(outcomes: list[Outcome], how: Resampling, positive: str) -> dict[str
             )
     shared, epochs = first.settings["ablate"], first.settings["train"]["epochs"]
     images = int(first.predictions["image"].nunique())
-    measured = {
-        one.name: measure_technique(one.predictions, shared["folds"], how, positive)
-        for one in outcomes
-    }
+    predictions = {one.name: one.predictions for one in outcomes}
+    measured = measure_techniques(predictions, shared["folds"], how, positive)
     differences = {
         name: found - measured[BASELINE]
         for name, found in measured.items()

@@ -81,49 +81,62 @@ class Error:
         return np.hypot(self.images, self.runs)
 
 
-def measure_technique(
-    predictions: pd.DataFrame, folds: int, how: Resampling, positive: str
-) -> Measured:
-    """Measure the metrics of a technique, with the images as they are and resampled.
+def measure_techniques(
+    predictions: Mapping[str, pd.DataFrame], folds: int, how: Resampling, positive: str
+) -> dict[str, Measured]:
+    """Measure the metrics of techniques, with the images as they are and resampled.
 
     Args:
-        predictions: Columns `run`, `image`, `label`, `group`, and `probability_<class>` for each
-            class; each image once per repeat, its runs in order.
+        predictions: By name of the technique: columns `run`, `image`, `label`, `group`, and
+            `probability_<class>` for each class; each image once per repeat. All have the same
+            rows but for the probabilities, so all are resampled alike.
         folds: How many runs make a repeat.
-        how: How to resample. The same groups and seed give the same resamples, so those of two
-            techniques are paired.
+        how: How to resample.
         positive: The class whose probability the calibration error of two classes looks at.
     """
-    columns = [name for name in predictions if str(name).startswith("probability_")]
+    first = next(iter(predictions.values()))
+    columns = [name for name in first if str(name).startswith("probability_")]
     classes = [str(name).removeprefix("probability_") for name in columns]
-    groups, members = np.unique(predictions["group"], return_inverse=True)
-    labels = pd.Index(classes).get_indexer(pd.Index(predictions["label"]))
-    probabilities = predictions[columns].to_numpy(np.float64)
-    run = predictions["run"].to_numpy() - 1
-    repeats = (int(run.max()) + 1) // folds
     chosen = classes.index(positive) if positive in classes else None
+    groups = np.unique(first["group"], return_inverse=True)[1]
+    labels = pd.Index(classes).get_indexer(pd.Index(first["label"]))
+    run = first["run"].to_numpy() - 1
+    repeats = (int(run.max()) + 1) // folds
+    rows_of_run = [np.flatnonzero(run == number) for number in range(repeats * folds)]
+    rows_of_repeat = [np.flatnonzero(run // folds == number) for number in range(repeats)]
+    parts = [
+        (
+            name,
+            rows,
+            Predictions.most_probable(labels[rows], table[columns].to_numpy(float)[rows], chosen),
+        )
+        for name, table in predictions.items()
+        for rows in rows_of_run + rows_of_repeat
+    ]
 
     def metrics(weights: Values) -> dict[str, Values]:
-        """The metrics by name and part, for weights [groups, R]."""
+        """Every metric of every technique's runs and repeats, for weights [images, R]."""
         found: dict[str, Values] = {}
-        parts = {f"run {number}": run == number for number in range(repeats * folds)}
-        parts |= {f"repeat {number}": run // folds == number for number in range(repeats)}
-        for part, rows in parts.items():
-            own = Predictions.most_probable(labels[rows], probabilities[rows], chosen)
-            drawn = weights[members[rows]]
+        for part, (_, rows, own) in enumerate(parts):
+            drawn = weights[rows]
             values = label_metrics(own, drawn) | probability_metrics(own, drawn)
-            found |= {f"{name} {part}": values[name] for name in METRICS}
+            found |= {f"{metric} {part}": values[metric] for metric in METRICS}
         return found
 
-    def arranged(found: Mapping[str, Values]) -> tuple[Values, Values]:
-        runs = [[found[f"{m} run {n}"] for m in METRICS] for n in range(repeats * folds)]
-        pooled = [[found[f"{m} repeat {n}"] for m in METRICS] for n in range(repeats)]
-        by_fold = np.array(runs).reshape(repeats, folds, len(METRICS), -1)
-        return np.array(pooled).mean(axis=0), by_fold
+    def arranged(found: Mapping[str, Values], name: str) -> tuple[Values, Values]:
+        """The metrics of a technique, pooled and by run, from what `metrics` found."""
+        own = [part for part, (technique, *_) in enumerate(parts) if technique == name]
+        values = np.array([[found[f"{metric} {part}"] for metric in METRICS] for part in own])
+        runs, pooled = values[: repeats * folds], values[repeats * folds :]
+        return pooled.mean(axis=0), runs.reshape(repeats, folds, *runs.shape[1:])
 
-    pooled, runs = arranged(metrics(np.ones((len(groups), 1))))
-    pooled_resampled, runs_resampled = arranged(resampled(metrics, len(groups), how))
-    return Measured(pooled[..., 0], runs[..., 0], pooled_resampled, runs_resampled)
+    once = metrics(np.ones((len(first), 1)))
+    often = resampled(metrics, len(first), how, groups)
+    measured = {}
+    for name in predictions:
+        (pooled, runs), (pooled_often, runs_often) = arranged(once, name), arranged(often, name)
+        measured[name] = Measured(pooled[..., 0], runs[..., 0], pooled_often, runs_often)
+    return measured
 
 
 def standard_error(found: Measured) -> Error:

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import logit
+from scipy.special import logit, softmax
 from sklearn.metrics import confusion_matrix
 
 from pipeline.common import paths
+from pipeline.common.artifact import LOGITS
 from pipeline.common.drawing import FAINT, INK, RIGHT, WRONG, Line, encode_png, image_grid
 from pipeline.common.errors import ArtifactError
 from pipeline.common.files import DIGITS, atomic_file, rounded, write_json
@@ -35,7 +36,7 @@ from pipeline.common.tables import write_table
 from pipeline.evaluate.curves import cost, errors, precision_recall, roc, threshold_curve
 from pipeline.evaluate.estimates import Estimates, difference, estimate, reliability
 from pipeline.evaluate.reference_models import reference_models
-from pipeline.predict.classifier import calibrated, load, logits_of
+from pipeline.predict.classifier import load, outputs_of
 
 HEADLINE = ["accuracy", "f1", "recall", "precision", "roc_auc", "loss", "calibration_error", "cost"]
 SHOWN = 18  # images in a gallery
@@ -77,12 +78,9 @@ def run(params: Params) -> None:
     if decision.threshold is not None:
         found["most_probable"] = most_probable.as_data() | _errors(likeliest)
     bins = {"after": reliability(predictions, how)}
-    if decision.temperature != 1:
-        before = Predictions.most_probable(
-            test.labels,
-            calibrated(logits_of(model.session, test.images), 1.0).round(DIGITS),
-            positive,
-        )
+    if decision.temperature != 1 or decision.prior_correction:
+        raw = softmax(outputs_of(model.session, test.images, LOGITS).astype(np.float64), axis=1)
+        before = Predictions.most_probable(test.labels, raw.round(DIGITS), positive)
         found["uncalibrated"] = estimate(before, probability_metrics, groups, how).as_data()
         bins = {"before": reliability(before, how), **bins}
 
@@ -97,7 +95,7 @@ def run(params: Params) -> None:
     _write_rows(paths.TEST_THRESHOLDS, threshold_curve(predictions, miss_cost))
     table = pd.concat(bins, names=["temperature"]).reset_index(level="temperature")
     write_table(paths.TEST_RELIABILITY, table.round(DIGITS))
-    _write_reference_models(test, most_probable, positive, groups, how)
+    _write_reference_models(most_probable, positive, groups, how)
     _write_galleries(test, predictions, decision.threshold)
     print(
         f"evaluate: test accuracy {ours.values['accuracy']:.3f}, F1 {ours.values['f1']:.3f} "
@@ -152,18 +150,20 @@ def _write_rows(path: Path, table: pd.DataFrame) -> None:
 
 
 def _write_reference_models(
-    test: PackedSplit, ours: Estimates, positive: int | None, groups: Groups, how: Resampling
+    ours: Estimates, positive: int | None, groups: Groups, how: Resampling
 ) -> None:
     """Write metrics of the reference models, which predict the most probable class.
 
     Args:
-        test: The test split.
         ours: Metrics of the model where it predicts the most probable class too, to be compared.
         positive: As in `Predictions`.
         groups: Group of each image, int64 [N].
         how: How to make intervals.
     """
-    train, validation = (load_packed(paths.PACKED / name) for name in ("train", "validation"))
+    train, validation, test = (
+        load_packed(paths.PACKED / name, paths.FEATURES / name)
+        for name in ("train", "validation", "test")
+    )
     found = {}
     for name, predictions in reference_models(train, validation, test, positive).items():
         metrics = label_metrics if name == "nearest_neighbour" else weighted_metrics

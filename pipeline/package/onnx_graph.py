@@ -22,11 +22,15 @@ from onnx.helper import (
     set_model_props,
 )
 
-from pipeline.common.artifact import NetworkDescription, Weights
+from pipeline.common.artifact import (
+    LOGITS,
+    PROBABILITIES,
+    Decision,
+    NetworkDescription,
+    Weights,
+)
 from pipeline.common.errors import ArtifactError
 from pipeline.common.graph import IMAGES, IR_VERSION, OPSET, VECTORS, join
-
-OUTPUT = "logits"
 
 LARGEST = 2**31 - 1  # bytes; protobuf writes no more
 EPSILON = 1e-5  # of torch's BatchNorm1d
@@ -35,17 +39,24 @@ OPERATORS = {"relu": "Relu", "gelu": "Gelu", "tanh": "Tanh", "sigmoid": "Sigmoid
 
 
 def build_onnx(
-    weights: Weights, description: NetworkDescription, features: bytes | None = None
+    weights: Weights,
+    description: NetworkDescription,
+    features: bytes | None = None,
+    decision: Decision | None = None,
+    licence: str = "unknown",
 ) -> bytes:
-    """Build the network in evaluation mode as an ONNX file, from images to logits.
+    """Build the network in evaluation mode as an ONNX file, from images to probabilities.
 
-    Its input `images` is uint8 RGB [N, size, size, 3], its output `logits` float32 [N, classes].
-    The metadata has the classes, as JSON.
+    Its input `images` is uint8 RGB [N, size, size, 3]; its outputs are `logits` and, where the
+    decision is known, `probabilities`, float32 [N, classes]. The metadata has `classes` as JSON,
+    and with the decision `license`, `temperature` and, if there is one, `threshold` and `positive`.
 
     Args:
         weights: The tensors of the network, by their names in `model.safetensors`.
         description: Its architecture, input size and classes.
         features: The ONNX file of the features that the MLP sees; None where it sees pixels.
+        decision: How logits become probabilities and labels.
+        licence: Of the model, by its identifier on Hugging Face.
 
     Raises:
         ArtifactError: The weights do not fit the description, or are too large for the format.
@@ -60,8 +71,16 @@ def build_onnx(
         model = _mlp(weights, description)
         if features is not None:
             model = join(onnx.load_from_string(features), model)
-        classes = json.dumps(description.classes, ensure_ascii=False)
-        set_model_props(model, {"classes": classes})
+        metadata = {"classes": json.dumps(description.classes, ensure_ascii=False)}
+        if decision is not None:
+            _add_probabilities(model, decision, len(description.classes))
+            metadata |= {"license": licence, "temperature": str(decision.temperature)}
+            if decision.threshold is not None:
+                metadata |= {
+                    "threshold": str(decision.threshold),
+                    "positive": str(decision.positive),
+                }
+        set_model_props(model, metadata)
         onnx.checker.check_model(model, full_check=True)
     except (KeyError, onnx.shape_inference.InferenceError, onnx.checker.ValidationError) as error:
         raise ArtifactError(
@@ -73,7 +92,7 @@ def build_onnx(
 
 def _mlp(weights: Weights, description: NetworkDescription) -> ModelProto:
     """The standardised MLP: from images where it sees pixels, otherwise from vectors."""
-    side, mean, std = description.size, weights["mean"], weights["deviation"]
+    side, mean, std = description.size, weights["mean"], weights["std"]
     constants: dict[str, npt.NDArray[np.generic]] = {"mean": mean, "std": std}
     if description.features["kind"] == "pixels":
         given = make_tensor_value_info(IMAGES, TensorProto.UINT8, ["N", side, side, 3])
@@ -99,7 +118,7 @@ def _mlp(weights: Weights, description: NetworkDescription) -> ModelProto:
         nodes,
         "mlp",
         [given],
-        [make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["N", len(description.classes)])],
+        [make_tensor_value_info(LOGITS, TensorProto.FLOAT, ["N", len(description.classes)])],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
     return make_model(
@@ -108,6 +127,23 @@ def _mlp(weights: Weights, description: NetworkDescription) -> ModelProto:
         ir_version=IR_VERSION,
         producer_name="bluelight",
     )
+
+
+def _add_probabilities(model: ModelProto, decision: Decision, classes: int) -> None:
+    """Append softmax(logits / temperature + prior correction)."""
+    correction = decision.prior_correction or [0.0] * classes
+    for name, value in (("temperature", decision.temperature), ("prior_correction", correction)):
+        constant = numpy_helper.from_array(np.array(value, dtype=np.float32), name)
+        model.graph.initializer.append(constant)
+    model.graph.node.extend(
+        [
+            make_node("Div", [LOGITS, "temperature"], ["tempered"]),
+            make_node("Add", ["tempered", "prior_correction"], ["corrected"]),
+            make_node("Softmax", ["corrected"], [PROBABILITIES], axis=1),
+        ]
+    )
+    output = make_tensor_value_info(PROBABILITIES, TensorProto.FLOAT, ["N", classes])
+    model.graph.output.append(output)
 
 
 def mlp_nodes(features: str, architecture: Mapping[str, Any]) -> Iterator[NodeProto]:
@@ -133,4 +169,4 @@ def mlp_nodes(features: str, architecture: Mapping[str, Any]) -> Iterator[NodePr
             value = f"normed_{layer}"
         inputs = f"layer_{layer}"
         yield make_node(OPERATORS[architecture["activation"]], [value], [inputs])
-    yield make_node("Gemm", [inputs, "output.weight", "output.bias"], [OUTPUT], transB=1)
+    yield make_node("Gemm", [inputs, "output.weight", "output.bias"], [LOGITS], transB=1)

@@ -1,14 +1,17 @@
 """Stage `package`: the trained network → an artifact to use: ONNX, temperature, threshold, card."""
 
 import re
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import PurePath
+from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
 from pipeline.common import paths
 from pipeline.common.artifact import (
     DRAWN,
+    LOGITS,
     ONNX,
     WEIGHTS,
     Description,
@@ -21,9 +24,12 @@ from pipeline.common.errors import ArtifactError
 from pipeline.common.files import rounded
 from pipeline.common.packed import load_packed
 from pipeline.common.params import Params
-from pipeline.package.decision import cross_entropy, decide
+from pipeline.common.wording import code
+from pipeline.package.decision import decide, prior_correction
 from pipeline.package.onnx_graph import build_onnx
-from pipeline.predict.classifier import calibrated, logits_of, open_session
+from pipeline.predict.classifier import open_session, outputs_of
+
+LICENCES = ("mit", "apache-2.0", "bsd-3-clause")  # that the model may be passed on under
 
 
 def run(params: Params) -> None:
@@ -31,31 +37,32 @@ def run(params: Params) -> None:
     network, weights = read_network(paths.NETWORK)
     sees_pixels = network.features["kind"] == "pixels"
     features = None if sees_pixels else paths.FEATURES_ONNX.read_bytes()
-    onnx = build_onnx(parse_weights(weights), network, features)
     validation = load_packed(paths.PACKED / "validation")
-    classes, labels = validation.classes, validation.labels
-    if network.classes != classes:
+    if network.classes != validation.classes:
         raise ArtifactError(
             f"the network in {paths.NETWORK} knows the classes {network.classes}, the validation "
-            f"images have {classes}; train it on these data with `dvc repro train`"
+            f"images have {validation.classes}; train it on these data with `dvc repro train`"
         )
-    logits = logits_of(open_session(onnx), validation.images)
-    decision = decide(params, logits, labels, classes)
-    metrics = {"calibrated_loss": cross_entropy(logits, labels, decision.temperature)}
-    if decision.threshold is not None and decision.positive is not None:
-        row = classes.index(decision.positive)
-        called = calibrated(logits, decision.temperature)[:, row] >= decision.threshold
-        metrics["recall_at_threshold"] = float(called[labels == row].mean())
-        metrics["false_alarm_rate_at_threshold"] = float(called[labels != row].mean())
+    tensors = parse_weights(weights)
+    session = open_session(build_onnx(tensors, network, features))
+    logits = outputs_of(session, validation.images, LOGITS)
+    correction: list[float] = []
+    if network.training.get("train", {}).get("class_weights") == "balanced":
+        train = load_packed(paths.PACKED / "train")
+        correction = prior_correction(train.labels, len(train.classes))
+    decision, metrics = decide(params, logits, validation, correction)
+    source = public_source(params.fetch.source)
+    licence = licence_of(source, network.features)
+    onnx = build_onnx(tensors, network, features, decision, licence)
     description = Description(
         **network.model_dump(exclude={"data", "metrics"}),
-        data=network.data | {"source": public_source(params.fetch.source)},
+        data=network.data | {"source": source},
         metrics=network.metrics | rounded(metrics),
         name=paths.MODEL.name,
         decision=decision,
         sha256=sha256_of({WEIGHTS: weights, ONNX: onnx}),
     )
-    write_artifact(paths.MODEL, description, weights, onnx, model_card(description))
+    write_artifact(paths.MODEL, description, weights, onnx, model_card(description, licence))
     label = "the most probable class"
     if decision.threshold is not None:
         label = f"{decision.positive} from {decision.threshold:.3f} on ({decision.rule})"
@@ -69,10 +76,20 @@ def public_source(source: str) -> str:
     return PurePath(source.removeprefix("git+file://")).name
 
 
-def model_card(description: Description) -> str:
-    """Render the model card, in Markdown (Mitchell et al., 2019)."""
+def licence_of(source: str, features: Mapping[str, Any]) -> str:
+    """Return the model's licence, by its identifier on Hugging Face.
+
+    A model of drawn scenes is under this project's licence, or that of the backbone in it; what
+    the owners of photos allow is not recorded.
+    """
+    licence = str(features.get("licence", "MIT")).split()[0].lower()
+    return licence if source == DRAWN and licence in LICENCES else "unknown"
+
+
+def model_card(description: Description, licence: str) -> str:
+    """Render the model card, in Markdown (Mitchell et al., 2019), for Hugging Face's hub."""
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True)  # noqa: S701 - Markdown
-    environment.filters["code"] = lambda name: f"`{name}`"
+    environment.filters["code"] = code
     environment.globals["drawn"] = DRAWN
     template = files("pipeline.package").joinpath("card.md.j2").read_text(encoding="utf-8")
-    return environment.from_string(template).render(description.model_dump())
+    return environment.from_string(template).render(description.model_dump(), licence=licence)

@@ -14,7 +14,14 @@ import numpy.typing as npt
 from onnxruntime import InferenceSession, SessionOptions
 from PIL import Image
 
-from pipeline.common.artifact import DESCRIPTION, ONNX, RESTORE, Description, read_artifact
+from pipeline.common.artifact import (
+    DESCRIPTION,
+    ONNX,
+    PROBABILITIES,
+    RESTORE,
+    Description,
+    read_artifact,
+)
 from pipeline.common.errors import ArtifactError, ImageError
 from pipeline.common.files import DIGITS, read_regular
 from pipeline.common.images import MINIMUM_SIDE, Pixels, convert, decode, resize
@@ -65,10 +72,10 @@ class ImageClassifier:
         Returns:
             float64 [N, classes], to 6 decimals, as further ones differ between processors.
         """
-        logits = logits_of(self.session, images)
-        if not np.isfinite(logits).all():
+        found = outputs_of(self.session, images, PROBABILITIES)
+        if not np.isfinite(found).all():
             raise ArtifactError(f"the outputs of {ONNX} are not finite numbers; {RESTORE}")
-        return calibrated(logits, self.description.decision.temperature).round(DIGITS)
+        return found.astype(np.float64).round(DIGITS)
 
     def labels(self, probabilities: Probabilities) -> npt.NDArray[np.int64]:
         """Predict the class by the stored threshold; without one, the most probable class.
@@ -138,7 +145,7 @@ def load(directory: str | Path) -> ImageClassifier:
         raise ArtifactError(f"{directory / ONNX} is no network to run ({reason})") from None
     size, classes = description.size, len(description.classes)
     shapes = [part.shape[1:] for part in (*session.get_inputs(), *session.get_outputs())]
-    if shapes != [[size, size, 3], [classes]]:
+    if shapes != [[size, size, 3], [classes], [classes]]:
         raise ArtifactError(
             f"{directory / ONNX} does not fit {DESCRIPTION}: its shapes are {shapes}, not those of "
             f"{size} pixels a side and {classes} classes; fetch both again"
@@ -154,12 +161,15 @@ def open_session(onnx: bytes) -> InferenceSession:
     return InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
 
 
-def logits_of(session: InferenceSession, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+def outputs_of(
+    session: InferenceSession, images: npt.NDArray[np.uint8], output: str
+) -> npt.NDArray[np.float32]:
     """Run a network over images, batch by batch.
 
     Args:
         session: The network.
         images: uint8 RGB [N, size, size, 3]; a memory map if they are many.
+        output: `logits` or `probabilities`.
 
     Returns:
         float32 [N, classes].
@@ -168,14 +178,7 @@ def logits_of(session: InferenceSession, images: npt.NDArray[np.uint8]) -> npt.N
     batch = max(1, BATCH // images[:1, ..., 0].size) if len(images) else 1
     starts = range(0, max(len(images), 1), batch)
     batches = (np.ascontiguousarray(images[start : start + batch]) for start in starts)
-    return np.concatenate([session.run(None, {name: part})[0] for part in batches])
-
-
-def calibrated(logits: npt.NDArray[np.float32], temperature: float) -> Probabilities:
-    """Softmax of logits [N, classes] / temperature, float64 (Guo et al., 2017)."""
-    scaled = logits.astype(np.float64) / temperature
-    shares = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    return np.asarray(shares / shares.sum(axis=1, keepdims=True))
+    return np.concatenate([session.run([output], {name: part})[0] for part in batches])
 
 
 def to_pixels(picture: Picture, size: int, name: str) -> Pixels:

@@ -17,7 +17,7 @@ from pipeline.common.drawing import data_uri, encode_jpeg
 from pipeline.common.files import flatten
 from pipeline.common.images import decode, resize
 
-SHOWN_GROUPS = 24
+SHOWN_GROUPS = 12
 SHOWN_IMAGES = 4  # of each group
 TILE = 96  # pixels a side
 QUALITY = 75  # of JPEG: about 3 KB a tile
@@ -42,8 +42,8 @@ class Content:
         audit: The audit of the split.
         duplicates: Groups of duplicates with their images, as `duplicate_groups` returns them.
         pictures: PNG bytes by name: overview, loss, accuracy, confident_errors, least_confident,
-            augmentation, contact_sheet, and those of `pipeline.report.plots.draw_results` and of
-            `pipeline.compare.plots.draw_all`.
+            augmentation, kind_<name> for each kind of augmentation, contact_sheet, and those of
+            `pipeline.report.plots.draw_results` and `pipeline.compare.plots.draw_all`.
         techniques: The content of `comparison.json`, with estimates.
     """
 
@@ -76,6 +76,7 @@ def render(template: str, content: Content) -> str:
     environment.filters |= {
         "percent": lambda share: f"{100 * share:.1f}\N{NO-BREAK SPACE}%",
         "thousands": lambda count: f"{count:,}",
+        "code": wording.code,
         "data_uri": data_uri,
         "flatten": flatten,
         "capitalised": lambda text: text[:1].upper() + text[1:],
@@ -88,7 +89,7 @@ def render(template: str, content: Content) -> str:
         wording.difference,
     ):
         environment.globals[function.__name__] = function
-    environment.globals["drawn"] = DRAWN
+    environment.globals |= {"drawn": DRAWN, "experiment": experiment}
     level = f"{content.test['confidence']:.0%}".replace("%", "\N{NO-BREAK SPACE}%")
     return environment.get_template(template).render(vars(content), level=level)
 
@@ -128,7 +129,7 @@ def duplicate_groups(groups: Sequence[Mapping[str, Any]], folder: Path) -> list[
         folder: The folder below which the images lie.
 
     Returns:
-        Up to 24 groups, the largest of a kind first: each its `kind`, `split`, whether it is
+        Up to 12 groups, the largest of a kind first: each its `kind`, `split`, whether it is
         `conflicting`, up to four `images` as (name, label, data URI), and how many are `hidden`.
 
     Raises:
@@ -176,11 +177,17 @@ def summary(test: Mapping[str, Any], finding: str, model: Mapping[str, Any]) -> 
     metrics.add_row("majority class", baseline, "accuracy of always predicting it")
     metrics.add_row("techniques", "", finding)
     commands = Table.grid(padding=(0, 2))
-    tried = model["architecture"]["dropout"] == 0.2
-    value = "augment.rotation.degrees=30" if tried else "model.dropout=0.2"
-    for title, command in {**NEXT, "try": f"dvc exp run evaluate -S {value}"}.items():
+    for title, command in {**NEXT, "try": experiment(model)}.items():
         commands.add_row(title, f"[cyan]{command}[/]")
     return Panel(Group(metrics, "", commands), title="Bluelight", expand=False, padding=(1, 2))
+
+
+def experiment(model: Mapping[str, Any]) -> str:
+    """Return a command that tries a value which this model does not have."""
+    tried = model["architecture"]["dropout"] == 0.2
+    return (
+        f"dvc exp run evaluate -S {'augment.rotation.degrees=30' if tried else 'model.dropout=0.2'}"
+    )
 
 
 def _thumbnail(path: Path) -> str:

@@ -11,7 +11,7 @@ from pipeline.compare.statistics import (
     METRICS,
     Measured,
     estimates,
-    measure_technique,
+    measure_techniques,
     quantile,
     sensitivity,
     simultaneous_quantile,
@@ -23,7 +23,7 @@ FOLDS = 5
 
 
 def measured(predictions: pd.DataFrame) -> Measured:
-    return measure_technique(predictions, FOLDS, HOW, CLASSES[1])
+    return measure_techniques({"one": predictions}, FOLDS, HOW, CLASSES[1])["one"]
 
 
 def difference(seed: int, images: int = 400, repeats: int = 1, gain: float = 0.0) -> Measured:

@@ -75,18 +75,18 @@ def test_intervals_hold_the_truth_which_percentiles_miss(
     sharpened: float, by_percentiles: int
 ) -> None:
 
-    def said(share: Values) -> Values:
+    def overconfident(share: Values) -> Values:
         return np.asarray(1 / (1 + ((1 - share) / share) ** sharpened))
 
     draw = np.random.default_rng(4)
     many = draw.beta(0.8, 0.8, 400_000)
-    bins = (said(many) * 15).astype(int).clip(0, 14)
-    apart = np.bincount(bins, many - said(many))
+    bins = (overconfident(many) * 15).astype(int).clip(0, 14)
+    apart = np.bincount(bins, many - overconfident(many))
     truth = np.abs(apart).sum() / len(many)
     held, held_by_percentiles = 0, 0
     for _ in range(100):
         share = draw.beta(0.8, 0.8, 352)
-        shown = binary(draw.random(352) < share, said(share))
+        shown = binary(draw.random(352) < share, overconfident(share))
         found = estimated(shown)
         held += holds(found.intervals["calibration_error"], truth)
         held_by_percentiles += holds(percentile(found.resamples["calibration_error"], HOW), truth)

@@ -66,7 +66,7 @@ def test_labels_of_the_test_images_are_not_read(found: dict[str, Predictions]) -
 
 
 def alike(one: dict[str, Predictions], other: dict[str, Predictions]) -> bool:
-    """Whether all answers are the same to the bit."""
+    """Whether all predictions are the same to the bit."""
     return all(
         np.array_equal(getattr(one[name], part), getattr(other[name], part))
         for name in one
@@ -75,24 +75,39 @@ def alike(one: dict[str, Predictions], other: dict[str, Predictions]) -> bool:
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_the_answers_do_not_depend_on_threads(found: dict[str, Predictions], threads: int) -> None:
+def test_predictions_do_not_depend_on_threads(found: dict[str, Predictions], threads: int) -> None:
     with threadpool_limits(threads):
         assert alike(models(TRAIN, VALIDATION, TEST), found)
 
 
 def test_validation_chooses_how_strongly_to_regularise() -> None:
-    pixels = module._pixels(TRAIN, np.arange(len(TRAIN)))
+    pixels = module._inputs(TRAIN, np.arange(len(TRAIN)))
     against = replace(VALIDATION, labels=1 - VALIDATION.labels)
-    chosen = [module._fit_regression(pixels, TRAIN.labels, one).C for one in (VALIDATION, against)]
+    fitted = [module._fit_regression(pixels, TRAIN.labels, one) for one in (VALIDATION, against)]
+    chosen = [pipeline[-1].C for pipeline in fitted]
     assert chosen == [module.STRENGTHS[-1], module.STRENGTHS[0]]
 
 
-def test_a_class_that_was_not_learnt_is_never_answered() -> None:
+def test_a_class_without_training_images_is_never_predicted() -> None:
     train, validation, test = (split(40, seed) for seed in (1, 2, 3))
     wider = [replace(one, classes=CLASSES) for one in (train, validation, test)]
     reference = models(*wider)["logistic_regression"]
     assert reference.probabilities.shape == (40, 3)
     assert (reference.probabilities[:, 2] == 0).all()
+
+
+def test_vectors_are_standardised() -> None:
+    """One value tells the classes apart, and another of a huge scale is noise."""
+    draw = np.random.default_rng(1)
+
+    def with_vectors(packed: PackedSplit) -> PackedSplit:
+        told, noise = packed.labels / 1e3, 1e3 * draw.normal(size=len(packed))
+        vectors = np.stack([told, noise], axis=1, dtype=np.float32)[:, np.newaxis]
+        return replace(packed, vectors=vectors)
+
+    found = models(*(with_vectors(packed) for packed in (TRAIN, VALIDATION, TEST)))
+    assert accuracy(found["logistic_regression"], TEST) == 1
+    assert accuracy(found["nearest_neighbour"], TEST) > 0.9
 
 
 def test_large_splits_are_sampled_at_random(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,17 +121,17 @@ def test_large_splits_are_sampled_at_random(monkeypatch: pytest.MonkeyPatch) -> 
     assert accuracy(models(TRAIN, VALIDATION, TEST)["logistic_regression"], TEST) > 0.8
 
 
-def test_large_photos_are_shrunk_and_answered_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_photos_are_shrunk_and_classified_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "AT_ONCE", 7)
     seen: list[tuple[int, ...]] = []
-    original = module._pixels
+    original = module._inputs
 
-    def spy(packed: PackedSplit, rows: module.Rows) -> module.Pixels:
+    def spy(packed: PackedSplit, rows: module.Rows) -> module.Inputs:
         pixels = original(packed, rows)
         seen.append(pixels.shape)
         return pixels
 
-    monkeypatch.setattr(module, "_pixels", spy)
+    monkeypatch.setattr(module, "_inputs", spy)
     train, validation, test = (split(20, seed, size=40) for seed in (1, 2, 3))
     assert accuracy(models(train, validation, test)["logistic_regression"], test) == 1
     assert {width for _, width in seen} == {32 * 32 * 3}

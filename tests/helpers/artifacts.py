@@ -42,7 +42,7 @@ def network(size: int = 8, classes: int = 2, **architecture: Any) -> MLP:
         size=size,
         classes=classes,
         mean=[0.5, 0.4, 0.3],
-        deviation=[0.2, 0.25, 0.3],
+        std=[0.2, 0.25, 0.3],
         **ARCHITECTURE | architecture,
     )
     for layer in model.modules():
@@ -63,9 +63,10 @@ def describe(model: MLP, classes: list[str], **architecture: Any) -> NetworkDesc
     return NetworkDescription(
         version="0",
         classes=classes,
-        size=model.size,
+        size=model.size or 64,
+        features={"kind": "pixels" if model.size else "hog"},
         mean=model.mean.tolist(),
-        std=model.deviation.tolist(),
+        std=model.std.tolist(),
         architecture=ARCHITECTURE | architecture,
         training={"augment": load_params(ROOT / "params.yaml").augment.model_dump()},
         data={"images": {"training": 10, "validation": 5}, "content_hash": "0" * 64},
@@ -87,7 +88,7 @@ def write(
     source = folder.with_name(f"{folder.name}-{paths.NETWORK.name}")
     write_network(source, weights_of(model), describe(model, classes, **architecture))
     description, weights = read_network(source)
-    onnx = build_onnx(parse_weights(weights), description)
+    onnx = build_onnx(parse_weights(weights), description, None, decision, "mit")
     whole = Description(
         **description.model_dump(exclude={"data"}),
         data=description.data | {"source": data_source},
@@ -95,5 +96,5 @@ def write(
         decision=decision,
         sha256=sha256_of({WEIGHTS: weights, ONNX: onnx}),
     )
-    write_artifact(folder, whole, weights, onnx, model_card(whole))
+    write_artifact(folder, whole, weights, onnx, model_card(whole, "mit"))
     return folder

@@ -20,6 +20,8 @@ PICTURES = (
     "confident_errors",
     "least_confident",
     "augmentation",
+    "kind_rotation",
+    "kind_vertical_flip",
     "contact_sheet",
 )
 
@@ -42,7 +44,13 @@ def content(comparison: dict[str, Any], plots: dict[str, bytes]) -> Content:
             "classes": CLASSES,
             "size": 32,
             "architecture": {"dropout": 0.5},
-            "training": {"augment": {}, "train": {"epochs": 90}},
+            "training": {
+                "augment": {
+                    "rotation": {"probability": 0.7, "degrees": 15},
+                    "vertical_flip": {"probability": 0.0},
+                },
+                "train": {"epochs": 90},
+            },
             "decision": {"positive": CLASSES[1], "threshold": 0.25},
         },
         train=train | {"overfitting_gap": 0.1},

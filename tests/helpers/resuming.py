@@ -1,4 +1,4 @@
-"""A training that is cut after some epochs and goes on from its checkpoint."""
+"""A training that is cut after some epochs and continues from its checkpoint."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from torch import Tensor
 from pipeline.common.params import Params
 from pipeline.train.classifier import Classifier
 from pipeline.train.datamodule import ImageDataModule
-from pipeline.train.fit import _quieten, build
+from pipeline.train.fit import _silence_lightning
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,10 @@ class Recorder(pl.Callback):
 
 def train(params: Params, packed: Path, path: Path, *, resume: bool = False) -> Run:
     """Train `params.train.epochs` epochs; the checkpoint of the middle goes to, or is, `path`."""
-    _quieten()
+    _silence_lightning()
     settings = params.train
     data = ImageDataModule(packed, params.augment, settings)
-    network = build(params.model, data, settings.seed)
-    classifier = Classifier(network, [1.0] * len(data.train.classes), settings)
+    classifier = Classifier(params.model, settings, data.description)
     recorder = Recorder(path, -1 if resume else settings.epochs // 2 - 1)
     trainer = pl.Trainer(
         accelerator="cpu",

@@ -7,8 +7,16 @@ import pytest
 
 from pipeline.common.errors import TrainingError
 from pipeline.common.params import DecisionParams
-from pipeline.package.decision import choose_threshold, cross_entropy, fit_temperature
+from pipeline.common.resampling import Resampling
+from pipeline.package.decision import (
+    calibrated,
+    choose_threshold,
+    cross_entropy,
+    fit_temperature,
+    prior_correction,
+)
 
+HOW = Resampling(confidence=0.9, resamples=500)
 DRAW = np.random.default_rng(3)
 TRUE_LOGITS = DRAW.normal(0, 2, (4000, 3)).astype(np.float32)
 SHARES = np.exp(TRUE_LOGITS) / np.exp(TRUE_LOGITS).sum(axis=1, keepdims=True)
@@ -19,16 +27,21 @@ def decision(rule: str, miss_cost: float = 2.0, recall: float = 0.95) -> Decisio
     return DecisionParams.model_validate({"rule": rule, "miss_cost": miss_cost, "recall": recall})
 
 
+def fitted(logits: np.ndarray, labels: np.ndarray) -> float:
+    return fit_temperature(logits, labels, [], np.arange(len(labels)), HOW)[0]
+
+
 @pytest.mark.parametrize("heat", [0.3, 1, 4])
 def test_logits_too_large_by_a_factor_are_cooled_by_it(heat: float) -> None:
-    found = fit_temperature(TRUE_LOGITS * np.float32(heat), LABELS)
+    found = fitted(TRUE_LOGITS * np.float32(heat), LABELS)
     assert found == pytest.approx(heat, rel=0.05)
 
 
 def test_no_other_temperature_is_likelier() -> None:
-    best = fit_temperature(TRUE_LOGITS, LABELS)
+    best = fitted(TRUE_LOGITS, LABELS)
     losses = [
-        cross_entropy(TRUE_LOGITS, LABELS, best * factor) for factor in (0.9, 0.999, 1, 1.001, 1.1)
+        cross_entropy(TRUE_LOGITS, LABELS, best * factor, [])
+        for factor in (0.9, 0.999, 1, 1.001, 1.1)
     ]
     assert losses.index(min(losses)) == 2
 
@@ -36,12 +49,36 @@ def test_no_other_temperature_is_likelier() -> None:
 def test_cross_entropy_is_of_the_softmax() -> None:
     logits = np.array([[0, np.log(3)], [0, 0]], dtype=np.float32)
     expected = -(np.log(3 / 4) + np.log(1 / 2)) / 2
-    assert cross_entropy(logits, np.array([1, 0]), 1.0) == pytest.approx(expected)
+    assert cross_entropy(logits, np.array([1, 0]), 1.0, []) == pytest.approx(expected)
 
 
-def test_answers_without_a_mistake_keep_within_bounds() -> None:
+def test_the_temperature_of_faultless_predictions_is_bounded() -> None:
     logits = np.array([[2, -2], [-2, 2]], dtype=np.float32)
-    assert 1 / 20 <= fit_temperature(logits, np.array([0, 1])) < 0.2
+    assert 1 / 20 <= fitted(logits, np.array([0, 1])) < 0.2
+
+
+def test_the_interval_is_that_of_fits_of_their_own() -> None:
+    logits, labels, draw = TRUE_LOGITS[:300] * np.float32(2), LABELS[:300], np.random.default_rng(5)
+    groups = np.arange(300) // 2  # pairs
+    _, interval = fit_temperature(logits, labels, [], groups, HOW)
+    slow = []
+    for _ in range(100):
+        chosen = draw.integers(0, 150, 150)
+        rows = np.concatenate([2 * chosen, 2 * chosen + 1])
+        slow.append(fitted(logits[rows], labels[rows]))
+    expected = np.quantile(slow, HOW.tails)
+    assert [interval.low, interval.high] == pytest.approx(expected, rel=0.06)
+
+
+def test_the_correction_gives_back_the_real_frequencies() -> None:
+    # Logits of a network that was taught as if all three classes were equally frequent.
+    labels = LABELS[:2000]
+    correction = prior_correction(labels, 3)
+    shares = np.bincount(labels) / 2000
+    flat = np.zeros((2000, 3), dtype=np.float32)
+    assert calibrated(flat, 1.0, correction) == pytest.approx(np.tile(shares, (2000, 1)), abs=1e-5)
+    entropy = -(shares * np.log(shares)).sum()
+    assert cross_entropy(flat, labels, 1.0, correction) == pytest.approx(entropy, abs=1e-5)
 
 
 SCORES = np.array([0.1, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9])

@@ -36,7 +36,7 @@ def files(tmp_path: Path) -> list[Path]:
     ]
 
 
-def test_paths_arrays_and_pil_images_are_answered_alike(
+def test_paths_arrays_and_pil_images_are_classified_alike(
     model: ImageClassifier, files: list[Path]
 ) -> None:
     expected = model.predict(files)
@@ -66,7 +66,7 @@ def test_the_label_is_by_the_models_threshold(model: ImageClassifier) -> None:
         assert sum(prediction.probabilities.values()) == pytest.approx(1)
 
 
-def test_many_are_answered_in_order(model: ImageClassifier) -> None:
+def test_many_are_classified_in_order(model: ImageClassifier) -> None:
     one = model.predict(PICTURES)
     many = model.predict(PICTURES * 40)
     assert [p.label for p in many] == [p.label for p in one] * 40

@@ -70,7 +70,7 @@ def test_it_follows_the_colour_scheme(browser: Browser, url: str) -> None:
     browser.open(url, WIDE)
     assert browser.run(colour) == "rgb(255, 255, 255)"
     browser.open(url, WIDE, dark=True)
-    assert browser.run(colour) == "rgb(18, 20, 23)"
+    assert browser.run(colour) == "rgb(18, 18, 18)"
 
 
 def test_headers_of_tables_have_a_scope(browser: Browser, url: str) -> None:
