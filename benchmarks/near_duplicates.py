@@ -1,15 +1,15 @@
 """Measure how many altered copies are found, and how many different images are grouped.
 
-    python benchmarks/near_duplicates.py photos.zip      # a folder or .zip of images
-    python benchmarks/near_duplicates.py scenes          # the drawn scenes of fetch.source synthetic
-    python benchmarks/near_duplicates.py digits          # drawn digits, cut out on black
-    python benchmarks/near_duplicates.py text            # lines of text on white
+    python benchmarks/near_duplicates.py photos.zip  # a folder or .zip of images
+    python benchmarks/near_duplicates.py scenes      # scenes drawn as for fetch.source synthetic
+    python benchmarks/near_duplicates.py digits      # drawn digits, cut out on black
+    python benchmarks/near_duplicates.py text        # lines of text on white
     python benchmarks/near_duplicates.py /usr/share/datasets/fashion-mnist  # idx files
 
 (Debian has the last in the package dataset-fashion-mnist.) Some images are altered, each in one
-way, and their altered copies are added to the set as files of their own. Pairs that were not planted
-are counted apart: `--pictures sheet.png` shows some, for a person to judge. A real data set has real
-duplicates.
+way, and their altered copies are added to the set as files of their own. Pairs that were not
+planted are counted apart: `--pictures sheet.png` shows some, for a person to judge. A real data set
+has real duplicates.
 """
 
 import argparse
@@ -38,7 +38,6 @@ from pipeline.split.duplicates import find_duplicates
 from scenes import photograph
 
 Alter = Callable[[Pixels], Pixels]
-SHOWN = 40  # pairs in a sheet
 COUNTS = {"scenes": 2000, "digits": 35_000, "text": 5000}
 WORDS = [
     "form",
@@ -178,15 +177,15 @@ def plant(originals: list[bytes], each: int) -> list[tuple[str, int, bytes]]:
     return planted
 
 
-def show(pairs: pd.DataFrame, files: list[bytes], path: Path) -> None:
+def show(pairs: pd.DataFrame, count: int, files: list[bytes], path: Path) -> None:
     """Write a picture of some pairs, drawn at random."""
-    chosen = pairs.sample(min(SHOWN, len(pairs)), random_state=0).sort_values("ratio")
+    chosen = pairs.sample(min(count, len(pairs)), random_state=0).sort_values("ratio")
     tiles, captions = [], []
     for pair in chosen.itertuples():
         sides = [resize(decode(files[side], "pair"), 112) for side in (pair.image, pair.other)]
         tiles.append(np.hstack(sides))
         captions.append([(f"{pair.ratio:.2f}", INK)])
-    path.write_bytes(encode_png(image_grid(tiles, 5, captions=captions)))
+    path.write_bytes(encode_png(image_grid(tiles, 8, captions=captions)))
 
 
 def main() -> None:
@@ -197,6 +196,7 @@ def main() -> None:
     parser.add_argument("--planted", type=int, default=90, help="altered copies of each kind")
     parser.add_argument("--ratio", type=float, help="instead of split.near_duplicate_ratio")
     parser.add_argument("--pictures", type=Path, help="where to show pairs that were not planted")
+    parser.add_argument("--shown", type=int, default=40, help="how many of them")
     asked = parser.parse_args()
     params = load_params().split
     if asked.ratio is not None:
@@ -240,7 +240,7 @@ def main() -> None:
         f"{sizes.max()}"
     )
     if asked.pictures:
-        show(strange, files, asked.pictures)
+        show(strange, asked.shown, files, asked.pictures)
 
 
 if __name__ == "__main__":
