@@ -63,7 +63,9 @@ def run(params: Params) -> None:
     with atomic_file(paths.TRAIN_PREVIEW) as partial:
         partial.write_bytes(encode_png(preview.repeat(2, axis=0).repeat(2, axis=1)))
     with atomic_directory(paths.TRAIN_KINDS) as folder:
-        kinds = kind_previews(data.train.images[0], params.augment, params.train.seed)
+        some = data.train.images[:100]
+        clearest = some[some.std(axis=(1, 2, 3)).argmax()]  # changes show best in strong contrasts
+        kinds = kind_previews(clearest, params.augment, params.train.seed)
         for kind, picture in kinds.items():
             (folder / f"{kind}.png").write_bytes(encode_png(picture))
     weights = {name: value.numpy() for name, value in result.network.state_dict().items()}
@@ -95,7 +97,7 @@ def _describe(
 ) -> NetworkDescription:
     """Describe the network and where it comes from."""
     network = result.network
-    mean, std = network.mean.tolist(), network.deviation.tolist()
+    mean, std = network.mean.tolist(), network.std.tolist()
     if data.train.vectors is not None:  # the network has the statistics of the vectors
         mean, std = channel_statistics(data.train.images)
     return NetworkDescription(

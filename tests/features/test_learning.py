@@ -94,7 +94,7 @@ def test_one_onnx_file_goes_from_images_to_the_logits_of_the_network(hog: Params
         size=None,
         classes=2,
         mean=weights["mean"].tolist(),
-        deviation=weights["deviation"].tolist(),
+        std=weights["std"].tolist(),
         **description.architecture,
     )
     network.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
