@@ -193,7 +193,7 @@ def _predictions(
                 raise result
             else:
                 skipped.append(result)
-                complain(f"{result}: skipped")
+                complain(f"{message_of(result)}: skipped")
         done += len(block)
         show(done)
 

@@ -192,11 +192,11 @@ def edited(text: str, changes: dict[str, str]) -> str:
 
 
 def snapshot(root: Path) -> dict[str, str]:
-    """Every path below a folder, with its bytes or its kind; downloads may be kept."""
+    """Every path below a folder, with its bytes or its kind, except downloads and locks."""
     found = {}
     for path in root.rglob("*"):
         name = os.fsencode(path.relative_to(root)).decode(errors="backslashreplace")
-        if not name.startswith(".cache"):
+        if not name.startswith((".cache", ".resume")):
             regular = path.is_file() and not path.is_symlink()
             found[name] = path.read_bytes().hex() if regular else oct(path.lstat().st_mode)
     return found
