@@ -1,7 +1,9 @@
 """Numbers, intervals and differences as text that claims no more than was shown."""
 
+import re
 from collections.abc import Mapping
 
+from pipeline.common.errors import printable
 from pipeline.common.resampling import Estimate, Interval
 
 MINUS = "\N{MINUS SIGN}"
@@ -12,6 +14,13 @@ def number(value: float, digits: int = 2, *, signed: bool = False) -> str:
     text = f"{value:{'+' if signed else ''}.{digits}f}"
     is_zero = not any(digit in "123456789" for digit in text)
     return (text.lstrip("+-") if is_zero else text).replace("-", MINUS)
+
+
+def code(text: str) -> str:
+    """Format text as a code span of Markdown, which nothing in the text can end."""
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    fence, space = "`" * (longest + 1), " " if longest else ""
+    return f"{fence}{space}{printable(text)}{space}{fence}"
 
 
 def span(estimate: Estimate, scale: float = 1, digits: int = 2) -> str:

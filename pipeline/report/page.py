@@ -76,6 +76,7 @@ def render(template: str, content: Content) -> str:
     environment.filters |= {
         "percent": lambda share: f"{100 * share:.1f}\N{NO-BREAK SPACE}%",
         "thousands": lambda count: f"{count:,}",
+        "code": wording.code,
         "data_uri": data_uri,
         "flatten": flatten,
         "capitalised": lambda text: text[:1].upper() + text[1:],

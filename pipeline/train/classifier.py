@@ -59,7 +59,7 @@ class Classifier(pl.LightningModule):
                 size=data["size"],
                 classes=len(data["classes"]),
                 mean=data["mean"],
-                deviation=data["std"],
+                std=data["std"],
                 **architecture.model_dump(),
             )
         weights = class_weights(self._params.class_weights, data["counts"], data["classes"])

@@ -94,6 +94,10 @@ class PackedImages(Dataset[Batch]):
         self._augmentation = augmentation
         self._seed = seed
 
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self._packed)
+
     def __getitems__(self, places: Sequence[Any]) -> Batch:
         """Images uint8 [N, H, W, 3], or vectors float32 [N, values], and labels int64 [N]."""
         packed = self._packed

@@ -33,7 +33,7 @@ class MLP(nn.Module):
         classes: Number of classes, >= 2.
         mean: Mean of each colour channel of the training images, in 0…1; or of each value of the
             training vectors.
-        deviation: Standard deviation of each, > 0.
+        std: Standard deviation of each, > 0.
         hidden: Units of each hidden layer; none gives logistic regression.
         activation: A key of `ACTIVATIONS`.
         batch_norm: Whether hidden layers are batch-normalised (Ioffe & Szegedy, 2015).
@@ -42,7 +42,7 @@ class MLP(nn.Module):
     """
 
     mean: Tensor
-    deviation: Tensor
+    std: Tensor
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class MLP(nn.Module):
         size: int | None,
         classes: int,
         mean: Sequence[float],
-        deviation: Sequence[float],
+        std: Sequence[float],
         hidden: Sequence[int],
         activation: str,
         batch_norm: bool,
@@ -59,7 +59,7 @@ class MLP(nn.Module):
         super().__init__()
         self.size = size
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32))
-        self.register_buffer("deviation", torch.tensor(deviation, dtype=torch.float32))
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32))
         self.places = 1 if size is None else size * size
         widths = [self.places * len(mean), *hidden]
         rates = dropout if isinstance(dropout, Sequence) else [dropout] * len(hidden)
@@ -86,8 +86,8 @@ class MLP(nn.Module):
         # A factor and an offset for each value rather than for each channel, and both applied in
         # one pass: a last dimension of 3 is too short for vector instructions.
         full_range = 1 if self.size is None else 255
-        factor = (1 / (full_range * self.deviation)).repeat(self.places)
-        offset = (-self.mean / self.deviation).repeat(self.places)
+        factor = (1 / (full_range * self.std)).repeat(self.places)
+        offset = (-self.mean / self.std).repeat(self.places)
         values = inputs.flatten(start_dim=1).to(factor.dtype)
         logits: Tensor = self.output(self.hidden(torch.addcmul(offset, values, factor)))
         return logits

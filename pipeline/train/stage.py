@@ -1,8 +1,11 @@
 """Stage `train`: packed training and validation images → network, history, TensorBoard logs."""
 
+import math
 import shutil
 from importlib.metadata import version
 from typing import Any
+
+import torch
 
 from pipeline.common import paths
 from pipeline.common.artifact import NetworkDescription, write_network
@@ -12,10 +15,13 @@ from pipeline.common.packed import FEATURES
 from pipeline.common.params import Params
 from pipeline.common.tables import write_table
 from pipeline.train.augmentation import augmentation_preview, kind_previews
-from pipeline.train.datamodule import ImageDataModule
+from pipeline.train.datamodule import ImageDataModule, channel_statistics
 from pipeline.train.fit import Fit, fit
 from pipeline.train.hardware import describe_hardware, is_main_process
 from pipeline.train.resume import content_hash, fingerprint, others
+
+DIVERGED = 10  # times the loss of guessing
+CHECKPOINT = "best.ckpt"  # `Classifier.load_from_checkpoint` reads it
 
 
 def run(params: Params) -> None:
@@ -57,18 +63,33 @@ def run(params: Params) -> None:
     with atomic_file(paths.TRAIN_PREVIEW) as partial:
         partial.write_bytes(encode_png(preview.repeat(2, axis=0).repeat(2, axis=1)))
     with atomic_directory(paths.TRAIN_KINDS) as folder:
-        kinds = kind_previews(data.train.images[0], params.augment, params.train.seed)
+        some = data.train.images[:100]
+        clearest = some[some.std(axis=(1, 2, 3)).argmax()]  # changes show best in strong contrasts
+        kinds = kind_previews(clearest, params.augment, params.train.seed)
         for kind, picture in kinds.items():
             (folder / f"{kind}.png").write_bytes(encode_png(picture))
     weights = {name: value.numpy() for name, value in result.network.state_dict().items()}
     write_network(paths.NETWORK, weights, _describe(settings, content, data, result))
+    with atomic_file(paths.NETWORK / CHECKPOINT) as partial, partial.open("wb") as file:
+        # Written anew rather than copied: Lightning's own has absolute paths, and its bytes depend
+        # on whether the run was interrupted.
+        torch.save(result.checkpoint, file)
     shutil.rmtree(state)
     run_epochs = metrics["epochs_run"]
     ended = "stopped early" if run_epochs < params.train.epochs else "ran to the end"
     print(
         f"train: {run_epochs} epochs ({ended}), weights of epoch {result.used_epoch}: "
-        f"validation accuracy {metrics['val_accuracy']:.3f}, loss {metrics['val_loss']:.3f}"
+        f"validation accuracy {metrics['val_accuracy']:.3f}, loss {metrics['val_loss']:,.3f}"
+        f"{_warn_of_divergence(metrics['val_loss'], len(data.train.classes))}"
     )
+
+
+def _warn_of_divergence(loss: float, classes: int) -> str:
+    """Say that training diverged if its loss is far above that of guessing; otherwise nothing."""
+    guessing = math.log(classes)
+    if loss < DIVERGED * guessing:
+        return ""
+    return f"; training diverged, as guessing has {guessing:.3f}: lower train.learning_rate"
 
 
 def _describe(
@@ -76,13 +97,16 @@ def _describe(
 ) -> NetworkDescription:
     """Describe the network and where it comes from."""
     network = result.network
+    mean, std = network.mean.tolist(), network.std.tolist()
+    if data.train.vectors is not None:  # the network has the statistics of the vectors
+        mean, std = channel_statistics(data.train.images)
     return NetworkDescription(
         version=version("bluelight"),
         classes=data.train.classes,
         size=data.train.size,
         features={n: value for n, value in settings["features"].items() if n != "augment"},
-        mean=network.mean.tolist() if network.size else [],
-        std=network.deviation.tolist() if network.size else [],
+        mean=mean,
+        std=std,
         architecture=settings["model"],
         training={n: section for n, section in settings.items() if n not in {"model", "features"}},
         data={

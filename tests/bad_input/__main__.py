@@ -49,6 +49,10 @@ def main() -> None:
             check=True,
         )
         sys.path.insert(0, str(asked.code))
+        for module in [
+            name for name in sys.modules if name.split(".")[0] in {"pipeline", "scenes"}
+        ]:
+            del sys.modules[module]  # `tests` has imported this version's
         results = run_all(folder, asked.code, asked.words)
     if asked.json:
         print(json.dumps(results))

@@ -86,13 +86,15 @@ def test_one_onnx_file_goes_from_images_to_the_logits_of_the_network(hog: Params
     train(hog)
     description, content = read_network(paths.NETWORK)
     weights = parse_weights(content)
-    assert (description.size, description.mean) == (SIZE, [])
+    assert description.size == SIZE
+    pixels = load_packed(paths.PACKED / "train").images
+    np.testing.assert_allclose(description.mean, pixels.mean(axis=(0, 1, 2)) / 255, rtol=1e-5)
     assert description.features == {"kind": "hog", "values": 2052, "views": 2, "seed": 1}
     network = MLP(
         size=None,
         classes=2,
         mean=weights["mean"].tolist(),
-        deviation=weights["deviation"].tolist(),
+        std=weights["std"].tolist(),
         **description.architecture,
     )
     network.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})

@@ -1,4 +1,4 @@
-"""Plays docs/experiments.md in a small clone; `python -m tests.helpers.walkthrough` rewrites it."""
+"""Run docs/experiments.md in a small clone; `python -m tests.helpers.walkthrough` rewrites it."""
 
 import re
 import subprocess
@@ -27,7 +27,7 @@ TINY = {
     "techniques": {"baseline": {}, "dropout": {"model.dropout": 0.5}},
 }
 
-# A tiny network's figures say nothing, and those of another machine differ in late digits.
+# A tiny network's numbers mean nothing, and those of another machine may differ in late digits.
 SHAPES = (
     (r"lock made on.*(?=threads)", "PLACES\n"),
     (r"\d\d:\d\d [AP]M", "TIME"),

@@ -232,7 +232,7 @@ def test_an_unknown_revision_is_named(arguments: list[str], message: str) -> Non
         call(*arguments)
 
 
-def test_outside_of_a_project_the_way_back_is_told(
+def test_outside_of_a_project_the_message_says_where_to_go(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -102,7 +102,7 @@ def tiny(size: int = 2, *, batch_norm: bool = True) -> MLP:
         size=size,
         classes=2,
         mean=[0.5] * 3,
-        deviation=[0.25] * 3,
+        std=[0.25] * 3,
         hidden=[4, 3],
         activation="relu",
         batch_norm=batch_norm,
@@ -162,15 +162,15 @@ def test_activations_are_those_of_the_validation_images(
     network = train(tmp_path / "logs").network
     images = torch.from_numpy(data.validation.images.copy())
     with torch.inference_mode():
-        flat = ((images / 255 - network.mean) / network.deviation).flatten(start_dim=1)
+        flat = ((images / 255 - network.mean) / network.std).flatten(start_dim=1)
         linear = network.hidden[0][0](flat)  # type: ignore[index]
         normalised = network.hidden[0][1](linear)  # type: ignore[index]
     for run, expected in (("after_linear", linear), ("after_batch_norm", normalised)):
         mean = values(tmp_path / "logs" / run, "activations/layer_1_mean")
-        deviation = values(tmp_path / "logs" / run, "activations/layer_1_std")
-        assert len(mean) == len(deviation) == 3
+        std = values(tmp_path / "logs" / run, "activations/layer_1_std")
+        assert len(mean) == len(std) == 3
         assert mean[-1] == pytest.approx(float(expected.mean()), abs=1e-5)
-        assert deviation[-1] == pytest.approx(float(expected.std(correction=0)), abs=1e-5)
+        assert std[-1] == pytest.approx(float(expected.std(correction=0)), abs=1e-5)
 
 
 def test_a_unit_that_never_fires_is_dead() -> None:
