@@ -118,8 +118,8 @@ def find_images(params: Params, source: str | None, folder: Path) -> Images:
         raw = folder / "raw"
         fetch(params.fetch.model_copy(update={"source": source}), params.synthetic, raw)
     table = read_table(raw / paths.RAW_LABELS.name, LABEL_COLUMNS, text=True)
-    distance = params.split.near_duplicate_distance
-    return Images(raw, table, find_duplicates(table, raw / paths.RAW_IMAGES.name, distance))
+    found = find_duplicates(table, raw / paths.RAW_IMAGES.name, params.split)
+    return Images(raw, table, found.groups)
 
 
 def compare(

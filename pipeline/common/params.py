@@ -131,7 +131,8 @@ class SplitParams(Section):
     test: Fraction
     folds: Annotated[int, Field(ge=0, le=20)]
     fold: NotNegative
-    near_duplicate_distance: Annotated[int, Field(ge=0, le=16)]
+    near_duplicate_ratio: Annotated[float, Field(ge=0, le=0.5)]
+    not_duplicates: list[Annotated[list[str], Field(min_length=2, max_length=2)]]
     conflicting_labels: Literal["drop", "keep", "error"]
     published: Literal["ignore", "keep"]
 

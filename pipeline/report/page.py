@@ -122,24 +122,26 @@ def class_metrics(confusion: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def duplicate_groups(groups: Sequence[Mapping[str, Any]], folder: Path) -> list[dict[str, Any]]:
-    """Choose groups of duplicates to show: conflicting labels first, then near-duplicates.
+    """Choose groups of duplicates to show: conflicting labels first, then the most doubtful.
 
     Args:
         groups: Those of `audit.json`.
         folder: The folder below which the images lie.
 
     Returns:
-        Up to 12 groups, the largest of a kind first: each its `kind`, `split`, whether it is
-        `conflicting`, up to four `images` as (name, label, data URI), and how many are `hidden`.
+        Up to 12 groups, the largest of those with the same bytes first: each its `kind`, `split`,
+        `ratio`, whether it is `conflicting`, up to four `images` as (name, label, data URI), and
+        how many are `hidden`.
 
     Raises:
         ImageError: An image cannot be decoded.
     """
 
-    def rank(group: Mapping[str, Any]) -> tuple[bool, bool, int, str]:
+    def rank(group: Mapping[str, Any]) -> tuple[bool, bool, float, int, str]:
         images = group["images"]
         agree = len(set(images.values())) == 1
-        return agree, group["kind"] == "exact", -len(images), group["group"]
+        exact = group["kind"] == "exact"
+        return agree, exact, -group["ratio"], -len(images), group["group"]
 
     found = []
     for group in sorted(groups, key=rank)[:SHOWN_GROUPS]:
@@ -152,12 +154,16 @@ def duplicate_groups(groups: Sequence[Mapping[str, Any]], folder: Path) -> list[
             {
                 "kind": group["kind"],
                 "split": group["split"],
+                "ratio": group["ratio"],
                 "conflicting": len(first) > 1,
                 "images": shown,
                 "hidden": len(images) - len(shown),
             }
         )
     return found
+
+
+FEW = 100  # test images below which an interval of accuracy is wider than some 15 points
 
 
 def summary(test: Mapping[str, Any], finding: str, model: Mapping[str, Any]) -> RenderableType:
@@ -173,6 +179,8 @@ def summary(test: Mapping[str, Any], finding: str, model: Mapping[str, Any]) -> 
         low, high = test["interval"][name]["low"], test["interval"][name]["high"]
         interval = f"{test['confidence']:.0%} interval {low:.3f} to {high:.3f}"
         metrics.add_row(title, f"[bold]{test[name]:.3f}[/]", interval)
+    if test["images"] < FEW:
+        metrics.add_row("test images", f"{test['images']}", "few: the intervals are wide")
     baseline = f"{test['majority_accuracy']:.3f}"
     metrics.add_row("majority class", baseline, "accuracy of always predicting it")
     metrics.add_row("techniques", "", finding)
