@@ -60,7 +60,7 @@ def test_stages_do_not_import_each_other() -> None:
         ("pipeline.package.stage", {"torch", "pytorch_lightning", "albumentations", "matplotlib"}),
         ("pipeline.evaluate.stage", {"torch", "pytorch_lightning", "albumentations"}),
         ("pipeline.report.stage", {"torch", "pytorch_lightning", "albumentations"}),
-        ("pipeline.predict.classify", {"torch", "albumentations", "sklearn", "scipy", "onnx"}),
+        ("pipeline.predict.classifier", {"torch", "albumentations", "sklearn", "scipy", "onnx"}),
         ("pipeline.predict.predict", {"torch", "dvc", "sklearn", "scipy", "matplotlib", "onnx"}),
         ("pipeline.cli", {"torch", "dvc", "numpy", "matplotlib", "onnxruntime", "pydantic"}),
         ("pipeline", {"torch", "numpy", "onnxruntime", "pydantic", "cv2"}),

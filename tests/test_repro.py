@@ -3,24 +3,25 @@
 import re
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.helpers.clones import clone_into, commit, dvc, run
+from tests.helpers.clones import clone_into, commit, dvc, run, set_params
 
 pytestmark = pytest.mark.slow
 
 SMALL = {
-    "  images: 2352": "  images: 200",
-    "  exact_duplicates: 134": "  exact_duplicates: 12",
-    "  near_duplicates: 12": "  near_duplicates: 3",
-    "  hidden: [512, 128]": "  hidden: [16]",
-    "  epochs: 120": "  epochs: 2",
-    "  epochs: 20": "  epochs: 2",
-    "  seeds: [1, 2, 3, 4, 5]": "  seeds: [1, 2]",
-    "  batch_norm: { keep": "  # batch_norm: { keep",
-    "  augmentation: { keep": "  # augmentation: { keep",
-    "  checkpointing: { keep": "  # checkpointing: { keep",
+    "synthetic.images": 200,
+    "synthetic.exact_duplicates": 12,
+    "synthetic.near_duplicates": 3,
+    "model.hidden": [16],
+    "train.epochs": 2,
+    "ablate.epochs": 2,
+    "ablate.seeds": [1, 2],
+    "techniques.batch_norm": None,
+    "techniques.augmentation": None,
+    "techniques.checkpointing": None,
 }
 
 
@@ -86,44 +87,42 @@ def test_a_rerun_makes_the_same_bytes(clone: Path) -> None:
     assert (clone / "dvc.lock").read_bytes() == before
 
 
-def rerun(clone: Path, old: str, new: str) -> set[str]:
-    """The stages that read params.yaml where it has `new` in the place of `old`.
+def rerun(clone: Path, changes: dict[str, Any]) -> set[str]:
+    """The stages that read these params.
 
     A dry run does not tell those that follow: it cannot know what the first would change.
     """
     path = clone / "params.yaml"
-    before = path.read_text(encoding="utf-8")
-    assert old in before
-    path.write_text(before.replace(old, new), encoding="utf-8")
+    before = path.read_bytes()
+    set_params(clone, changes)
     printed = dvc(clone, "repro", "--dry")
-    path.write_text(before, encoding="utf-8")
+    path.write_bytes(before)
     return set(re.findall(r"Running stage '(.+)'", printed)) - {"report"}
 
 
 def test_a_parameter_reruns_only_what_reads_it(clone: Path) -> None:
-    assert rerun(clone, "bootstrap: 2000", "bootstrap: 500") == {"evaluate"}
+    assert rerun(clone, {"evaluate.bootstrap": 500}) == {"evaluate"}
 
 
 def test_a_technique_reruns_only_its_own_item(clone: Path) -> None:
-    kept = "dropout: { keep: [model.dropout] }"
-    assert rerun(clone, kept, "dropout: { set: { model.dropout: 0.8 } }") == {"ablate@dropout"}
-    assert rerun(clone, kept, kept + "\n  rotation: {}") == {"ablate@rotation"}
+    changed = {"techniques.dropout": {"set": {"model.dropout": 0.8}}}
+    assert rerun(clone, changed) == {"ablate@dropout"}
+    assert rerun(clone, {"techniques.rotation": {}}) == {"ablate@rotation"}
 
 
 def test_what_only_ablate_reads_does_not_retrain(clone: Path) -> None:
-    items = rerun(clone, "seeds: [1, 2]", "seeds: [1, 3]")
-    assert items == rerun(clone, "model.dropout: 0.0", "model.dropout: 0.1")
-    names = ("baseline", "early_stopping", "dropout", "combined")
-    assert items == {f"ablate@{name}" for name in names}
+    items = {f"ablate@{name}" for name in ("baseline", "early_stopping", "dropout", "combined")}
+    assert rerun(clone, {"ablate.seeds": [1, 3]}) == items
+    assert rerun(clone, {"ablate.baseline": {"model.dropout": 0.1}}) == items
 
 
 def test_what_only_train_reads_does_not_repeat_the_comparison(clone: Path) -> None:
-    assert rerun(clone, "  seed: 1 ", "  seed: 2 ") == {"train"}
+    assert rerun(clone, {"train.seed": 2}) == {"train"}
 
 
 def test_another_threshold_does_not_retrain(clone: Path) -> None:
-    assert rerun(clone, "miss_cost: 2.0", "miss_cost: 5.0") == {"package", "evaluate"}
+    assert rerun(clone, {"decision.miss_cost": 5.0}) == {"package", "evaluate"}
 
 
 def test_more_processes_rerun_nothing(clone: Path) -> None:
-    assert rerun(clone, "processes: 2", "processes: 3") == set()
+    assert rerun(clone, {"ablate.processes": 3}) == set()

@@ -64,7 +64,7 @@ def test_check_accepts_the_projects_params() -> None:
 
 def test_check_tells_of_a_technique_whose_values_do_not_go_together(elsewhere: Path) -> None:
     text = (ROOT / "params.yaml").read_text(encoding="utf-8")
-    text = text.replace("keep: [model.dropout]", "set: { model.dropout: [0.5] }")
+    text = text.replace("keep: [model.dropout]", "set: {model.dropout: [0.5]}")
     (elsewhere / "params.yaml").write_text(text, encoding="utf-8")
     done = run("pipeline", "check", cwd=elsewhere)
     assert done.returncode == 1

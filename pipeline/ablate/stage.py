@@ -16,7 +16,7 @@ from pipeline.ablate.techniques import for_seed, with_technique
 from pipeline.common import paths
 from pipeline.common.errors import ParamsError
 from pipeline.common.files import atomic_directory, write_json
-from pipeline.common.metrics import measure
+from pipeline.common.metrics import Predictions, measure
 from pipeline.common.packed import PackedSplit, load_packed
 from pipeline.common.params import LearningParams, Params, Technique
 from pipeline.common.tables import write_csv
@@ -94,7 +94,7 @@ def _write(name: str, runs: list[Run], positive: str) -> list[Figures]:
 def _figures(run: Run, test: PackedSplit, positive: str) -> Figures:
     """What one run is judged by; the losses are of the weights that it ends with."""
     chosen = test.classes.index(positive) if positive in test.classes else None
-    metrics = measure(test.labels, run.probabilities, chosen)
+    metrics = measure(Predictions.most_probable(test.labels, run.probabilities, chosen))
     used = run.epochs[run.used]
     figures = {f"test_{name}": metrics[name] for name in ("accuracy", "f1", "roc_auc", "loss")}
     figures |= {"train_loss": used.train_loss, "val_loss": used.val_loss}

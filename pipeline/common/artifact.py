@@ -20,7 +20,7 @@ from safetensors.numpy import load, save
 from pipeline.common.errors import ArtifactError
 from pipeline.common.files import atomic_directory, write_json
 
-FORMAT = 2
+FORMAT = 3
 WEIGHTS = "model.safetensors"
 DESCRIPTION = "model.json"
 ONNX = "model.onnx"
@@ -50,7 +50,7 @@ class NetworkDescription(BaseModel):
     classes: list[str]
     size: int  # pixels a side; images are resized to it as packing does
     mean: list[float]  # of each channel, in 0…1
-    deviation: list[float]
+    std: list[float]  # of each channel, > 0
     architecture: dict[str, Any]  # `model` of params.yaml
     training: dict[str, Any]  # the other params that trained it
     data: dict[str, Any]  # images per split, content hash

@@ -181,7 +181,7 @@ class NoiseParams(Section):
     """Additive Gaussian noise."""
 
     probability: Probability
-    deviation: Annotated[float, Field(ge=0, le=1)]
+    std: Annotated[float, Field(ge=0, le=1)]
 
 
 class BlurParams(Section):

@@ -40,12 +40,13 @@ TEST_REPORT = Path("reports/test")
 TEST_METRICS = TEST_REPORT / "metrics.json"
 TEST_PREDICTIONS = TEST_REPORT / "predictions.csv"
 TEST_ROC = TEST_REPORT / "roc.json"
-TEST_MISTAKES = TEST_REPORT / "mistakes.png"
-TEST_UNCERTAIN = TEST_REPORT / "uncertain.png"
+TEST_CONFIDENT_ERRORS = TEST_REPORT / "confident_errors.png"
+TEST_LEAST_CONFIDENT = TEST_REPORT / "least_confident.png"
 TEST_PRECISION_RECALL = TEST_REPORT / "precision_recall.json"
 TEST_RELIABILITY = TEST_REPORT / "reliability.csv"
 TEST_THRESHOLDS = TEST_REPORT / "thresholds.json"
-TEST_REFERENCES = TEST_REPORT / "references.json"
+TEST_CONFUSION = TEST_REPORT / "confusion.json"
+TEST_REFERENCE_MODELS = TEST_REPORT / "reference_models.json"
 
 REPORT_OVERVIEW = Path("reports/overview.png")
 REPORT_HTML = Path("reports/index.html")

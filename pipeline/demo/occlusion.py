@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.common.images import Pixels
-from pipeline.predict.classify import VehicleClassifier
+from pipeline.predict.classifier import ImageClassifier
 
 PLACES = 14  # of the patch along a side: they overlap, which makes the map smooth
 PATCHES = 5  # that fit along a side
@@ -20,7 +20,7 @@ LEAST = 0.01  # of probability: a map of less than that is left pale
 Drops = npt.NDArray[np.float64]
 
 
-def occlusion_map(model: VehicleClassifier, image: Pixels, label: int) -> Drops:
+def occlusion_map(model: ImageClassifier, image: Pixels, label: int) -> Drops:
     """How much of a class's probability each pixel holds up.
 
     A patch in the colour that the training images have on average, which the network takes for

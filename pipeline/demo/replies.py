@@ -14,7 +14,7 @@ from pipeline.common.images import MAXIMUM_PIXELS, Pixels, decode, resize
 from pipeline.demo.examples import Example
 from pipeline.demo.kinds import Kind
 from pipeline.demo.occlusion import PATCHES, occlusion_map, overlay, strongest
-from pipeline.predict.classify import VehicleClassifier
+from pipeline.predict.classifier import ImageClassifier
 
 MAXIMUM_BYTES = 20_000_000  # no camera's JPEG is larger
 SIDE = 480  # pixels of the photo shown, on its longer side
@@ -42,7 +42,7 @@ def too_large() -> str:
     return f"{NAME} has more than {MAXIMUM_BYTES // 10**6} MB; reduce the photo."
 
 
-def answer(model: VehicleClassifier, data: bytes) -> Json:
+def answer(model: ImageClassifier, data: bytes) -> Json:
     """Classify a photo and find what the answer rests on.
 
     Args:

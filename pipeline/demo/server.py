@@ -23,7 +23,7 @@ from pipeline.common.errors import DemoError, ImageError
 from pipeline.demo.examples import Example, examples
 from pipeline.demo.kinds import Kind, kinds_of
 from pipeline.demo.replies import MAXIMUM_BYTES, Json, about, answer, augmentations, too_large
-from pipeline.predict.classify import VehicleClassifier, load
+from pipeline.predict.classifier import ImageClassifier, load
 
 ADDRESS = "127.0.0.1"
 OWN_HOST = re.compile(r"(127\.0\.0\.1|localhost)(:[0-9]+)?")  # any port: it may be forwarded
@@ -52,7 +52,7 @@ class Demo:
         turn: Held while a photo is worked on: large ones would otherwise add up in memory.
     """
 
-    model: VehicleClassifier
+    model: ImageClassifier
     kinds: Sequence[Kind]
     photos: Sequence[Example]
     turn: threading.Lock = field(default_factory=threading.Lock)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.common.metrics import Predictions, Values, of_probabilities, weighted
+from pipeline.common.metrics import Predictions, Values, probability_metrics, weighted_metrics
 from pipeline.common.resampling import Interval, Metrics, Resampling, percentile, resampled
 from pipeline.evaluate.reliability import error_interval, errors_if_calibrated
 
@@ -54,16 +54,16 @@ def estimate(metrics: Metrics, images: int, how: Resampling) -> Estimates:
 
 
 def estimate_all(predictions: Predictions, how: Resampling) -> Estimates:
-    """Every metric of `metrics.weighted`, and `ece_if_calibrated`: the floor of `ece`."""
+    """Every metric of `metrics.weighted_metrics`, and `ece_if_calibrated`: the floor of `ece`."""
     images = len(predictions.labels)
-    found = estimate(lambda weights: weighted(predictions, weights), images, how)
+    found = estimate(lambda weights: weighted_metrics(predictions, weights), images, how)
     return _with_floor(found, predictions, how)
 
 
 def estimate_calibration(predictions: Predictions, how: Resampling) -> Estimates:
     """Loss, Brier score and calibration error alone, and `ece_if_calibrated`."""
     images = len(predictions.labels)
-    found = estimate(lambda weights: of_probabilities(predictions, weights), images, how)
+    found = estimate(lambda weights: probability_metrics(predictions, weights), images, how)
     return _with_floor(found, predictions, how)
 
 

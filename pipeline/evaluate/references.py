@@ -109,7 +109,7 @@ def _regressions(pixels: Pixels, labels: Labels) -> Iterator[LogisticRegression]
 
 def _loss(regression: LogisticRegression, split: PackedSplit, rows: Rows) -> float:
     probabilities = _probabilities(regression, split, rows)
-    return float(losses(Predictions(split.labels[rows], probabilities, None)).mean())
+    return float(losses(Predictions.most_probable(split.labels[rows], probabilities, None)).mean())
 
 
 def _probabilities(regression: LogisticRegression, split: PackedSplit, rows: Rows) -> Probabilities:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.common.metrics import BINS, Predictions, Values, bin_of, stated_probabilities, sums
+from pipeline.common.metrics import BINS, Predictions, Values, bin_of, confidences, sum_by_group
 from pipeline.common.randomness import Purpose, generator
 from pipeline.common.resampling import Interval, Resampling, chunks
 
@@ -44,13 +44,15 @@ def reliability(predictions: Predictions, how: Resampling) -> list[Bin]:
         predictions: Of N images.
         how: How to draw what chance would do to a calibrated model.
     """
-    stated, true = stated_probabilities(predictions)
+    stated, true = confidences(predictions)
     bins = bin_of(stated)
     counts, said, was = (
         np.bincount(bins, weights=values, minlength=BINS)
         for values in (np.ones_like(true), stated, true)
     )
-    outcomes = np.concatenate([sums(bins, BINS, drawn) for drawn in _outcomes(stated, how)], axis=1)
+    outcomes = np.concatenate(
+        [sum_by_group(bins, BINS, drawn) for drawn in _outcomes(stated, how)], axis=1
+    )
     filled = np.flatnonzero(counts)
     chance = np.quantile(outcomes[filled], how.tails, axis=1) / counts[filled]
     return [
@@ -76,11 +78,12 @@ def errors_if_calibrated(predictions: Predictions, how: Resampling) -> Values:
     Returns:
         float64 [resamples].
     """
-    stated, _ = stated_probabilities(predictions)
+    stated, _ = confidences(predictions)
     bins = bin_of(stated)
     return np.concatenate(
         [
-            np.abs(sums(bins, BINS, drawn - stated[:, np.newaxis])).sum(axis=0) / len(stated)
+            np.abs(sum_by_group(bins, BINS, drawn - stated[:, np.newaxis])).sum(axis=0)
+            / len(stated)
             for drawn in _outcomes(stated, how)
         ]
     )

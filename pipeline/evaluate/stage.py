@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.metrics import confusion_matrix
 
 from pipeline.common import paths
 from pipeline.common.errors import ArtifactError
 from pipeline.common.files import atomic_file, write_json
 from pipeline.common.images import decode, resize
-from pipeline.common.metrics import Answers, Predictions, Values, of_answers
+from pipeline.common.metrics import Predictions, Values, label_metrics
 from pipeline.common.packed import PackedSplit, load_packed
 from pipeline.common.params import Params
 from pipeline.common.plots import gallery
@@ -34,7 +35,7 @@ from pipeline.evaluate.galleries import captions, least_certain, surest_mistakes
 from pipeline.evaluate.references import Reference, references
 from pipeline.evaluate.reliability import Bin, reliability
 from pipeline.evaluate.thresholds import at_threshold, mistakes, threshold_curve
-from pipeline.predict.classify import VehicleClassifier, calibrated, load
+from pipeline.predict.classifier import ImageClassifier, calibrated, load
 
 PHOTO = 224  # pixels a side in a gallery
 
@@ -47,7 +48,9 @@ def run(params: Params) -> None:
     logits = model.logits(test.images)
     positive = _positive(params.evaluate.positive, test.classes)
     before, after = (
-        Predictions(test.labels, calibrated(logits, temperature).round(DIGITS), positive)
+        Predictions.most_probable(
+            test.labels, calibrated(logits, temperature).round(DIGITS), positive
+        )
         for temperature in (1.0, model.description.decision.temperature)
     )
     how = Resampling(params.evaluate.confidence, params.evaluate.bootstrap)
@@ -68,6 +71,7 @@ def run(params: Params) -> None:
     _write_references(test, found, positive, how)
     _write_predictions(test, after)
     _write_curves(before, after, miss_cost, how)
+    _write_confusion(test, after)
     _write_galleries(test, after)
     print(
         f"evaluate: test accuracy {found.values['accuracy']:.3f}, F1 {found.values['f1']:.3f} "
@@ -75,7 +79,7 @@ def run(params: Params) -> None:
     )
 
 
-def _check_classes(model: VehicleClassifier, test: PackedSplit) -> None:
+def _check_classes(model: ImageClassifier, test: PackedSplit) -> None:
     known, found = model.description.classes, list(test.classes)
     if known != found:
         raise ArtifactError(
@@ -95,7 +99,7 @@ def _commonest(test: PackedSplit) -> float:
 
 
 def _at_threshold(
-    model: VehicleClassifier, after: Predictions, miss_cost: float, how: Resampling
+    model: ImageClassifier, after: Predictions, miss_cost: float, how: Resampling
 ) -> dict[str, Any]:
     """What the stored threshold comes to; nothing where the model has none."""
     decision = model.description.decision
@@ -103,7 +107,7 @@ def _at_threshold(
         return {}
     positive = model.description.classes.index(decision.positive)
     labels = model.labels(after.probabilities)
-    answers = Answers(after.labels, labels, after.classes, positive)
+    answers = Predictions(after.labels, labels, after.probabilities, positive)
     found = estimate(
         lambda weights: at_threshold(answers, miss_cost, weights), len(labels), how
     ).as_data()
@@ -122,7 +126,7 @@ def _write_references(
         for name, reference in references(train, validation, test).items()
     }
     write_json(
-        paths.TEST_REFERENCES,
+        paths.TEST_REFERENCE_MODELS,
         {
             name: {
                 **theirs.as_data(),
@@ -138,9 +142,10 @@ def _estimate_reference(
 ) -> Estimates:
     if reference.probabilities is not None:
         probabilities = reference.probabilities.round(DIGITS)
-        return estimate_all(Predictions(test.labels, probabilities, positive), how)
-    answers = Answers(test.labels, reference.predicted, len(test.classes), positive)
-    return estimate(lambda weights: of_answers(answers, weights), len(test), how)
+        return estimate_all(Predictions.most_probable(test.labels, probabilities, positive), how)
+    one_hot = np.eye(len(test.classes))[reference.predicted]
+    answers = Predictions(test.labels, reference.predicted, one_hot, positive)
+    return estimate(lambda weights: label_metrics(answers, weights), len(test), how)
 
 
 def _write_predictions(test: PackedSplit, after: Predictions) -> None:
@@ -175,6 +180,12 @@ def _write_curves(
     _write_thresholds(after, miss_cost)
 
 
+def _write_confusion(test: PackedSplit, after: Predictions) -> None:
+    """`counts` of images by true and by predicted class, both in the order of `classes`."""
+    counts = confusion_matrix(after.labels, after.predicted, labels=range(after.classes))
+    write_json(paths.TEST_CONFUSION, {"classes": test.classes, "counts": counts.tolist()})
+
+
 def _rows(columns: Mapping[str, Values]) -> list[dict[str, float | None]]:
     """A table by rows, as `dvc plots` reads JSON; null is what is undefined."""
     values = ([_number(value) for value in column] for column in columns.values())
@@ -197,8 +208,8 @@ def _write_thresholds(after: Predictions, miss_cost: float) -> None:
 def _write_galleries(test: PackedSplit, after: Predictions) -> None:
     """Photos of the surest mistakes, and of the answers that were hardly answers."""
     for path, rows in (
-        (paths.TEST_MISTAKES, surest_mistakes(after)),
-        (paths.TEST_UNCERTAIN, least_certain(after)),
+        (paths.TEST_CONFIDENT_ERRORS, surest_mistakes(after)),
+        (paths.TEST_LEAST_CONFIDENT, least_certain(after)),
     ):
         photos = [_photo(test.names[row]) for row in rows]
         with atomic_file(path) as partial:

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.common.metrics import Answers, Labels, Values, of_answers
+from pipeline.common.metrics import Labels, Predictions, Values, label_metrics
 
 STEPS = 100  # thresholds at every hundredth, whatever the images
 
@@ -31,33 +31,33 @@ def threshold_curve(
     return {"threshold": thresholds, "precision": precision, "recall": recall, "cost": cost}
 
 
-def at_threshold(answers: Answers, miss_cost: float, weights: Values) -> dict[str, Values]:
-    """The metrics of `of_answers`, and `cost`: per image, in false alarms.
+def at_threshold(predictions: Predictions, miss_cost: float, weights: Values) -> dict[str, Values]:
+    """The metrics of `label_metrics`, and `cost`: per image, in false alarms.
 
     Args:
-        answers: To N images; one class must be the positive one.
+        predictions: For N images; one class must be the positive one.
         miss_cost: As for `threshold_curve`.
         weights: float64 [N, R].
 
     Returns:
         float64 [R] each.
     """
-    misses, alarms = mistakes(answers)
+    misses, alarms = mistakes(predictions)
     cost = (miss_cost * misses + alarms) @ weights / weights.sum(axis=0)
-    return {**of_answers(answers, weights), "cost": cost}
+    return {**label_metrics(predictions, weights), "cost": cost}
 
 
-def mistakes(answers: Answers) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+def mistakes(predictions: Predictions) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     """Which images are missed positives, and which are false alarms: bool [N] each."""
     is_positive, called = (
-        _of_positive(answers.labels, answers),
-        _of_positive(answers.predicted, answers),
+        _of_positive(predictions.labels, predictions),
+        _of_positive(predictions.predicted, predictions),
     )
     return is_positive & ~called, called & ~is_positive
 
 
-def _of_positive(labels: Labels, answers: Answers) -> npt.NDArray[np.bool_]:
-    return np.asarray(labels == answers.positive)
+def _of_positive(labels: Labels, predictions: Predictions) -> npt.NDArray[np.bool_]:
+    return np.asarray(labels == predictions.positive)
 
 
 def _reaching(thresholds: Values, scores: Values) -> Values:

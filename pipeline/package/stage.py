@@ -23,7 +23,7 @@ from pipeline.package.calibration import (
 )
 from pipeline.package.card import model_card
 from pipeline.package.onnx_graph import build_onnx
-from pipeline.predict.classify import calibrated, logits_of, open_session
+from pipeline.predict.classifier import calibrated, logits_of, open_session
 
 
 def run(params: Params) -> None:

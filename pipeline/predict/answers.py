@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.common.errors import PredictionError
-from pipeline.predict.classify import Prediction
+from pipeline.predict.classifier import Prediction
 
 Format = Literal["table", "csv", "json"]
 Row = tuple[str, Prediction]

@@ -25,7 +25,7 @@ from pipeline.predict.answers import (
     write_submission,
     write_table,
 )
-from pipeline.predict.classify import Prediction, VehicleClassifier, load
+from pipeline.predict.classifier import ImageClassifier, Prediction, load
 from pipeline.predict.gathering import Candidate, gather
 from pipeline.predict.pictures import to_pixels
 from pipeline.predict.threads import blockwise, decoding_quietly
@@ -91,7 +91,7 @@ def predict(request: Request) -> int:
     return len(faults)
 
 
-def _with_threshold(model: VehicleClassifier, threshold: float | None) -> VehicleClassifier:
+def _with_threshold(model: ImageClassifier, threshold: float | None) -> ImageClassifier:
     """The model with another threshold, where one is given."""
     if threshold is None:
         return model
@@ -117,7 +117,7 @@ def _progress(request: Request, images: int) -> AbstractContextManager[Callable[
 
 
 def _answers(
-    model: VehicleClassifier, candidates: Sequence[Candidate], show: Callable[[int], object]
+    model: ImageClassifier, candidates: Sequence[Candidate], show: Callable[[int], object]
 ) -> Generator[Answer]:
     """A prediction or a fault for each candidate."""
     done = 0
@@ -127,7 +127,7 @@ def _answers(
         show(done)
 
 
-def _answer_block(model: VehicleClassifier, block: Sequence[Candidate]) -> list[Answer]:
+def _answer_block(model: ImageClassifier, block: Sequence[Candidate]) -> list[Answer]:
     size = model.description.size
     pixels = [_pixels_or_fault(candidate, size) for candidate in block]
     usable = [image for image in pixels if not isinstance(image, ImageError)]
@@ -194,7 +194,7 @@ def _form(request: Request) -> Format:
 # ---- submissions
 
 
-def _check_submission(request: Request, model: VehicleClassifier) -> None:
+def _check_submission(request: Request, model: ImageClassifier) -> None:
     if request.form not in (None, "csv"):
         raise PredictionError("--submission is a CSV table; leave out --format")
     class_of_ones(model.description.classes)

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from rich.console import Console
 
 from pipeline.ablate.outcomes import (
@@ -77,25 +76,25 @@ def _gather(techniques: Comparison) -> Content:
         "overview": overview(_answers(predictions), history, train["used_epoch"]),
         "loss": learning_curve(history, "loss", train["used_epoch"]),
         "accuracy": learning_curve(history, "accuracy", train["used_epoch"]),
-        "mistakes": paths.TEST_MISTAKES.read_bytes(),
-        "uncertain": paths.TEST_UNCERTAIN.read_bytes(),
+        "mistakes": paths.TEST_CONFIDENT_ERRORS.read_bytes(),
+        "uncertain": paths.TEST_LEAST_CONFIDENT.read_bytes(),
         "augmentation": paths.TRAIN_PREVIEW.read_bytes(),
         "contact_sheet": paths.SPLIT_CONTACT_SHEET.read_bytes(),
     }
-    figures |= draw_results(_results(model, test, predictions))
+    figures |= draw_results(_results(model, test))
     figures |= draw_all(techniques)
     audit = read_json(paths.SPLIT_AUDIT)
     copies = cards(audit["groups"], paths.RAW_IMAGES)
-    references = read_json(paths.TEST_REFERENCES)
+    references = read_json(paths.TEST_REFERENCE_MODELS)
     return Content(model, train, test, references, audit, copies, figures, techniques)
 
 
-def _results(model: Json, test: Json, predictions: Columns) -> Results:
+def _results(model: Json, test: Json) -> Results:
     return Results(
         classes=model["classes"],
         positive=model["decision"]["positive"],
         test=test,
-        counts=_count(predictions, model["classes"]),
+        counts=np.array(read_json(paths.TEST_CONFUSION)["counts"], dtype=np.int64),
         roc=_columns(read_json(paths.TEST_ROC)),
         precision_recall=_columns(read_json(paths.TEST_PRECISION_RECALL)),
         reliability=_reliability(_read(paths.TEST_RELIABILITY)),
@@ -139,12 +138,3 @@ def _answer(predictions: Columns, row: int) -> Answer:
     photo = resize(decode((paths.RAW_IMAGES / name).read_bytes(), name), PHOTO)
     right = predicted == predictions["label"][row]
     return Answer(photo, f"{predicted} {certainty:.0%}", right)
-
-
-def _count(predictions: Columns, classes: list[str]) -> npt.NDArray[np.int64]:
-    counts = np.zeros((len(classes), len(classes)), dtype=np.int64)
-    true, predicted = (
-        [classes.index(name) for name in predictions[column]] for column in ("label", "predicted")
-    )
-    np.add.at(counts, (true, predicted), 1)
-    return counts

@@ -150,5 +150,9 @@ def intervals(
 
 def _resampled(predictions: Predictions, how: Resampling) -> dict[str, Values]:
     """Every metric of every resample of the images, float64 [resamples] each."""
-    told = metrics.Predictions(predictions.labels, predictions.probabilities, predictions.positive)
-    return resampled(lambda weights: metrics.weighted(told, weights), len(predictions.images), how)
+    shown = metrics.Predictions(
+        predictions.labels, predictions.predicted, predictions.probabilities, predictions.positive
+    )
+    return resampled(
+        lambda weights: metrics.weighted_metrics(shown, weights), len(predictions.images), how
+    )

@@ -4,7 +4,7 @@ import sys
 from typing import Any
 
 from pipeline.common import paths
-from pipeline.common.files import atomic_directory, read_json, write_json
+from pipeline.common.files import atomic_file, read_json, write_json
 from pipeline.common.params import Params
 from pipeline.common.tables import USED_SPLITS, read_labels, write_assignment
 from pipeline.split.audit import audit
@@ -18,7 +18,7 @@ SMALL = 10
 
 
 def run(params: Params) -> None:
-    """Write `data/split`: the assignment, the audit and a contact sheet."""
+    """Write `data/split`: the assignment, the audit and a contact sheet, three outputs of DVC."""
     images = read_labels(paths.RAW_LABELS)
     manifest = read_json(paths.RAW_MANIFEST)
     classes = manifest["classes"]
@@ -29,10 +29,10 @@ def run(params: Params) -> None:
     published = [image.split for image in images]
     account = audit(division, copies.sha256, classes, params.split, published, manifest["skipped"])
     sheet = contact_sheet(paths.RAW_IMAGES, division.rows, classes, account["groups"])
-    with atomic_directory(paths.SPLIT) as folder:
-        write_assignment(folder / paths.SPLIT_CSV.name, division.rows)
-        write_json(folder / paths.SPLIT_AUDIT.name, account)
-        sheet.save(folder / paths.SPLIT_CONTACT_SHEET.name)
+    write_assignment(paths.SPLIT_CSV, division.rows)
+    write_json(paths.SPLIT_AUDIT, account)
+    with atomic_file(paths.SPLIT_CONTACT_SHEET) as partial:
+        sheet.save(partial, "PNG")
     _summarise(account)
 
 

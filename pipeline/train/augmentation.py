@@ -133,6 +133,6 @@ def transforms(params: AugmentParams) -> list[albumentations.BasicTransform]:
         albumentations.VerticalFlip(p=params.vertical_flip.probability),
         Warp(params.rotation, params.shift, params.scale),
         albumentations.GaussianBlur(blur_limit=(3, blur.kernel), p=blur.probability),
-        albumentations.GaussNoise(std_range=(0.0, noise.deviation), p=noise.probability),
+        albumentations.GaussNoise(std_range=(0.0, noise.std), p=noise.probability),
     ]
     return [transform for transform in every if transform.p > 0]

@@ -126,7 +126,7 @@ def _describe(
         classes=list(data.train.classes),
         size=network.size,
         mean=network.mean.tolist(),
-        deviation=network.deviation.tolist(),
+        std=network.deviation.tolist(),
         architecture=settings["model"],
         training={name: section for name, section in settings.items() if name != "model"},
         data={

@@ -10,7 +10,7 @@ import torch
 
 from pipeline.common.artifact import CARD, DESCRIPTION, ONNX, WEIGHTS, Decision, sha256_of
 from pipeline.common.errors import ArtifactError
-from pipeline.predict.classify import load
+from pipeline.predict.classifier import load
 from tests.helpers.artifacts import network, write
 from tests.helpers.pictures import contents
 
@@ -48,7 +48,7 @@ def test_more_images_than_a_batch_are_answered_in_order(
 ) -> None:
     model = load(artifact)
     expected = model.logits(IMAGES)
-    monkeypatch.setattr("pipeline.predict.classify.BATCH", 4)
+    monkeypatch.setattr("pipeline.predict.classifier.BATCH", 4)
     np.testing.assert_allclose(model.logits(IMAGES), expected, atol=1e-6)
     assert model.logits(IMAGES[:0]).shape == (0, 2)
 
@@ -119,7 +119,7 @@ def test_a_file_that_is_no_network_is_refused(artifact: Path) -> None:
     ("key", "value", "message"),
     [
         ("format", 99, "has format 99"),
-        ("format", 1, "has format 1, this version reads 2"),
+        ("format", 2, "has format 2, this version reads 3"),
         ("size", 16, "does not fit"),
         ("classes", None, "damaged or not a Bluelight model"),
         ("classes", ["a", "b", "c"], "there is no class 'emergency'"),

@@ -13,7 +13,14 @@ from torchmetrics.functional.classification import (
     multiclass_calibration_error,
 )
 
-from pipeline.common.metrics import BINS, Labels, Predictions, Probabilities, measure, weighted
+from pipeline.common.metrics import (
+    BINS,
+    Labels,
+    Predictions,
+    Probabilities,
+    measure,
+    weighted_metrics,
+)
 
 DRAW = np.random.default_rng(0)
 LABELS = DRAW.integers(0, 3, 200)
@@ -22,6 +29,12 @@ PROBABILITIES = (DRAW.dirichlet([1, 1, 1], 200) * 0.6 + 0.4 * np.eye(3)[LABELS])
 PROBABILITIES[:, 2] = 1 - PROBABILITIES[:, :2].sum(axis=1)
 PAIR_LABELS = LABELS % 2
 PAIR = np.stack([PROBABILITIES[:, 0], 1 - PROBABILITIES[:, 0]], axis=1)
+
+
+def measured(
+    labels: Labels, probabilities: Probabilities, positive: int | None
+) -> dict[str, float]:
+    return measure(Predictions.most_probable(labels, probabilities, positive))
 
 
 def expected(
@@ -51,20 +64,20 @@ def expected(
 
 @pytest.mark.parametrize("positive", [None, 0, 2])
 def test_three_classes_are_scikit_learns(positive: int | None) -> None:
-    found = measure(LABELS, PROBABILITIES, positive)
+    found = measured(LABELS, PROBABILITIES, positive)
     reference = expected(LABELS, PROBABILITIES, positive)
     assert {name: found[name] for name in reference} == pytest.approx(reference)
 
 
 @pytest.mark.parametrize("positive", [0, 1])
 def test_the_positive_class_of_two_is_scikit_learns(positive: int) -> None:
-    found = measure(PAIR_LABELS, PAIR, positive)
+    found = measured(PAIR_LABELS, PAIR, positive)
     reference = expected(PAIR_LABELS, PAIR, positive)
     assert {name: found[name] for name in reference} == pytest.approx(reference)
 
 
 def test_two_classes_without_a_positive_one_are_ranked_by_the_second() -> None:
-    found, second = (measure(PAIR_LABELS, PAIR, positive) for positive in (None, 1))
+    found, second = (measured(PAIR_LABELS, PAIR, positive) for positive in (None, 1))
     assert found["average_precision"] == second["average_precision"]
     assert found["f1"] == pytest.approx(
         sk.f1_score(PAIR_LABELS, PAIR.argmax(axis=1), average="macro")
@@ -75,17 +88,17 @@ def test_the_calibration_error_is_torchmetrics() -> None:
     of_two = binary_calibration_error(
         torch.tensor(PAIR[:, 1]), torch.tensor(PAIR_LABELS), n_bins=BINS
     )
-    assert measure(PAIR_LABELS, PAIR, 1)["ece"] == pytest.approx(float(of_two))
+    assert measured(PAIR_LABELS, PAIR, 1)["ece"] == pytest.approx(float(of_two))
     of_three = multiclass_calibration_error(
         torch.tensor(PROBABILITIES), torch.tensor(LABELS), num_classes=3, n_bins=BINS
     )
-    assert measure(LABELS, PROBABILITIES, None)["ece"] == pytest.approx(float(of_three))
+    assert measured(LABELS, PROBABILITIES, None)["ece"] == pytest.approx(float(of_three))
 
 
 def test_four_images_by_hand() -> None:
     labels = np.array([1, 0, 1, 0])
     score = np.array([0.9, 0.8, 0.7, 0.1])
-    found = measure(labels, np.stack([1 - score, score], axis=1), positive=1)
+    found = measured(labels, np.stack([1 - score, score], axis=1), positive=1)
     assert found["accuracy"] == 0.75
     assert found["precision"] == pytest.approx(2 / 3)
     assert found["recall"] == 1
@@ -99,23 +112,23 @@ def test_four_images_by_hand() -> None:
 
 def test_images_of_one_bin_make_up_for_each_other() -> None:
     probabilities = np.tile([0.25, 0.75], (4, 1))
-    assert measure(np.array([1, 1, 1, 0]), probabilities, 1)["ece"] == pytest.approx(0)
-    assert measure(np.array([1, 1, 0, 0]), probabilities, 1)["ece"] == pytest.approx(0.25)
+    assert measured(np.array([1, 1, 1, 0]), probabilities, 1)["ece"] == pytest.approx(0)
+    assert measured(np.array([1, 1, 0, 0]), probabilities, 1)["ece"] == pytest.approx(0.25)
 
 
 def test_certainty_that_is_wrong_has_a_finite_loss() -> None:
-    found = measure(np.array([0, 1]), np.array([[0.0, 1.0], [0.0, 1.0]]), positive=1)
+    found = measured(np.array([0, 1]), np.array([[0.0, 1.0], [0.0, 1.0]]), positive=1)
     assert found["ece"] == 0.5
     assert 10 < found["loss"] < 20
 
 
 def test_a_class_never_predicted_counts_zero() -> None:
-    found = measure(np.array([0, 0, 1]), np.array([[0.9, 0.1]] * 3), positive=1)
+    found = measured(np.array([0, 0, 1]), np.array([[0.9, 0.1]] * 3), positive=1)
     assert found["precision"] == found["recall"] == found["f1"] == 0
 
 
 def test_one_class_alone_cannot_be_ranked() -> None:
-    found = measure(np.zeros(3, dtype=np.int64), np.array([[0.9, 0.1]] * 3), positive=1)
+    found = measured(np.zeros(3, dtype=np.int64), np.array([[0.9, 0.1]] * 3), positive=1)
     assert math.isnan(found["roc_auc"])
     assert math.isnan(found["average_precision"])
     assert found["accuracy"] == found["balanced_accuracy"] == 1
@@ -123,7 +136,7 @@ def test_one_class_alone_cannot_be_ranked() -> None:
 
 def test_a_class_without_images_is_left_out_of_averages() -> None:
     labels, probabilities = LABELS[LABELS < 2], PROBABILITIES[LABELS < 2]
-    found = measure(labels, probabilities, None)
+    found = measured(labels, probabilities, None)
     pairs = [(labels == row, probabilities[:, row]) for row in (0, 1)]
     assert found["roc_auc"] == pytest.approx(np.mean([sk.roc_auc_score(*pair) for pair in pairs]))
 
@@ -136,8 +149,10 @@ def test_a_weighting_is_as_many_copies_of_each_image(
     labels, probabilities = (PAIR_LABELS, PAIR) if two else (LABELS, PROBABILITIES)
     labels, probabilities = labels[:40], probabilities[:40]
     times = np.random.default_rng(seed).integers(0, 4, (40, 3))
-    found = weighted(Predictions(labels, probabilities, positive), times.astype(np.float64))
+    found = weighted_metrics(
+        Predictions.most_probable(labels, probabilities, positive), times.astype(np.float64)
+    )
     for column, repeats in enumerate(times.T):
         rows = np.repeat(np.arange(40), repeats)
-        copies = measure(labels[rows], probabilities[rows], positive)
+        copies = measured(labels[rows], probabilities[rows], positive)
         assert {name: values[column] for name, values in found.items()} == pytest.approx(copies)

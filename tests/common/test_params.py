@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from dvc.utils.hydra import apply_overrides
 from ruamel.yaml import YAML
 
 from pipeline.common.errors import ParamsError
@@ -47,7 +48,7 @@ def test_no_parameter_has_a_default() -> None:
         ("  epochs: 120", "  # none", "`train.epochs` is missing"),
         ("size: 32", "size: yes", "`pack.size` is 'yes'"),
         ("activation: relu", "activation: rely", "`model.activation` is 'rely'; it must be 'relu'"),
-        ("hidden: [512, 128]", "hidden: [512, -1]", "`model.hidden[1]` is -1"),
+        ("- 128", "- -1", "`model.hidden[1]` is -1"),
         ("dropout: 0.5", "dropout: 1.0", "`model.dropout` is 1.0; it must be less than 1"),
         ("dropout: 0.5", "dropout: [0.5]", "dropout lists 1 numbers for 2 hidden layers"),
         ("label_smoothing: 0.0", "label_smoothing: 1.0", "`train.label_smoothing` is 1.0"),
@@ -78,16 +79,16 @@ def test_no_parameter_has_a_default() -> None:
             "only exact_duplicates (134) can conflict",
         ),
         ("  source: synthetic", "  source: ''", "`fetch.source` is ''"),
-        ('sha256: ""', "sha256: abc", "`fetch`: sha256 is 'abc'; a SHA-256 has 64 hexadecimal"),
-        ('sha256: ""', "sha256: 12345678", "`fetch.sha256` is 12345678"),
+        ("sha256: ''", "sha256: abc", "`fetch`: sha256 is 'abc'; a SHA-256 has 64 hexadecimal"),
+        ("sha256: ''", "sha256: 12345678", "`fetch.sha256` is 12345678"),
         ("bad_image: error", "bad_image: ignore", "`fetch.on_bad_image` is 'ignore'"),
         ("published: ignore", "published: use", "`split.published` is 'use'"),
         ("fetch:\n", "fetch: [\n", "is not valid YAML"),
         ("rule: cost", "rule: f1", "`decision.rule` is 'f1'; it must be 'cost', 'recall' or"),
         ("recall: 0.95", "recall: 1.5", "`decision.recall` is 1.5; it must be less than or equal"),
         ("miss_cost: 2.0", "miss_cost: 0.0", "`decision.miss_cost` is 0.0; it must be greater"),
-        ("seeds: [1, 2, 3", "seeds: [1, 2, 2", "`ablate`: seeds has 2 twice"),
-        ("seeds: [1, 2, 3, 4, 5]", "seeds: []", "`ablate.seeds` is []"),
+        ("  - 3\n", "  - 2\n", "`ablate`: seeds has 2 twice"),
+        ("  - 1\n  - 2\n  - 3\n  - 4\n  - 5\n", "    []\n", "`ablate.seeds` is []"),
         ("processes: 2", "processes: 0", "`ablate.processes` is 0"),
         (
             "    model.dropout: 0.0",
@@ -112,17 +113,17 @@ def test_no_parameter_has_a_default() -> None:
         ),
         (
             "keep: [model.dropout]",
-            "set: { model.dropout: half }",
+            "set: {model.dropout: half}",
             "`techniques.dropout.set`: `model.dropout` is 'half'; it must be",
         ),
         (
             "keep: [model.dropout]",
-            "set: { train.seed: 3 }",
+            "set: {train.seed: 3}",
             "`train.seed` cannot be set here: `ablate.seeds` lists the seeds",
         ),
         (
             "keep: [model.dropout]",
-            "sets: { model.dropout: 0.3 }",
+            "sets: {model.dropout: 0.3}",
             "unknown key `techniques.dropout.sets`; did you mean `set`?",
         ),
         (
@@ -143,7 +144,7 @@ def test_faults_are_named(tmp_path: Path, old: str, new: str, message: str) -> N
 
 def test_a_table_of_folders_is_refused(tmp_path: Path) -> None:
     path = changed(tmp_path, "layout: auto", "layout: folders")
-    path.write_text(path.read_text().replace('table: ""', "table: train.csv"), encoding="utf-8")
+    path.write_text(path.read_text().replace("table: ''", "table: train.csv"), encoding="utf-8")
     with pytest.raises(ParamsError, match=r"table is 'train\.csv' while layout is folders"):
         load_params(path)
 
@@ -197,3 +198,24 @@ def test_a_plateau_that_would_outlast_early_stopping_is_refused(tmp_path: Path) 
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ParamsError, match=r"plateau_patience is 40, but early_stopping.*\(40\)"):
         load_params(path)
+
+
+def test_dvc_changes_no_more_than_the_values(tmp_path: Path) -> None:
+    """`dvc exp run -S` rewrites the file: it must be in the form in which DVC writes it."""
+    path = tmp_path / "params.yaml"
+    path.write_text(TEXT, encoding="utf-8")
+    apply_overrides(path, ["model.dropout=0.2", "model.hidden=[64,32]", "fetch.source=/photos"])
+    written = path.read_text(encoding="utf-8")
+    changed = [
+        pair
+        for pair in zip(TEXT.split("\n"), written.split("\n"), strict=True)
+        if len(set(pair)) > 1
+    ]
+    assert [new.split(" #")[0].strip() for _, new in changed] == [
+        "source: /photos",
+        "- 64",
+        "- 32",
+        "dropout: 0.2",
+    ]
+    apply_overrides(path, ["model.dropout=0.5", "model.hidden=[512,128]", "fetch.source=synthetic"])
+    assert path.read_text(encoding="utf-8") == TEXT

@@ -10,7 +10,13 @@ import pytest
 from sklearn import metrics as sk
 
 from pipeline.common import resampling
-from pipeline.common.metrics import Answers, Labels, Predictions, Values, of_answers, weighted
+from pipeline.common.metrics import (
+    Labels,
+    Predictions,
+    Values,
+    label_metrics,
+    weighted_metrics,
+)
 from pipeline.common.resampling import Resampling, percentile, resampled
 from pipeline.evaluate.estimates import estimate, estimate_all, gain
 
@@ -23,7 +29,11 @@ def predictions(images: int, classes: int = 2, seed: int = 0) -> Predictions:
     draw = np.random.default_rng(seed)
     labels = draw.integers(0, classes, images)
     noise = draw.dirichlet(np.ones(classes), images)
-    return Predictions(labels, 0.7 * noise + 0.3 * np.eye(classes)[labels], None)
+    return Predictions.most_probable(labels, 0.7 * noise + 0.3 * np.eye(classes)[labels], None)
+
+
+def by_label(labels: Labels, predicted: Labels) -> Predictions:
+    return Predictions(labels, predicted, np.eye(2)[predicted], 1)
 
 
 def test_every_metric_has_an_interval_that_holds_its_value() -> None:
@@ -55,8 +65,8 @@ def test_intervals_cover_the_truth_as_often_as_they_say() -> None:
     truth, images, covered = 0.8, 300, 0
     for right in np.random.default_rng(2).binomial(images, truth, size=300):
         labels = np.zeros(images, dtype=np.int64)
-        answers = Answers(labels, (np.arange(images) >= right).astype(np.int64), 2, None)
-        found = estimate(partial(of_answers, answers), images, HOW)
+        predicted = (np.arange(images) >= right).astype(np.int64)
+        found = estimate(partial(label_metrics, by_label(labels, predicted)), images, HOW)
         interval = found.intervals["accuracy"]
         covered += interval.low <= truth <= interval.high
     assert covered / 300 == pytest.approx(0.9, abs=0.05)
@@ -81,7 +91,7 @@ def test_resamples_without_a_class_are_left_out_of_its_interval() -> None:
 
 
 def test_what_is_undefined_is_left_out() -> None:
-    alone = Predictions(np.zeros(9, dtype=np.int64), np.tile([0.9, 0.1], (9, 1)), 1)
+    alone = Predictions.most_probable(np.zeros(9, dtype=np.int64), np.tile([0.9, 0.1], (9, 1)), 1)
     found = estimate_all(alone, HOW)
     assert found.values.keys().isdisjoint({"roc_auc", "average_precision"})
     assert found.intervals.keys() == found.values.keys() - {"ece_if_calibrated"}
@@ -92,7 +102,7 @@ def test_two_models_are_compared_on_the_same_resamples() -> None:
     nearly = labels.copy()
     nearly[0] = 1 - nearly[0]
     ours, theirs = (
-        estimate(partial(of_answers, Answers(labels, predicted, 2, 1)), 100, HOW)
+        estimate(partial(label_metrics, by_label(labels, predicted)), 100, HOW)
         for predicted in (labels, nearly)
     )
     found = gain(ours, theirs, "accuracy", HOW)
@@ -105,7 +115,7 @@ def test_two_models_are_compared_on_the_same_resamples() -> None:
 def test_ten_thousand_images_are_resampled_in_bounded_memory() -> None:
     shown = predictions(10_000, classes=10)
     tracemalloc.start()
-    resampled(lambda weights: weighted(shown, weights), 10_000, Resampling(0.95, 250))
+    resampled(lambda weights: weighted_metrics(shown, weights), 10_000, Resampling(0.95, 250))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 120e6  # all 2,000 weightings alone would be 160 MB

@@ -8,7 +8,7 @@ import torch
 
 from pipeline import load
 from pipeline.demo.occlusion import AGAINST, FOR, LEAST, OPAQUE, occlusion_map, overlay, strongest
-from pipeline.predict.classify import VehicleClassifier
+from pipeline.predict.classifier import ImageClassifier
 from tests.helpers.artifacts import network, write
 
 SIZE = 20
@@ -16,7 +16,7 @@ PATCH = 4  # a fifth of it
 
 
 @pytest.fixture
-def looks_at_a_corner(tmp_path: Path) -> VehicleClassifier:
+def looks_at_a_corner(tmp_path: Path) -> ImageClassifier:
     """A network that calls a photo `emergency` if its upper left corner is bright."""
     model = network(size=SIZE, hidden=[])
     (linear,) = (layer for layer in model.modules() if isinstance(layer, torch.nn.Linear))
@@ -29,7 +29,7 @@ def looks_at_a_corner(tmp_path: Path) -> VehicleClassifier:
 
 @pytest.mark.parametrize(("label", "sign"), [(1, 1), (0, -1)])
 def test_only_what_the_network_looks_at_matters(
-    looks_at_a_corner: VehicleClassifier, label: int, sign: int
+    looks_at_a_corner: ImageClassifier, label: int, sign: int
 ) -> None:
     image = np.full((SIZE, SIZE, 3), 250, np.uint8)
     drops = sign * occlusion_map(looks_at_a_corner, image, label)
@@ -40,7 +40,7 @@ def test_only_what_the_network_looks_at_matters(
 
 
 def test_hiding_everything_that_counts_leaves_the_networks_own_prejudice(
-    looks_at_a_corner: VehicleClassifier,
+    looks_at_a_corner: ImageClassifier,
 ) -> None:
     image = np.full((SIZE, SIZE, 3), 250, np.uint8)
     usual = looks_at_a_corner.probabilities(image[np.newaxis])[0, 1]
@@ -50,7 +50,7 @@ def test_hiding_everything_that_counts_leaves_the_networks_own_prejudice(
 
 
 def test_a_photo_of_the_average_colour_has_nothing_to_hide(
-    looks_at_a_corner: VehicleClassifier,
+    looks_at_a_corner: ImageClassifier,
 ) -> None:
     mean = np.rint(255 * np.array(looks_at_a_corner.description.mean)).astype(np.uint8)
     drops = occlusion_map(looks_at_a_corner, np.tile(mean, (SIZE, SIZE, 1)), 1)

@@ -86,7 +86,7 @@ def check_every_metric_has_its_interval() -> None:
 
 
 def check_references_are_compared_with_the_model() -> None:
-    references = read(paths.TEST_REFERENCES)
+    references = read(paths.TEST_REFERENCE_MODELS)
     assert references["logistic_regression"]["interval"].keys() == METRICS
     assert references["nearest_neighbour"]["interval"].keys() == OF_LABELS
     for found in references.values():

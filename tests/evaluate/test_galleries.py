@@ -7,7 +7,7 @@ from pipeline.evaluate.galleries import SHOWN, WIDTH, captions, least_certain, s
 
 SCORES = np.array([0.9, 0.2, 0.55, 0.7, 0.05])
 LABELS = np.array([0, 1, 1, 0, 0])
-SHOWN_HERE = Predictions(LABELS, np.stack([1 - SCORES, SCORES], axis=1), 1)
+SHOWN_HERE = Predictions.most_probable(LABELS, np.stack([1 - SCORES, SCORES], axis=1), 1)
 NAMES = ["a.jpg", "b.jpg", "c.jpg", "a/long/way/down/to/one/photo-12345.jpg", "e.jpg"]
 
 
@@ -20,7 +20,7 @@ def test_the_least_certain_comes_first_right_or_wrong() -> None:
 
 
 def test_galleries_are_no_longer_than_they_are_shown() -> None:
-    many = Predictions(np.ones(50, dtype=np.int64), np.tile([0.6, 0.4], (50, 1)), 1)
+    many = Predictions.most_probable(np.ones(50, dtype=np.int64), np.tile([0.6, 0.4], (50, 1)), 1)
     assert surest_mistakes(many).tolist() == least_certain(many).tolist() == list(range(SHOWN))
 
 

@@ -14,7 +14,9 @@ HOW = Resampling(confidence=0.95, resamples=300)
 
 def binary(labels: ArrayLike, scores: ArrayLike) -> Predictions:
     score = np.array(scores, dtype=np.float64)
-    return Predictions(np.array(labels, dtype=np.int64), np.stack([1 - score, score], axis=1), 1)
+    return Predictions.most_probable(
+        np.array(labels, dtype=np.int64), np.stack([1 - score, score], axis=1), 1
+    )
 
 
 def test_bins_by_hand() -> None:
@@ -33,7 +35,7 @@ def test_where_chance_would_put_a_calibrated_model() -> None:
 
 def test_of_three_classes_the_predicted_one_is_looked_at() -> None:
     probabilities = np.array([[0.5, 0.3, 0.2], [0.2, 0.5, 0.3]])
-    (found,) = reliability(Predictions(np.array([0, 2]), probabilities, None), HOW)
+    (found,) = reliability(Predictions.most_probable(np.array([0, 2]), probabilities, None), HOW)
     assert (found.probability, found.frequency) == (0.5, 0.5)
 
 

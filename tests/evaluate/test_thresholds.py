@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.common.metrics import Answers
+from pipeline.common.metrics import Predictions
 from pipeline.evaluate.thresholds import at_threshold, mistakes, threshold_curve
 
 SCORES = np.array([0.1, 0.4, 0.5, 0.8])
@@ -40,9 +40,9 @@ def test_the_curve_agrees_with_the_answers_at_each_threshold(threshold: int, see
     scores, labels = draw.random(30).round(2), draw.integers(0, 2, 30)
     curve = threshold_curve(scores, labels == 1, miss_cost=2.5)
     called = (scores >= curve["threshold"][threshold]).astype(np.int64)
-    answers = Answers(labels, called, classes=2, positive=1)
-    found = at_threshold(answers, 2.5, np.ones((30, 1)))
-    missed, alarms = mistakes(answers)
+    predictions = Predictions(labels, called, np.stack([1 - scores, scores], axis=1), positive=1)
+    found = at_threshold(predictions, 2.5, np.ones((30, 1)))
+    missed, alarms = mistakes(predictions)
     assert found["cost"][0] == pytest.approx(curve["cost"][threshold])
     assert found["cost"][0] == pytest.approx((2.5 * missed.sum() + alarms.sum()) / 30)
     if called.any():

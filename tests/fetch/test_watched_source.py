@@ -11,12 +11,11 @@ from tests.helpers.clones import clone_into, dvc, run, set_params
 from tests.helpers.pictures import contents, encoded, write, write_folders
 
 UP_TO_DATE = "Data and pipelines are up to date."
-SYNTHETIC = "source: synthetic"
 SMALL = {
-    "  images: 2352": "  images: 20",
-    "  size: 224": "  size: 32",
-    "  exact_duplicates: 134": "  exact_duplicates: 2",
-    "  near_duplicates: 12": "  near_duplicates: 1",
+    "synthetic.images": 20,
+    "synthetic.size": 32,
+    "synthetic.exact_duplicates": 2,
+    "synthetic.near_duplicates": 1,
 }
 
 
@@ -33,7 +32,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def clone(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Path:
     """A clone that has fetched the photos once."""
     clone = clone_into(tmp_path_factory.mktemp("clone"), SMALL)
-    set_params(clone, {SYNTHETIC: f"source: {photos}"})
+    set_params(clone, {"fetch.source": str(photos)})
     dvc(clone, "repro", "fetch")
     return clone
 
@@ -75,14 +74,14 @@ def test_a_failed_fetch_leaves_the_link(clone: Path, photos: Path) -> None:
     before = (clone / "data/source/files").readlink()
     bad = shutil.copytree(photos, photos.with_name("bad"))
     write(bad / "cat/bad.png", b"bad")
-    set_params(clone, {f"source: {photos}": f"source: {bad}", "image: skip": "image: error"})
+    set_params(clone, {"fetch.source": str(bad), "fetch.on_bad_image": "error"})
     assert "bad.png is not an image" in dvc(clone, "repro", "fetch", fails=True)
     assert (clone / "data/source/files").readlink() == before
 
 
 def test_a_lost_source_is_named_and_a_known_one_is_a_line_away(clone: Path, photos: Path) -> None:
     shutil.rmtree(photos)
-    set_params(clone, {f"source: {photos.with_name('bad')}": SYNTHETIC})
+    set_params(clone, {"fetch.source": "synthetic"})
     assert "data/source/files" in dvc(clone, "repro", "fetch", fails=True)
     run(clone, "ln", "-sfn", "name", "data/source/files")
     assert "fetch: 20 images from synthetic" in dvc(clone, "repro", "fetch")

@@ -65,7 +65,7 @@ def describe(model: Mlp, classes: list[str], **architecture: Any) -> NetworkDesc
         classes=classes,
         size=model.size,
         mean=model.mean.tolist(),
-        deviation=model.deviation.tolist(),
+        std=model.deviation.tolist(),
         architecture=ARCHITECTURE | architecture,
         training={"augment": load_params(ROOT / "params.yaml").augment.model_dump()},
         data={"images": {"training": 10, "validation": 5}, "content_hash": "0" * 64},

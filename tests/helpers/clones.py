@@ -5,6 +5,9 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+from dvc.utils.serialize import modify_yaml
 
 from tests.helpers.imports import ROOT
 from tests.helpers.processes import environment
@@ -33,8 +36,8 @@ def commit(clone: Path, message: str) -> None:
     run(clone, "git", "commit", "--quiet", "--message", message)
 
 
-def clone_into(folder: Path, changes: Mapping[str, str]) -> Path:
-    """Copy what git knows or would take, with these changes to params.yaml, and commit it."""
+def clone_into(folder: Path, changes: Mapping[str, Any]) -> Path:
+    """Copy what git knows or would take, with these params changed, and commit it."""
     listed = run(ROOT, "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     for name in filter(None, listed.split("\0")):
         if (ROOT / name).is_file():
@@ -46,11 +49,19 @@ def clone_into(folder: Path, changes: Mapping[str, str]) -> Path:
     return folder
 
 
-def set_params(clone: Path, changes: Mapping[str, str]) -> None:
-    """Replace parts of params.yaml, each of which must be there once."""
-    path = clone / "params.yaml"
-    params = path.read_text(encoding="utf-8")
-    for old, new in changes.items():
-        assert params.count(old) == 1, old
-        params = params.replace(old, new)
-    path.write_text(params, encoding="utf-8")
+def set_params(clone: Path, changes: Mapping[str, Any]) -> None:
+    """Set values of params.yaml by dotted key, written as DVC writes them; None removes a key.
+
+    Each key must be there already, but for those of `techniques`.
+    """
+    with modify_yaml(clone / "params.yaml") as params:
+        for key, value in changes.items():
+            *sections, leaf = key.split(".")
+            section = params
+            for name in sections:
+                section = section[name]
+            assert leaf in section or sections == ["techniques"], key
+            if value is None:
+                del section[leaf]
+            else:
+                section[leaf] = value

@@ -16,19 +16,14 @@ WIDTH = "100"
 PATIENCE = 300  # seconds for queued experiments
 
 TINY = {
-    "  images: 2352": "  images: 80",
-    "  exact_duplicates: 134": "  exact_duplicates: 4",
-    "  near_duplicates: 12": "  near_duplicates: 2",
-    "  hidden: [512, 128]": "  hidden: [16]",
-    "  epochs: 120": "  epochs: 2",
-    "  epochs: 20": "  epochs: 2",
-    "  seeds: [1, 2, 3, 4, 5]": "  seeds: [1, 2]",
-    "  early_stopping:\n    keep: [early_stopping]\n    set:": "  # early_stopping:",
-    "  dropout: { keep": "  # dropout: { keep",
-    "  batch_norm: { keep": "  # batch_norm: { keep",
-    "  augmentation: { keep": "  # augmentation: { keep",
-    "  checkpointing: { keep": "  # checkpointing: { keep",
-    "  combined: { keep": "  # combined: { keep",
+    "synthetic.images": 80,
+    "synthetic.exact_duplicates": 4,
+    "synthetic.near_duplicates": 2,
+    "model.hidden": [16],
+    "train.epochs": 2,
+    "ablate.epochs": 2,
+    "ablate.seeds": [1, 2],
+    "techniques": {"baseline": {}},
 }
 
 # A tiny network's figures say nothing, and those of another machine differ in late digits.

@@ -13,7 +13,7 @@ from pipeline.common.errors import ArtifactError
 from pipeline.common.packed import load_packed
 from pipeline.package import onnx_graph
 from pipeline.package.onnx_graph import build_onnx
-from pipeline.predict.classify import logits_of, open_session
+from pipeline.predict.classifier import logits_of, open_session
 from pipeline.train.mlp import ACTIVATIONS, Mlp
 from tests.helpers.artifacts import CLASSES, describe, network, weights_of
 from tests.helpers.data import Pack

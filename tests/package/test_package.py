@@ -13,7 +13,7 @@ from pipeline.common.packed import PackedSplit, load_packed
 from pipeline.common.params import Params
 from pipeline.package import stage as package
 from pipeline.package.calibration import cross_entropy
-from pipeline.predict.classify import VehicleClassifier, load
+from pipeline.predict.classifier import ImageClassifier, load
 from tests.helpers.artifacts import CLASSES, describe, network, weights_of
 from tests.helpers.data import Pack
 from tests.helpers.pictures import contents
@@ -27,7 +27,7 @@ def trained(pack: Pack, elsewhere: Path) -> Path:
     return elsewhere
 
 
-def packaged(params: Params, positive: str = "emergency", **decision: Any) -> VehicleClassifier:
+def packaged(params: Params, positive: str = "emergency", **decision: Any) -> ImageClassifier:
     package.run(
         params.model_copy(
             update={

@@ -14,7 +14,7 @@ from pipeline.common.packed import load_packed
 from pipeline.common.tables import Assigned
 from pipeline.pack.packing import pack
 from pipeline.predict import threads
-from pipeline.predict.classify import VehicleClassifier
+from pipeline.predict.classifier import ImageClassifier
 from tests.helpers.artifacts import CLASSES, write
 from tests.helpers.pictures import encode, pack_params, picture
 from tests.helpers.pictures import write as write_file
@@ -23,7 +23,7 @@ PICTURES = [picture(seed, 40 + seed) for seed in range(5)]
 
 
 @pytest.fixture
-def model(tmp_path: Path) -> VehicleClassifier:
+def model(tmp_path: Path) -> ImageClassifier:
     return load(str(write(tmp_path / "model")))
 
 
@@ -36,7 +36,7 @@ def files(tmp_path: Path) -> list[Path]:
 
 
 def test_paths_arrays_and_pil_images_are_answered_alike(
-    model: VehicleClassifier, files: list[Path]
+    model: ImageClassifier, files: list[Path]
 ) -> None:
     expected = model.predict(files)
     assert len({prediction.probabilities["emergency"] for prediction in expected}) == 5
@@ -47,7 +47,7 @@ def test_paths_arrays_and_pil_images_are_answered_alike(
 
 
 def test_photos_are_prepared_as_for_training(
-    model: VehicleClassifier, files: list[Path], tmp_path: Path
+    model: ImageClassifier, files: list[Path], tmp_path: Path
 ) -> None:
     names = [path.name for path in files]
     rows = [Assigned(name, "other", "test", str(index)) for index, name in enumerate(names)]
@@ -57,26 +57,26 @@ def test_photos_are_prepared_as_for_training(
     np.testing.assert_array_equal(found, packed)
 
 
-def test_the_label_is_by_the_models_threshold(model: VehicleClassifier) -> None:
+def test_the_label_is_by_the_models_threshold(model: ImageClassifier) -> None:
     for prediction in model.predict(PICTURES):
         share = prediction.probabilities["emergency"]
         assert prediction.label == ("emergency" if share >= 0.4 else "other")
         assert sum(prediction.probabilities.values()) == pytest.approx(1)
 
 
-def test_many_are_answered_in_order(model: VehicleClassifier) -> None:
+def test_many_are_answered_in_order(model: ImageClassifier) -> None:
     one = model.predict(PICTURES)
     many = model.predict(PICTURES * 40)
     assert [p.label for p in many] == [p.label for p in one] * 40
     assert many[-1].probabilities == pytest.approx(one[-1].probabilities, abs=1e-6)
 
 
-def test_one_path_and_no_images(model: VehicleClassifier, files: list[Path]) -> None:
+def test_one_path_and_no_images(model: ImageClassifier, files: list[Path]) -> None:
     assert model.predict(str(files[0])) == model.predict([files[0]])
     assert model.predict([]) == []
 
 
-def test_a_photo_taken_sideways_is_turned(model: VehicleClassifier) -> None:
+def test_a_photo_taken_sideways_is_turned(model: ImageClassifier) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned
     buffer = io.BytesIO()
@@ -97,12 +97,12 @@ def test_a_photo_taken_sideways_is_turned(model: VehicleClassifier) -> None:
         ("a\0b", "cannot be read"),
     ],
 )
-def test_a_bad_image_is_named(model: VehicleClassifier, image: object, message: str) -> None:
+def test_a_bad_image_is_named(model: ImageClassifier, image: object, message: str) -> None:
     with pytest.raises(ImageError, match=message):
         model.predict([PICTURES[0], image])  # type: ignore[list-item]
 
 
-def test_the_callers_warnings_are_left_as_they_were(model: VehicleClassifier) -> None:
+def test_the_callers_warnings_are_left_as_they_were(model: ImageClassifier) -> None:
     before = list(warnings.filters)
     model.predict(PICTURES * 20)
     assert list(warnings.filters) == before

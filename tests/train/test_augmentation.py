@@ -28,7 +28,7 @@ def only(**chosen: float) -> AugmentParams:
         scale=ScaleParams(probability=chosen.get("scale", 0.0), fraction=0.25),
         horizontal_flip=FlipParams(probability=chosen.get("horizontal_flip", 0.0)),
         vertical_flip=FlipParams(probability=chosen.get("vertical_flip", 0.0)),
-        noise=NoiseParams(probability=chosen.get("noise", 0.0), deviation=0.1),
+        noise=NoiseParams(probability=chosen.get("noise", 0.0), std=0.1),
         blur=BlurParams(probability=chosen.get("blur", 0.0), kernel=5),
     )
 

@@ -17,7 +17,7 @@ from pipeline.common import paths
 from pipeline.common.packed import load_packed
 from pipeline.common.params import load_params
 from pipeline.package import stage as package
-from pipeline.predict.classify import calibrated, load
+from pipeline.predict.classifier import calibrated, load
 from pipeline.train import stage as train
 from tests.helpers.data import Pack
 from tests.helpers.imports import ROOT

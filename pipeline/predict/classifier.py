@@ -33,7 +33,7 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class VehicleClassifier:
+class ImageClassifier:
     """A trained model.
 
     Attributes:
@@ -117,7 +117,7 @@ class VehicleClassifier:
         return self.predictions(np.stack(pixels))
 
 
-def load(directory: str | Path) -> VehicleClassifier:
+def load(directory: str | Path) -> ImageClassifier:
     """Load a model artifact.
 
     Args:
@@ -134,7 +134,7 @@ def load(directory: str | Path) -> VehicleClassifier:
         reason = " ".join(str(error).split())
         raise ArtifactError(f"{directory / ONNX} is no network to run ({reason})") from None
     _check_shapes(session, description, directory)
-    return VehicleClassifier(session, description)
+    return ImageClassifier(session, description)
 
 
 def open_session(onnx: bytes) -> InferenceSession:
