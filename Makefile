@@ -8,17 +8,19 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet
 # DVC starts each stage as `python -m …`: it must find this environment's Python.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help repro test lint format verify tensorboard bench lock clean
+.PHONY: help repro photos test lint format verify tensorboard tensorboard-techniques bench lock clean
 
 help:
 	@echo "make repro        rebuild everything: data, model, report"
+	@echo "make photos       the same on the article's 2,352 photos, or on SOURCE=photos.zip"
 	@echo "make test         run the test suite"
 	@echo "make lint         formatting, lint and type checks"
-	@echo "make format       format the code and mend what the linter can"
-	@echo "make verify       make the last commit anew in a clone, and compare it with dvc.lock"
-	@echo "make tensorboard  open TensorBoard on this workspace's logs"
+	@echo "make format       format the code and fix what the linter can"
+	@echo "make verify       rebuild the last commit from scratch, and compare it with dvc.lock"
+	@echo "make tensorboard  open TensorBoard on the training run"
+	@echo "make tensorboard-techniques  open it on the techniques, one mean run for each"
 	@echo "make bench        time a training epoch against a floor, Keras and ImageFolder"
-	@echo "make lock         resolve pyproject.toml into requirements.lock anew"
+	@echo "make lock         resolve pyproject.toml into requirements.lock again"
 	@echo "make clean        remove the environment and everything the pipeline made"
 
 $(READY): requirements.lock pyproject.toml
@@ -33,6 +35,17 @@ $(READY): requirements.lock pyproject.toml
 
 repro: $(READY)
 	@dvc repro
+
+# The article's photos, in a public repository at a fixed commit. An experiment: git keeps params.yaml
+# as it was, and `dvc exp show` lists it.
+ARTICLE := git+https://github.com/paramanandnarsinhabhat/Improving-Deep-Learning-Model@8df99e2dc549ae79af133edc6fd7d026fd2f5fbf\#data/Dataset
+photos: $(READY)
+ifdef SOURCE
+	@dvc exp run -S 'fetch.source="$(if $(wildcard $(SOURCE)),$(abspath $(SOURCE)),$(SOURCE))"'
+else
+	@dvc exp run -S 'fetch.source="$(ARTICLE)"' -S fetch.table=emergency_classification.csv
+endif
+	@echo "Back to the embedded dataset: git checkout . && dvc checkout"
 
 # A file's tests share what they have set up, so a file stays on one process; the longest start first.
 test: $(READY)
@@ -51,7 +64,10 @@ verify: $(READY)
 	@bluelight verify
 
 tensorboard: $(READY)
-	@tensorboard --logdir logs
+	@bluelight tensorboard
+
+tensorboard-techniques: $(READY)
+	@bluelight tensorboard --logs techniques
 
 # TensorFlow has an environment of its own, which nothing else needs.
 $(KERAS)/.ready: benchmarks/speed/keras.txt

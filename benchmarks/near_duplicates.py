@@ -18,11 +18,15 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import numpy.typing as npt
+import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.common.files import digest
 from pipeline.common.images import SUFFIXES, Pixels, decode, resize
-from pipeline.split.duplicates import Duplicates, find_duplicates
+from pipeline.common.tables import LABEL_COLUMNS
+from pipeline.split.duplicates import find_duplicates
 
 SIGN = 64  # pixels a side of a drawn sign
 SHAPES = 20
@@ -117,9 +121,14 @@ def write(folder: Path, source: str, count: int) -> list[Path]:
     return files
 
 
-def search(files: list[Path], distance: int) -> Duplicates:
-    """Look for copies as `split` does, without labels to tell pictures apart."""
-    return find_duplicates(files, [""] * len(files), distance)
+def search(files: list[Path], distance: int, labels: str = "") -> npt.NDArray[np.int64]:
+    """Return each file's group as `split` finds it; without labels, they tell nothing apart."""
+    rows = [
+        (file.name, labels[index] if labels else "", "", digest(file))
+        for index, file in enumerate(files)
+    ]
+    images = pd.DataFrame(rows, columns=LABEL_COLUMNS)
+    return find_duplicates(images, files[0].parent, distance)
 
 
 def recall(files: list[Path], sample: list[int], alter: str, distance: int) -> tuple[float, float]:
@@ -132,8 +141,7 @@ def recall(files: list[Path], sample: list[int], alter: str, distance: int) -> t
     chosen = [files[index] for index in sample]
     count = len(chosen)
     same, other = (
-        find_duplicates([*chosen, *copies], ["a"] * count + [label] * count, distance).groups
-        for label in "ab"
+        search([*chosen, *copies], distance, "a" * count + label * count) for label in "ab"
     )
     for copy in copies:
         copy.unlink()
@@ -156,7 +164,7 @@ def main() -> None:
         if not files:
             sys.exit(f"no images in {asked.source}")
         start = time.perf_counter()
-        sizes = np.bincount(search(files, asked.distance).groups)
+        sizes = np.bincount(search(files, asked.distance))
         seconds = time.perf_counter() - start
         table = Table()
         table.add_column("altered copies of a sample")

@@ -12,15 +12,15 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
 from pipeline.common import paths
 from pipeline.common.instructions import limit_instructions
 from pipeline.common.params import Params, load_params
-from pipeline.train.callbacks import Epoch
-from pipeline.train.datamodule import VehicleData
-from pipeline.train.fit import build, fit
+from pipeline.train.datamodule import ImageDataModule
+from pipeline.train.fit import fit
 
 LAST = 5  # epochs over which the end of a run is averaged: single epochs are noisy
 
@@ -60,30 +60,22 @@ def plain(params: Params) -> Params:
     )
 
 
-def train(params: Params, seed: int) -> list[Epoch]:
+def train(params: Params, seed: int) -> pd.DataFrame:
     """The history of one run."""
-    seeded = params.train.model_copy(update={"seed": seed})
-    data = VehicleData.of(paths.PACKED, params.augment, seeded)
+    seeded = params.model_copy(update={"train": params.train.model_copy(update={"seed": seed})})
+    data = ImageDataModule(paths.PACKED, seeded.augment, seeded.train)
     with tempfile.TemporaryDirectory() as folder:
-        return fit(
-            build(params.model, data, seed),
-            data,
-            seeded,
-            params.early_stopping,
-            params.checkpoint,
-            logs=Path(folder) / "logs",
-            state=Path(folder) / "state",
-        ).epochs
+        logs, state = Path(folder) / "logs", Path(folder) / "state"
+        return fit(seeded, data, logs=logs, state=state).history
 
 
-def summarise(runs: list[list[Epoch]]) -> list[str]:
+def summarise(runs: list[pd.DataFrame]) -> list[str]:
     """The cells of a row."""
-    ends = [run[-LAST:] for run in runs]
     columns = [
-        [statistics.mean(row.train_accuracy for row in end) for end in ends],
-        [statistics.mean(row.val_accuracy for row in end) for end in ends],
-        [min(row.val_loss for row in run) for run in runs],
-        [statistics.mean(row.val_loss for row in end) for end in ends],
+        [run["train_accuracy"].tail(LAST).mean() for run in runs],
+        [run["val_accuracy"].tail(LAST).mean() for run in runs],
+        [run["val_loss"].min() for run in runs],
+        [run["val_loss"].tail(LAST).mean() for run in runs],
     ]
     return [f"{statistics.mean(c):.3f} ± {statistics.stdev(c):.3f}" for c in columns]
 

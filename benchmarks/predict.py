@@ -1,4 +1,4 @@
-"""How fast `bluelight predict` is: the first answer of a new process, and many photos.
+"""How fast `bluelight predict` is: the first prediction of a new process, and many photos.
 
     python benchmarks/predict.py [--photos FOLDER] [--model FOLDER] [--images 5000] [--rounds 5]
 
@@ -24,19 +24,10 @@ from rich.table import Table
 
 from pipeline.common import paths
 from pipeline.common.parallel import available_cores
-from pipeline.common.params import SyntheticParams
-from scenes import generate
+from scenes import DatasetSpec, generate
 
 ROOT = Path(__file__).parent.parent
-DRAWN = SyntheticParams(
-    seed=7,
-    images=1000,
-    size=224,
-    emergency_fraction=0.4,
-    exact_duplicates=0,
-    near_duplicates=0,
-    label_conflicts=0,
-)
+DRAWN = DatasetSpec(seed=7, images=1000, size=224, emergency_fraction=0.4)
 
 
 class Cost(NamedTuple):
@@ -106,7 +97,7 @@ def main() -> None:
         photos = asked.photos or folder / "images"
         table = write_table(folder / "photos.csv", photos, asked.images)
         one = next(photos.rglob("*.jpg"))
-        many = [str(table), "--images", str(photos), "--output", str(folder / "answers.csv")]
+        many = [str(table), "--images", str(photos), "--output", str(folder / "predictions.csv")]
         costs = [
             (measure(str(one), "--model", asked.model), measure(*many, "--model", asked.model))
             for _ in range(asked.rounds)

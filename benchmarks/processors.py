@@ -25,12 +25,24 @@ from ruamel.yaml import YAML
 from benchmarks.processes import ROOT, add_models, emulators, run
 from pipeline.common import paths
 
-STAGES = ("fetch", "split", "pack", "train", "package", "evaluate", "ablate", "report")
+STAGES = (
+    "fetch",
+    "split",
+    "pack",
+    "train",
+    "package",
+    "evaluate",
+    "techniques",
+    "ablate",
+    "compare",
+    "report",
+)
 TECHNIQUES = ("baseline", "combined")
+ITEMISED = ("techniques", "ablate")  # run once for each technique
 SMALL: dict[str, dict[str, Any]] = {
     "synthetic": {"images": 120, "exact_duplicates": 6, "near_duplicates": 4},
     "train": {"epochs": 4, "batch_size": 32},
-    "ablate": {"epochs": 2, "seeds": [1]},
+    "ablate": {"epochs": 2, "folds": 3},
 }
 
 # No outputs: notes on the machine itself, and where an interrupted run keeps its state.
@@ -70,7 +82,7 @@ def make(
     folder.mkdir()
     write_params(folder / paths.PARAMS, portable=portable)
     for stage in stages:
-        for item in [[name] for name in TECHNIQUES] if stage == "ablate" else [[]]:
+        for item in [[name] for name in TECHNIQUES] if stage in ITEMISED else [[]]:
             run([*emulator, sys.executable, "-m", "pipeline.run", stage, *item], folder)
             print(f"{folder.name}: {' '.join([stage, *item])}", file=sys.stderr)
     return digests(folder)

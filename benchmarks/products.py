@@ -105,7 +105,7 @@ def prepared(
     import torch  # noqa: PLC0415 - capped only now
     from torch import nn  # noqa: PLC0415
 
-    from pipeline.train.linear import Linear  # noqa: PLC0415
+    from pipeline.train.mlp import Linear  # noqa: PLC0415
 
     torch.manual_seed(inputs + outputs + images)
     layer = (Linear if kind == "oneDNN" else nn.Linear)(inputs, outputs, bias=False)

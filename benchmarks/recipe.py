@@ -19,15 +19,19 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
 from scipy.stats import t as student
 
 from pipeline.common import paths
 from pipeline.common.files import read_json
 from pipeline.common.instructions import limit_instructions
-from pipeline.common.params import Params, load_params
-from pipeline.common.tables import read_labels
-from pipeline.fetch.fetching import fetch
-from pipeline.pack.packing import pack
+from pipeline.common.params import PackParams, Params, load_params
+from pipeline.common.tables import LABEL_COLUMNS, read_table
+from pipeline.features.backbone import input_size
+from pipeline.fetch.stage import fetch
+from pipeline.pack.stage import pack
 from pipeline.split.duplicates import find_duplicates
 from pipeline.split.splitting import divide
 
@@ -65,11 +69,11 @@ class Run(NamedTuple):
 
 
 class Images(NamedTuple):
-    """What is needed to divide images into folds."""
+    """What is needed to divide images into folds: `data/raw`, its table, groups of duplicates."""
 
     raw: Path
-    sha256: Sequence[str]
-    groups: Sequence[int]
+    table: pd.DataFrame
+    groups: npt.NDArray[np.int64]
 
 
 def main() -> None:
@@ -92,16 +96,14 @@ def main() -> None:
 
 
 def find_images(params: Params, source: str | None, folder: Path) -> Images:
-    """The images of `data/raw`, or of another source, and which are copies of one another."""
+    """The images of `data/raw`, or of another source, and which are duplicates of one another."""
     raw = paths.RAW
     if source:
         raw = folder / "raw"
         fetch(params.fetch.model_copy(update={"source": source}), params.synthetic, raw)
-    labels = read_labels(raw / paths.RAW_LABELS.name)
-    files = [raw / paths.RAW_IMAGES.name / image.image for image in labels]
+    table = read_table(raw / paths.RAW_LABELS.name, LABEL_COLUMNS, text=True)
     distance = params.split.near_duplicate_distance
-    copies = find_duplicates(files, [image.label for image in labels], distance)
-    return Images(raw, copies.sha256, copies.groups.tolist())
+    return Images(raw, table, find_duplicates(table, raw / paths.RAW_IMAGES.name, distance))
 
 
 def compare(
@@ -136,31 +138,33 @@ def packed(params: Params, images: Images, folds: int, fold: int, folder: Path) 
     """The folder of the packed images in which this fold validates; made on first use."""
     place = folder / f"{params.pack.size}-{fold}"
     if not place.exists():
-        labels = read_labels(images.raw / paths.RAW_LABELS.name)
         split = change(params, {"split.folds": folds, "split.fold": fold}).split
-        rows = divide(labels, images.sha256, images.groups, split).rows
-        used = [one for one in rows if one.split != "test"]
+        rows = divide(images.table, images.groups, split)
+        used = rows[rows["split"] != "test"]
         classes = read_json(images.raw / paths.RAW_MANIFEST.name)["classes"]
-        pack(params.pack, images.raw / paths.RAW_IMAGES.name, used, classes, place)
+        pack(
+            PackParams(size=input_size(params)),
+            images.raw / paths.RAW_IMAGES.name,
+            used,
+            classes,
+            place,
+        )
     return place
 
 
 def train(params: Params, packed: Path) -> Run:
     """One run of the pipeline's own training."""
     # Not at the top: the processes that decode images import this module, and need no torch.
-    from pipeline.train.datamodule import VehicleData  # noqa: PLC0415
-    from pipeline.train.fit import build, fit  # noqa: PLC0415
+    from pipeline.train.datamodule import ImageDataModule  # noqa: PLC0415
+    from pipeline.train.fit import fit  # noqa: PLC0415
 
-    data = VehicleData.of(packed, params.augment, params.train)
-    network = build(params.model, data, params.train.seed)
-    callbacks = params.early_stopping, params.checkpoint
+    data = ImageDataModule(packed, params.augment, params.train)
     with tempfile.TemporaryDirectory() as folder:
-        logs, state = Path(folder) / "logs", Path(folder) / "state"
-        result = fit(network, data, params.train, *callbacks, logs=logs, state=state)
-    used = result.used_epoch
+        found = fit(params, data, logs=Path(folder) / "logs", state=Path(folder) / "state").metrics
+    accuracy, loss = found["val_accuracy"], found["val_loss"]
     where = f"{packed.name}, seed {params.train.seed}"
-    print(f"  {where}: accuracy {used.val_accuracy:.3f}, loss {used.val_loss:.3f}", file=sys.stderr)
-    return Run(used.val_accuracy, used.val_loss, len(result.epochs))
+    print(f"  {where}: accuracy {accuracy:.3f}, loss {loss:.3f}", file=sys.stderr)
+    return Run(accuracy, loss, int(found["epochs_run"]))
 
 
 def row(name: str, runs: Sequence[Run], default: Sequence[Run]) -> list[str]:

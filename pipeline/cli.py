@@ -3,41 +3,57 @@
 A command imports what it needs when it runs, so that none waits for what others need.
 """
 
+import io
 import json
+import os
+import signal
 import sys
-from enum import StrEnum
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from pipeline.common import paths
-from pipeline.common.errors import BluelightError
+from pipeline.common.errors import BluelightError, complain, message_of
 
 app = typer.Typer(
     help="A reproducible image-classification pipeline. `dvc repro` runs it.",
     no_args_is_help=True,
-    add_completion=False,
 )
 
 
-class Form(StrEnum):
-    """How to print a comparison."""
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"bluelight {version('bluelight')}")
+        raise typer.Exit
 
-    TABLE = "table"
-    JSON = "json"
-    MARKDOWN = "md"
+
+@app.callback()
+def options(
+    *,
+    show_version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Handle the options that come before a command."""
+    del show_version
 
 
 @app.command()
 def check() -> None:
     """Validate params.yaml without running anything."""
-    from pipeline.ablate.techniques import with_technique
     from pipeline.common.params import load_params
+    from pipeline.techniques.stage import resolve
 
     params = load_params()
-    for name, technique in params.techniques.items():
-        with_technique(params, params.ablate.baseline, name, technique)
+    for name in params.techniques:
+        _, warning = resolve(params, name)
+        if warning:
+            print(f"techniques.{name}: {warning}")
     print(f"{paths.PARAMS} is valid")
 
 
@@ -47,34 +63,42 @@ def predict(
     *,
     model: Annotated[Path, typer.Option(help="The model's folder.")] = paths.MODEL,
     images: Annotated[
-        Path | None, typer.Option(help="Where a table's images are; else beside it.")
+        Path | None, typer.Option(help="Folder of a table's images; else beside it.")
     ] = None,
     form: Annotated[
         Literal["table", "csv", "json"] | None,
-        typer.Option("--format", help="A table on a terminal, CSV elsewhere."),
+        typer.Option("--format", help="By default a table on a terminal, else CSV."),
     ] = None,
     output: Annotated[Path | None, typer.Option(help="The file to write.")] = None,
     threshold: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Of the positive class; else the model's.")
+        float | None, typer.Option(min=0, max=1, help="Probability threshold; else the model's.")
     ] = None,
     submission: Annotated[
         bool, typer.Option("--submission", help="Write image_names,emergency_or_not.")
     ] = False,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Stop at a bad image and write nothing.")
+        bool, typer.Option("--strict", help="Stop at an unusable image and write nothing.")
     ] = False,
 ) -> None:
-    """Say of photos which class they are, and how probable each class is.
+    """Classify photos and print class probabilities.
 
-    A bad image is told of and left out, and the exit status is then 1.
+    Unusable images are skipped and reported, and the exit status is then 1.
     """
-    from pipeline.predict.predict import Request
-    from pipeline.predict.predict import predict as answer
+    from pipeline.predict.command import predict as classify
 
-    bad = answer(Request(path, model, images, form, output, threshold, submission, strict))
-    if bad:
-        were = "image was" if bad == 1 else "images were"
-        print(f"bluelight: {bad:,} bad {were} left out", file=sys.stderr)
+    skipped = classify(
+        path,
+        model=model,
+        images=images,
+        form=form,
+        output=output,
+        threshold=threshold,
+        submission=submission,
+        strict=strict,
+    )
+    if skipped:
+        were = "image was" if skipped == 1 else "images were"
+        print(f"bluelight: {skipped:,} unusable {were} skipped", file=sys.stderr)
         raise typer.Exit(1)
 
 
@@ -102,75 +126,99 @@ def show_summary() -> None:
     from rich.console import Console
 
     from pipeline.common.files import read_json
-    from pipeline.report.summary import summary
+    from pipeline.report.page import summary
 
-    finding = read_json(paths.REPORT_COMPARISON)["finding"]
-    Console().print(summary(read_json(paths.TEST_METRICS), finding))
+    finding = read_json(paths.COMPARISON)["finding"]
+    Console().print(
+        summary(read_json(paths.TEST_ESTIMATES), finding, read_json(paths.MODEL / "model.json"))
+    )
 
 
-Rev = Annotated[str, typer.Argument(help="commit, branch, tag, experiment or `workspace`")]
+Rev = Annotated[str, typer.Argument(help="Commit, branch, tag, experiment or `workspace`.")]
 
 
 @app.command()
 def diff(
     old: Rev = "HEAD",
     new: Rev = "workspace",
-    form: Annotated[Form, typer.Option("--format", help="table, json or md")] = Form.TABLE,
-    html: Annotated[Path | None, typer.Option(help="write a page here, with pictures")] = None,
+    form: Annotated[
+        Literal["table", "json", "md"], typer.Option("--format", help="How to print it.")
+    ] = "table",
+    html: Annotated[Path | None, typer.Option(help="Also write a page, with photos.")] = None,
 ) -> None:
-    """Compare two revisions: what went in, what came out, which images are answered otherwise."""
+    """Compare two revisions: params, data, code, environment, metrics and predictions."""
     from rich.console import Console
 
     from pipeline.common.files import atomic_write_text
-    from pipeline.revisions import difference as comparison
-    from pipeline.revisions import page, terminal
-    from pipeline.revisions.revisions import open_revision
+    from pipeline.revisions import render
+    from pipeline.revisions.diff import compare
+    from pipeline.revisions.revision import open_revision
 
     root = Path.cwd()
-    found = comparison.compare(root, open_revision(root, old), open_revision(root, new))
+    found = compare(root, open_revision(root, old), open_revision(root, new))
     if html is not None:
-        atomic_write_text(html, page.html(found))
-    if form is Form.JSON:
-        print(json.dumps(comparison.as_data(found), indent=2, ensure_ascii=False))
-    elif form is Form.MARKDOWN:
-        print(page.markdown(found))
+        atomic_write_text(html, render.html(found))
+    if form == "json":
+        print(json.dumps(found.to_json(), indent=2, ensure_ascii=False))
+    elif form == "md":
+        print(render.markdown(found))
     else:
-        Console().print(terminal.render(found))
+        Console().print(render.terminal(found))
+
+
+@app.command()
+def average(
+    revisions: Annotated[list[str], typer.Argument(help="Commits, branches or experiments.")],
+) -> None:
+    """Average metrics over revisions, such as the folds of a cross-validation, with intervals."""
+    from rich.console import Console
+
+    from pipeline.revisions.average import average_metrics, terminal
+    from pipeline.revisions.revision import open_revision
+
+    root = Path.cwd()
+    found = average_metrics([open_revision(root, name) for name in revisions])
+    Console().print(terminal(found))
 
 
 @app.command()
 def verify(
     revision: Rev = "HEAD",
     stages: Annotated[
-        list[str] | None, typer.Argument(help="only these, and what they need")
+        list[str] | None, typer.Argument(help="Only these stages and what they depend on.")
     ] = None,
 ) -> None:
-    """Make a commit anew in a clone with an empty cache; exits with 0 if all outputs are equal."""
+    """Rebuild a commit from scratch and compare its outputs; exit with 0 if all are equal."""
     from rich.console import Console
 
-    from pipeline.revisions import verdict, verification
-    from pipeline.revisions.revisions import open_revision
+    from pipeline.revisions import verification
+    from pipeline.revisions.revision import open_revision
 
     root = Path.cwd()
     found = verification.verify(root, open_revision(root, revision), stages or [])
-    Console().print(verdict.render(found))
-    raise typer.Exit(code=0 if found.holds else 1)
+    Console().print(verification.terminal(found))
+    raise typer.Exit(code=0 if found.passed else 1)
 
 
 @app.command()
 def tensorboard(
-    revisions: Annotated[list[str] | None, typer.Argument(help="beside the workspace")] = None,
-    port: Annotated[int, typer.Option(help="to serve on")] = 6006,
+    revisions: Annotated[
+        list[str] | None, typer.Argument(help="Revisions to show beside the workspace.")
+    ] = None,
+    logs: Annotated[
+        str, typer.Option(help="Which logs: train, techniques (mean runs) or ablation (all runs).")
+    ] = "train",
+    port: Annotated[int, typer.Option(help="To serve on.")] = 6006,
     only_gather: Annotated[
-        bool, typer.Option("--print", help="print the folder of logs, and start nothing")
+        bool, typer.Option("--print", help="Print the folder of logs, start nothing.")
     ] = False,
 ) -> None:
-    """Open TensorBoard on the workspace's logs and those of revisions, one name for each."""
-    from pipeline.revisions.revisions import open_revision
+    """Open TensorBoard on the logs of the workspace and of revisions."""
+    from pipeline.revisions.revision import open_revision
     from pipeline.revisions.tensorboard import gather, show
 
     root = Path.cwd()
-    folder = gather(root, [open_revision(root, name) for name in revisions or []])
+    folder = gather(root, [open_revision(root, name) for name in revisions or []], logs)
     if only_gather:
         print(folder)
     else:
@@ -179,18 +227,34 @@ def tensorboard(
 
 def main() -> None:
     """Run a command; a user's mistake is one message and exit status 1."""
+    signal.signal(signal.SIGTERM, _terminate)  # so that temporary files are removed
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - to the end
     try:
-        app()
-    except BluelightError as error:
-        for line in str(error).splitlines():
-            print(f"bluelight: {line}", file=sys.stderr)
-        sys.exit(1)
+        if sys.stdout is None:
+            raise BluelightError("standard output is closed; open it, or redirect it to a file")
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):  # names may have letters that it lacks
+                stream.reconfigure(errors="backslashreplace")
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # at exit Python would print a traceback if that fails
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] in {"pipeline", "scenes"}:
             raise
-        print(
-            f"bluelight: this command needs {error.name}, which comes with the extra `train`: "
-            "install bluelight[train]",
-            file=sys.stderr,
+        complain(
+            f"this command needs {error.name}, which comes with the extra `train`: "
+            "install bluelight[train]"
         )
         sys.exit(1)
+    except Exception as error:
+        message = message_of(error)
+        if message is None:
+            raise
+        complain(message)
+        sys.exit(1)
+
+
+def _terminate(*_: object) -> None:
+    sys.exit(128 + signal.SIGTERM)

@@ -1,5 +1,7 @@
-"""The embedded dataset: photos of vehicles, drawn by a procedural generator."""
+"""Draw labelled photos of vehicles: a data set that needs neither network nor account."""
 
 from scenes.generation import generate
+from scenes.photo import photograph
+from scenes.plan import DatasetSpec
 
-__all__ = ["generate"]
+__all__ = ["DatasetSpec", "generate", "photograph"]

@@ -1,4 +1,4 @@
-"""The bodies of vehicles as tables of measures: contours, windows, doors, wheels.
+"""Bodies of vehicles as tables of measurements: contours, windows, doors, wheels.
 
 All in metres, in the frame of `geometry`: (x, z) with x to the front and z up.
 """
@@ -10,13 +10,13 @@ from scenes.geometry import Hull, Point
 
 @dataclass(frozen=True, eq=False)
 class Body:
-    """A kind of vehicle; equal to itself only.
+    """A kind of vehicle, compared by identity.
 
     Attributes:
         hulls: Its bodies of sheet metal.
         wheels: (x, radius) of each axle.
-        roof: The place of what stands on the roof: (x, z) of its middle.
-        roof_length: How much of the roof is level there, metres.
+        roof: Middle (x, z) of what is mounted on the roof.
+        roof_length: Length of the level part of the roof, metres.
         mirror: (x, z) of the outside mirrors.
         tyre: Width of the wheels, metres.
         handlebar: Whether it is a motorcycle.

@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 
 from scenes.canvas import Picture, add_light
-from scenes.chance import weighted
 from scenes.geometry import Floats, View, look_at
 from scenes.kits import PICKS, Glow
+from scenes.randomness import weighted
 from scenes.scenes import Setting
 from scenes.textures import Assets
 
@@ -24,10 +24,10 @@ GREY = np.array([[0.299, 0.587, 0.114]])  # ITU-R BT.601: the lightness of red, 
 
 
 def choose_view(rng: np.random.Generator, low: Floats, high: Floats, size: int) -> View:
-    """A view of the space between two corners [3], which mostly fills the frame.
+    """Choose a view in which the box between two corners [3] fills most of the frame.
 
     Args:
-        rng: Decides direction, height, distance, zoom and where in the frame it is.
+        rng: Draws direction, height, distance, zoom and position in the frame.
         low: Lowest corner, metres.
         high: Highest corner, metres.
         size: Pixels a side.
@@ -60,7 +60,7 @@ def expose(
     stock: Assets,
     rng: np.random.Generator,
 ) -> Picture:
-    """Weather, light and lens: the picture as the sensor sees it, uint8 [S, S, 3]."""
+    """Apply weather, light and lens: the picture as the sensor sees it, uint8 [S, S, 3]."""
     scene = setting.scene
     fog = float(rng.uniform(0.15, 0.4)) if scene.weather == "fog" else 0.0
     gain = float(rng.uniform(*scene.exposure)) * np.array(scene.tint) * rng.normal(1, 0.02, 3)
@@ -82,13 +82,13 @@ def _convert(picture: object) -> Picture:
 
 
 def _curve(fog: float, gamma: float) -> Picture:
-    """What becomes of each level behind so much fog, 0 to 1, and on such a film."""
+    """Return the tone curve for an amount of fog, 0 to 1, and a gamma."""
     levels = np.arange(256) / 255 * (1 - fog) + 214 / 255 * fog
     return np.asarray(levels**gamma * 255, dtype=np.uint8)
 
 
 def _saturation(amount: float) -> Floats:
-    """The matrix [3, 3] that moves RGB away from grey (amount > 1) or towards it."""
+    """Return the matrix [3, 3] that moves RGB away from grey (amount > 1) or towards it."""
     return np.eye(3) * amount + GREY * (1 - amount)
 
 
@@ -109,7 +109,7 @@ def _precipitate(picture: Picture, weather: str, rng: np.random.Generator) -> No
 
 
 def _blur(picture: Picture, rng: np.random.Generator) -> Picture:
-    """Mostly sharp; sometimes out of focus, sometimes moving."""
+    """Blur some pictures: a few out of focus, a few by motion."""
     draw, scale = rng.random(), len(picture) / 224
     if draw < 0.25:
         return _convert(cv2.GaussianBlur(picture, (0, 0), scale * float(rng.uniform(0.5, 1.5))))
@@ -131,7 +131,7 @@ def _sense(picture: Picture, noise: Picture, rng: np.random.Generator) -> Pictur
 
 
 def encode(picture: Picture, quality: int) -> bytes:
-    """An RGB picture as JPEG of a quality from 1 to 100."""
+    """Encode an RGB picture as JPEG with a quality from 1 to 100."""
     _, data = cv2.imencode(
         ".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
     )

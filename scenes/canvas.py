@@ -1,4 +1,4 @@
-"""Painting on surfaces in space: polygons, lettering and lights, projected into a picture."""
+"""Paint on surfaces in space: polygons, lettering and lights, projected into a picture."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,17 +15,17 @@ from scenes.geometry import Floats, Point, View
 Picture = NDArray[np.uint8]
 Mapping = Callable[[Floats], Floats]
 
-SUBPIXEL = 4  # bits of a pixel that OpenCV's polygons are drawn to
-FAR_OUT = 6.0  # picture sides; a polygon further out than this is cut there
+SUBPIXEL = 4  # fractional bits of the coordinates of OpenCV's polygons
+FAR_OUT = 6.0  # picture sides; polygons are clipped at this distance
 
 
 @dataclass
 class Drawing:
-    """Polygons and their colours, in the order they are painted.
+    """Polygons and their colours, in painting order.
 
     Attributes:
         places: x and y of all corners of all polygons, one after the other.
-        sizes: How many corners each polygon has.
+        sizes: Number of corners of each polygon.
         colours: The colour of each polygon.
     """
 
@@ -34,20 +34,20 @@ class Drawing:
     colours: list[Colour] = field(default_factory=list)
 
     def fill(self, outline: Sequence[Point] | Floats, colour: Colour) -> None:
-        """Paint a polygon."""
+        """Add a polygon."""
         corners = np.asarray(outline, dtype=np.float64)
         self.places.extend((corners if _area(corners) >= 0 else corners[::-1]).ravel().tolist())
         self.sizes.append(len(corners))
         self.colours.append(colour)
 
     def rectangle(self, x: Point, y: Point, colour: Colour) -> None:
-        """Paint the rectangle of the two ranges, each from low to high."""
+        """Add a rectangle given by two ranges, each from low to high."""
         self.places += (x[0], y[0], x[1], y[0], x[1], y[1], x[0], y[1])
         self.sizes.append(4)
         self.colours.append(colour)
 
     def add(self, other: "Drawing") -> None:
-        """Paint all of another drawing."""
+        """Add all polygons of another drawing."""
         self.places += other.places
         self.sizes += other.sizes
         self.colours += other.colours
@@ -55,11 +55,11 @@ class Drawing:
 
 @dataclass
 class Panel(Drawing):
-    """A surface that is painted in its own two coordinates and lies somewhere in space.
+    """A surface in space that is painted in its own two coordinates.
 
     Attributes:
-        to_space: From its coordinates [N, 2] to points of space [N, 3].
-        light: Its brightness at the centres [N, 2] of its polygons, float [N].
+        to_space: Map its coordinates [N, 2] to points in space [N, 3].
+        light: Return its brightness at the centres [N, 2] of its polygons, float [N].
         facing: The sign of the signed area that its polygons have in the picture when seen from
             outside; 0 where the panel is known to be seen.
         words: Stencils, their corners and colours, painted over the polygons.
@@ -75,7 +75,7 @@ class Panel(Drawing):
         self.words.append((stencil, np.asarray(corners, dtype=np.float64), colour))
 
     def draw(self, picture: Picture, view: View) -> None:
-        """Put everything painted so far into the picture."""
+        """Render everything added so far into the picture."""
         if self.sizes:
             self._draw_outlines(picture, view)
         for stencil, corners, colour in self.words:
@@ -108,12 +108,12 @@ class Panel(Drawing):
 
 
 def flat(points: Floats) -> Floats:
-    """An even light for polygons at [N, 2]: ones, float [N]."""
+    """Return an even light for polygons at [N, 2]: ones, float [N]."""
     return np.ones(len(points))
 
 
 def to_fixed(pixels: Floats, size: int) -> NDArray[np.int32]:
-    """Pixels as OpenCV's fixed-point numbers, kept within what it can draw."""
+    """Convert pixels to OpenCV's fixed-point numbers, within the range that it can draw."""
     limit = FAR_OUT * size
     kept = np.minimum(np.maximum(pixels, -limit), limit)  # np.clip's wrapper costs three times this
     kept *= 1 << SUBPIXEL
@@ -122,7 +122,7 @@ def to_fixed(pixels: Floats, size: int) -> NDArray[np.int32]:
 
 
 def polygon(picture: Picture, pixels: Floats, colour: Colour) -> None:
-    """Fill a polygon [N, 2] of the picture, its edge smoothed."""
+    """Fill a polygon [N, 2] with anti-aliased edges."""
     fill_fixed(picture, to_fixed(pixels, picture.shape[0]), colour)
 
 
@@ -132,7 +132,7 @@ def fill_fixed(picture: Picture, points: NDArray[np.int32], colour: Sequence[flo
 
 
 def spray(picture: Picture, stencil: Picture, corners: Floats, colour: Colour) -> None:
-    """Colour the picture through a stencil, uint8 [H, W], stretched to the corners [4, 2]."""
+    """Colour the picture through a stencil, uint8 [H, W], warped to the corners [4, 2]."""
     box = _box_within(corners, picture.shape[0])
     if box is None:
         return
@@ -142,7 +142,7 @@ def spray(picture: Picture, stencil: Picture, corners: Floats, colour: Colour) -
 
 
 def paste(picture: Picture, texture: Picture, corners: Floats) -> None:
-    """Lay an opaque texture, uint8 [H, W, 3], over the quadrilateral of the corners [4, 2]."""
+    """Warp an opaque texture, uint8 [H, W, 3], to the corners [4, 2]."""
     box = _box_within(corners, picture.shape[0])
     if box is None:
         return
@@ -158,14 +158,14 @@ def paste(picture: Picture, texture: Picture, corners: Floats) -> None:
 
 
 def _stretch(texture: Picture, corners: Floats) -> Floats:
-    """The homography [3, 3] that stretches a texture to the corners [4, 2]."""
+    """Return the homography [3, 3] that warps a texture to the corners [4, 2]."""
     height, width = texture.shape[:2]
     source = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
     return np.asarray(cv2.getPerspectiveTransform(source, corners.astype(np.float32)))
 
 
 def warp(texture: Picture, corners: Floats, size: tuple[int, int]) -> Picture:
-    """The texture stretched to the corners [4, 2], in a picture of size (width, height)."""
+    """Return the texture warped to the corners [4, 2], in a picture of size (width, height)."""
     return np.asarray(
         cv2.warpPerspective(texture, _stretch(texture, corners), size, flags=cv2.INTER_LINEAR),
         dtype=np.uint8,
@@ -173,25 +173,25 @@ def warp(texture: Picture, corners: Floats, size: tuple[int, int]) -> Picture:
 
 
 def blend(part: Picture, mask: Picture, colour: Colour) -> None:
-    """Mix a colour into a part of a picture, in place, by a mask, uint8 [H, W]."""
+    """Blend a colour into part of a picture, in place, by a mask, uint8 [H, W]."""
     share = cv2.cvtColor(mask, cv2.COLOR_GRAY2RGB)
     paint = tinted(mask, [(channel / 255, 0.0) for channel in colour])
     cv2.add(cv2.multiply(part, cv2.bitwise_not(share), scale=1 / 255), paint, dst=part)
 
 
 def tinted(levels: Picture, channels: Sequence[Point]) -> Picture:
-    """A grey picture [H, W] in colour [H, W, 3].
+    """Colour a grey picture [H, W] as [H, W, 3].
 
     Args:
         levels: uint8 [H, W].
-        channels: For red, green and blue: what a level is multiplied by, and what is then added.
+        channels: For red, green and blue: the scale of a level, and the offset.
     """
     planes = [cv2.convertScaleAbs(levels, alpha=scale, beta=shift) for scale, shift in channels]
     return np.asarray(cv2.merge(planes), np.uint8)
 
 
 def lay(part: Picture, sprite: Picture) -> None:
-    """Lay a cut-out, premultiplied RGBA uint8 [H, W, 4], over a part of a picture, in place."""
+    """Composite a sprite, premultiplied RGBA uint8 [H, W, 4], over part of a picture, in place."""
     left = cv2.cvtColor(cv2.bitwise_not(sprite[..., 3]), cv2.COLOR_GRAY2RGB)
     colour = cv2.cvtColor(sprite, cv2.COLOR_RGBA2RGB)
     cv2.add(cv2.multiply(part, left, scale=1 / 255), colour, dst=part)
@@ -215,7 +215,7 @@ def add_light(picture: Picture, centre: Point, radius: float, colour: Colour) ->
 
 @lru_cache(maxsize=1)
 def _glow() -> NDArray[np.float32]:
-    """A bright core in a wide faint halo, 0 to 1."""
+    """Return a bright core in a wide faint halo, 0 to 1."""
     axis = np.linspace(-1, 1, 96, dtype=np.float32)
     distance = np.hypot(axis[:, None], axis[None])
     halo = np.clip(1 - distance, 0, 1) ** 2
@@ -224,7 +224,7 @@ def _glow() -> NDArray[np.float32]:
 
 @lru_cache(maxsize=256)
 def stencil(word: str) -> Picture:
-    """A word as a mask, uint8 [H, W], cut close to its letters."""
+    """Return a word as a mask, uint8 [H, W], cropped to its letters."""
     face, scale, thickness = cv2.FONT_HERSHEY_DUPLEX, 1.0, 2
     (width, height), base = cv2.getTextSize(word, face, scale, thickness)
     mask = np.zeros((height + base + 16, width + 24), np.uint8)
@@ -242,7 +242,7 @@ def _box_within(corners: Floats, size: int) -> tuple[int, int, int, int] | None:
 
 
 def _area(points: Floats) -> float:
-    """Twice the signed area of a polygon; in plain Python, as most have four corners."""
+    """Return twice the signed area of a polygon; plain Python is fastest for four corners."""
     total, (before_x, before_y) = 0.0, points[-1].tolist()
     for x, y in points.tolist():
         total += before_x * y - before_y * x

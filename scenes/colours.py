@@ -1,4 +1,4 @@
-"""Colours as RGB triples of 0 to 255, and the palettes that vehicles are painted from."""
+"""Colours as RGB triples from 0 to 255, and palettes for vehicles."""
 
 Colour = tuple[float, float, float]
 
@@ -56,7 +56,7 @@ CAR_PAINTS: tuple[Colour, ...] = (
 
 
 def shaded(colour: Colour, light: float) -> Colour:
-    """The colour under more (light > 1) or less light."""
+    """Return the colour under more (light > 1) or less light."""
     return (
         min(255.0, colour[0] * light),
         min(255.0, colour[1] * light),
@@ -65,7 +65,7 @@ def shaded(colour: Colour, light: float) -> Colour:
 
 
 def mixed(first: Colour, second: Colour, share: float) -> Colour:
-    """`first` with a share (0 to 1) of `second`."""
+    """Mix a share (0 to 1) of `second` into `first`."""
     return (
         first[0] + (second[0] - first[0]) * share,
         first[1] + (second[1] - first[1]) * share,

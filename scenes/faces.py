@@ -53,7 +53,7 @@ def _paint_nose(panel: Panel, hull: Hull, rng: np.random.Generator) -> None:
 
 
 def _letter_front(panel: Panel, hull: Hull, word: str) -> None:
-    """On the bonnet where there is one, else above the windscreen; "!" mirrors the word."""
+    """Letter the bonnet, or above the windscreen if there is none; "!" mirrors the word."""
     mask = stencil(word.removeprefix("!"))
     if word.startswith("!"):
         mask = np.ascontiguousarray(mask[:, ::-1])
@@ -97,7 +97,7 @@ def paint_rear(panel: Panel, hull: Hull, livery: Livery, rng: np.random.Generato
 
 
 def _chevrons(panel: Panel, t: Point, colours: tuple[Colour, Colour]) -> None:
-    """Slanted stripes that rise to the middle."""
+    """Paint slanted stripes that rise to the middle."""
     panel.rectangle(t, (-0.95, 0.95), colours[0])
     low, high = t
     for f in np.arange(0.05, 0.95, 0.36):

@@ -1,4 +1,4 @@
-"""What stands before or beside a vehicle: lamp posts, cones, people, branches."""
+"""Objects in front of or beside a vehicle: lamp posts, cones, people, branches."""
 
 import numpy as np
 
@@ -38,7 +38,7 @@ CONE: tuple[tuple[Colour, tuple[tuple[float, float], ...]], ...] = (
 
 
 def paint_people(picture: Picture, view: View, feet: Floats, rng: np.random.Generator) -> None:
-    """Stand people on points of the ground [N, 3]."""
+    """Paint people who stand on points of the ground [N, 3]."""
     for foot in feet:
         legs, coat = (CLOTHES[int(i)] for i in rng.integers(len(CLOTHES), size=2))
         skin = SKIN[int(rng.integers(len(SKIN)))]
@@ -50,14 +50,14 @@ def paint_people(picture: Picture, view: View, feet: Floats, rng: np.random.Gene
 def paint_foreground(
     picture: Picture, view: View, reach: Floats, stock: Assets, rng: np.random.Generator
 ) -> None:
-    """Sometimes put something between the camera and the vehicle.
+    """Sometimes paint an object between the camera and the vehicle.
 
     Args:
         picture: uint8 [S, S, 3], painted in place.
         view: The view.
         reach: Half the length and width of the vehicle, metres [2].
         stock: For the leaves of a branch.
-        rng: Decides what, and where.
+        rng: Draws which object, and where.
     """
     towards = view.position[:2] / np.linalg.norm(view.position[:2])
     across = np.array([-towards[1], towards[0]])
@@ -85,7 +85,7 @@ def paint_foreground(
 
 
 def _upright(picture: Picture, view: View, foot: Floats, outline: object, colour: Colour) -> None:
-    """A flat figure in metres that faces the camera."""
+    """Paint a flat figure in metres that faces the camera."""
     points = np.asarray(outline, dtype=np.float64)
     right = view.axes[0] * (1, 1, 0)
     space = foot + points[:, :1] * right + points[:, 1:] * np.array([0, 0, 1.0])

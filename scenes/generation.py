@@ -1,77 +1,92 @@
-"""Writing the dataset: the plan's photos, by one process or several, to the same bytes."""
+"""Write the data set: the images of the plan, and the table of their labels."""
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol, TypeVar
 
 import cv2
 
-from pipeline.common.parallel import parallel_map
-from pipeline.common.randomness import Purpose, generator
-from scenes.copies import near_copy
-from scenes.photograph import photograph
-from scenes.plan import Task, make_plan
+from scenes.duplicates import near_duplicate
+from scenes.photo import photograph
+from scenes.plan import DatasetSpec, Original, make_plan
+from scenes.randomness import Stream, generator
 
-if TYPE_CHECKING:
-    from pipeline.common.params import SyntheticParams
+Item = TypeVar("Item")
 
-BATCH = 24  # originals handed to a worker at a time: about 0.1 s of work
+BATCH = 24  # originals drawn by one call: about 0.1 s of work, enough to pay for a message
 HEADER = ("image_names", "emergency_or_not")
 
 
-def generate(params: "SyntheticParams", destination: Path, *, processes: int | None = None) -> None:
-    """Write a labelled set of photos of vehicles.
+class Apply(Protocol):
+    """Apply a picklable function to each item, in any order and in any number of processes."""
 
-    The bytes depend on `params` alone, not on the number of processes.
+    def __call__(
+        self,
+        function: Callable[[Item], None],
+        items: Sequence[Item],
+        *,
+        weight: Callable[[Item], int],
+    ) -> object:
+        """`weight` is the number of files that an item stands for, for a progress bar."""
+
+
+def one_by_one(
+    function: Callable[[Item], None], items: Sequence[Item], *, weight: Callable[[Item], int]
+) -> None:
+    """Apply a function in this process, without a progress bar."""
+    del weight
+    for item in items:
+        function(item)
+
+
+def generate(spec: DatasetSpec, destination: Path, apply: Apply = one_by_one) -> None:
+    """Write a labelled set of drawn photos of vehicles.
+
+    The bytes depend on `spec` alone, not on how `apply` distributes the work.
 
     Args:
-        params: How many, how large, and which copies are planted.
-        destination: A folder, made if missing, for `labels.csv` (columns `image_names` and
+        spec: How many photos, how large, and which duplicates are planted.
+        destination: A folder, created if missing, for `labels.csv` (columns `image_names` and
             `emergency_or_not`) and `images/`; files of the same names are overwritten.
-        processes: How many work at it; by default as many as pay; 1 starts no other process.
+        apply: How to run the work; by default one batch after the other in this process.
 
     Raises:
-        ParamsError: The copies asked for cannot be planted.
+        ValueError: The duplicates asked for cannot be planted.
     """
-    plan = make_plan(params)
+    plan = make_plan(spec)
     images = destination / "images"
     images.mkdir(parents=True, exist_ok=True)
-    batches = [plan.tasks[i : i + BATCH] for i in range(0, len(plan.tasks), BATCH)]
-    write = partial(write_batch, seed=params.seed, size=params.size, images=images)
-    parallel_map(write, batches, label="generate", weight=files_of, processes=processes)
+    batches = [plan.originals[i : i + BATCH] for i in range(0, len(plan.originals), BATCH)]
+    write = partial(write_batch, seed=spec.seed, size=spec.size, images=images)
+    apply(write, batches, weight=count_files)
     with (destination / "labels.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerows([HEADER, *plan.rows])
+        csv.writer(file, lineterminator="\n").writerows([HEADER, *plan.rows])
 
 
-def files_of(tasks: Sequence[Task]) -> int:
-    """How many files a batch comes to, copies among them."""
-    return sum(len(task.names) + len(task.variants) for task in tasks)
+def count_files(originals: Sequence[Original]) -> int:
+    """Count the files of a batch, duplicates included."""
+    return sum(len(original.names) + len(original.near_duplicates) for original in originals)
 
 
-def write_batch(tasks: Sequence[Task], *, seed: int, size: int, images: Path) -> None:
-    """Take the photos of some tasks and write their files."""
-    with _one_thread():
-        for task in tasks:
-            _write(task, seed, size, images)
-
-
-def _write(task: Task, seed: int, size: int, images: Path) -> None:
-    photo = photograph(seed, task.index, task.label, size)
-    for name in task.names:
-        (images / name).write_bytes(photo)
-    if task.variants:
-        rng = generator(seed, Purpose.SYNTHETIC, 3, task.index)
-        for name in task.variants:
-            (images / name).write_bytes(near_copy(photo, rng))
+def write_batch(originals: Sequence[Original], *, seed: int, size: int, images: Path) -> None:
+    """Draw some originals and write all their files into the folder `images`."""
+    with _single_threaded():
+        for original in originals:
+            photo = photograph(seed, original.index, original.label, size)
+            for name in original.names:
+                (images / name).write_bytes(photo)
+            if original.near_duplicates:
+                rng = generator(seed, Stream.NEAR_DUPLICATE, original.index)
+                for name in original.near_duplicates:
+                    (images / name).write_bytes(near_duplicate(photo, rng))
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """Keep OpenCV from sharing small pictures among threads: it costs more than it saves."""
+def _single_threaded() -> Iterator[None]:
+    """Keep OpenCV to one thread: for small pictures, starting others costs more than it saves."""
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:

@@ -1,4 +1,4 @@
-"""What stands on a roof: light bars, beacons, signs, racks and ladders."""
+"""Roof equipment: light bars, beacons, signs, racks and ladders."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ Lighting = Callable[[Floats], Floats]
 
 @dataclass(frozen=True)
 class Glow:
-    """A lamp that shines: where, in the vehicle's frame, how far in metres, and its colour."""
+    """A lamp that is on: place in the vehicle's frame, reach in metres, colour."""
 
     place: Floats
     reach: float
@@ -40,7 +40,7 @@ class Kit:
     Attributes:
         parts: (x, y, z, length, width, height, colour) of each box: its centre relative to the
             place on the roof and its size; y and width are shares of the roof's width.
-        lamps: The parts that shine, by number.
+        lamps: Indices of the parts that can be lit.
     """
 
     parts: tuple[tuple[float, float, float, float, float, float, Colour], ...] = ()
@@ -48,7 +48,7 @@ class Kit:
 
 
 def _bar(right: Colour, left: Colour, *, lit: bool) -> Kit:
-    """A light bar across the roof, its halves of two colours."""
+    """Return a light bar across the roof with halves of two colours."""
     dull = 0.0 if lit else 0.25
     return Kit(
         parts=(
@@ -83,7 +83,7 @@ KITS: dict[str, Kit] = {
 
 
 def draw_kit(picture: Picture, view: View, kit: Kit, body: Body, light: Lighting) -> list[Glow]:
-    """Paint a kit on a body's roof, farthest parts first; returns its lamps that shine."""
+    """Paint a kit on a body's roof, farthest parts first; return its lamps that are on."""
     boxes = []
     for x, y, z, length, width, tall, colour in kit.parts:
         across = body.hulls[-1].width * 0.82
@@ -97,7 +97,7 @@ def draw_kit(picture: Picture, view: View, kit: Kit, body: Body, light: Lighting
 def draw_box(
     picture: Picture, view: View, low: Floats, high: Floats, colour: Colour, light: Lighting
 ) -> None:
-    """Paint the faces that are seen of a box given by two opposite corners [3]."""
+    """Paint the visible faces of a box given by two opposite corners [3]."""
     ends = np.array([low, high])
     pixels = to_fixed(view.project(ends[PICKS, np.arange(3)]), picture.shape[0])
     beyond = ((view.position - ends) * ((-1.0,), (1.0,)) > 0).tolist()
@@ -108,7 +108,7 @@ def draw_box(
 
 
 def _corners_of(axis: int, end: int) -> list[int]:
-    """The four corners of a face of a box, as rows of `PICKS`."""
+    """Return the four corners of a face of a box, as rows of `PICKS`."""
     others = [other for other in range(3) if other != axis]
     corners = [[end] * 3 for _ in range(4)]
     for corner, ends in zip(corners, ((0, 0), (1, 0), (1, 1), (0, 1)), strict=True):

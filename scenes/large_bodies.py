@@ -1,4 +1,4 @@
-"""The bodies of vans, lorries, buses and fire engines, as tables of measures like `bodies`."""
+"""The bodies of vans, lorries, buses and fire engines, as tables of measurements like `bodies`."""
 
 from scenes.bodies import Body
 from scenes.geometry import Hull, Point

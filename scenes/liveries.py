@@ -1,4 +1,4 @@
-"""How vehicles are painted and what stands on their roofs: the tables of liveries."""
+"""Tables of liveries: how vehicles are painted and what they carry on their roofs."""
 
 from dataclasses import dataclass
 
@@ -26,16 +26,16 @@ class Livery:
     """A way of painting a vehicle.
 
     Attributes:
-        paints: The colours that the body may have.
-        marks: What is on both sides, painted in this order.
+        paints: Possible colours of the body.
+        marks: Marks on both sides, in painting order.
         optional: Marks that about half of these vehicles have.
-        kits: What may stand on the roof, one of `kits.KITS` each.
-        roof: Colour of pillars and roof, where it is another than the body's.
-        bonnet: Colour of the bonnet, where it is another.
+        kits: Possible roof equipment, names of `kits.KITS`.
+        roof: Colour of pillars and roof, if not the body's.
+        bonnet: Colour of the bonnet, if not the body's.
         rear: Colours of chevrons on the rear, if any.
         front: Words that may stand on the bonnet or above the windscreen.
         nose: Colours of a chequered front, if any.
-        boxes: The colours that a load's body may have.
+        boxes: Possible colours of a load's body.
     """
 
     paints: tuple[Colour, ...]
@@ -283,7 +283,7 @@ LIVERIES: dict[str, Livery] = {
     ),
 }
 
-# (body, livery, weight): how often each is met, for the two labels
+# (body, livery, weight): the mix of vehicles for each of the two labels
 FLEETS: tuple[tuple[tuple[str, str, float], ...], tuple[tuple[str, str, float], ...]] = (
     (
         ("sedan", "plain", 23),

@@ -1,4 +1,4 @@
-"""The marks that liveries are made of: bands, chequers, shapes, words and emblems on a side.
+"""Marks that make up liveries: bands, chequers, shapes, words and emblems on a side.
 
 Heights are shares of the hull's livery zone, 0 at its low and 1 at its high end; positions along
 the vehicle are shares of its length there, 0 at the rear and 1 at the front.
@@ -26,27 +26,27 @@ class Fixed:
     """A mark that is the same on every hull of a kind, and on both sides."""
 
     def drawing(self, hull: Hull) -> Drawing:
-        """Its polygons."""
+        """Return its polygons."""
         raise NotImplementedError
 
     def paint(self, panel: Panel, hull: Hull, sign: float, rng: np.random.Generator) -> None:  # noqa: ARG002
-        """Paint it, from memory where it was painted before."""
-        panel.add(_remembered(self, hull))
+        """Paint it; the polygons are cached for each hull."""
+        panel.add(_cached_drawing(self, hull))
 
 
 @cache
-def _remembered(mark: Fixed, hull: Hull) -> Drawing:
+def _cached_drawing(mark: Fixed, hull: Hull) -> Drawing:
     return mark.drawing(hull)
 
 
 def height(hull: Hull, share: float) -> float:
-    """The height of a share of the livery zone, metres."""
+    """Return the height of a share of the livery zone, metres."""
     low, high = hull.zone
     return low + share * (high - low)
 
 
 def place(hull: Hull, along: float, share: float) -> Point:
-    """The (x, z) of a place on the side."""
+    """Return the (x, z) of a point on the side."""
     z = height(hull, share)
     start, stop = hull.extent(z)
     return start + along * (stop - start), z
@@ -54,7 +54,7 @@ def place(hull: Hull, along: float, share: float) -> Point:
 
 @dataclass(frozen=True)
 class Band(Fixed):
-    """A level stripe along the side."""
+    """A horizontal stripe along the side."""
 
     low: float
     high: float
@@ -63,7 +63,7 @@ class Band(Fixed):
     stop: float = 1.0
 
     def drawing(self, hull: Hull) -> Drawing:
-        """One polygon from end to end."""
+        """Return one polygon from end to end."""
         drawing = Drawing()
         drawing.fill(
             [
@@ -91,7 +91,7 @@ class Chequer(Fixed):
     aspect: float = 1.3
 
     def drawing(self, hull: Hull) -> Drawing:
-        """A band of the first colour and every other field in the second."""
+        """Return a band of the first colour, and every other field in the second."""
         drawing = Band(self.low, self.high, self.first).drawing(hull)
         step = (self.high - self.low) / self.rows
         start, stop = hull.span
@@ -107,13 +107,13 @@ class Chequer(Fixed):
 
 @dataclass(frozen=True)
 class Shape(Fixed):
-    """A polygon of places (along, height)."""
+    """A polygon of points (along, height)."""
 
     outline: tuple[Point, ...]
     colour: Colour
 
     def drawing(self, hull: Hull) -> Drawing:
-        """The polygon."""
+        """Return the polygon."""
         drawing = Drawing()
         drawing.fill([place(hull, *point) for point in self.outline], self.colour)
         return drawing
@@ -121,12 +121,12 @@ class Shape(Fixed):
 
 @dataclass(frozen=True)
 class Doors(Fixed):
-    """The doors in a colour of their own."""
+    """Doors in another colour than the body."""
 
     colour: Colour
 
     def drawing(self, hull: Hull) -> Drawing:
-        """All between the first and the last seam."""
+        """Return the area between the first and the last seam."""
         drawing = Drawing()
         if len(hull.seams) > 1:
             drawing.rectangle((hull.seams[-1], hull.seams[0]), hull.zone, self.colour)
@@ -135,7 +135,7 @@ class Doors(Fixed):
 
 @dataclass(frozen=True)
 class Word:
-    """One of several words, to be read from that side."""
+    """One of several words, readable from that side."""
 
     words: tuple[str, ...]
     along: float
@@ -144,7 +144,7 @@ class Word:
     colour: Colour
 
     def paint(self, panel: Panel, hull: Hull, sign: float, rng: np.random.Generator) -> None:
-        """Letter the word that is drawn."""
+        """Draw one of the words at random and letter it."""
         mask = stencil(self.words[int(rng.integers(len(self.words)))])
         x, bottom = place(hull, self.along, self.low)
         top = height(hull, self.high)
@@ -156,7 +156,7 @@ class Word:
 
 @dataclass(frozen=True)
 class Emblem(Fixed):
-    """A sign made of polygons about a place; `EMBLEMS` holds them, within -1 to 1."""
+    """A sign made of polygons about a point; `EMBLEMS` holds them, within -1 to 1."""
 
     kind: str
     along: float
@@ -165,7 +165,7 @@ class Emblem(Fixed):
     colour: Colour
 
     def drawing(self, hull: Hull) -> Drawing:
-        """Its polygons."""
+        """Return its polygons."""
         drawing = Drawing()
         centre = np.array(place(hull, self.along, self.share))
         radius = self.size * (hull.zone[1] - hull.zone[0]) / 2
@@ -179,7 +179,7 @@ def _length(hull: Hull) -> float:
 
 
 def _bar(angle: float) -> tuple[Point, ...]:
-    """A bar through the middle, turned by an angle in degrees."""
+    """Return a bar through the centre, turned by an angle in degrees."""
     turn = np.deg2rad(angle)
     matrix = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     corners = np.array([(-1, -0.27), (1, -0.27), (1, 0.27), (-1, 0.27)]) @ matrix.T

@@ -1,4 +1,4 @@
-"""Painting a place: sky, ground and its markings, and what stands behind the vehicle."""
+"""Paint a place: sky, ground and its markings, and the background."""
 
 import cv2
 import numpy as np
@@ -21,7 +21,7 @@ TEXTURE_METRES = 7.0  # a ground tile's side
 
 
 def point_behind(setting: Setting, away: float, along: float, z: float = 0.0) -> Floats:
-    """A point so far behind the vehicle's middle and so far along the backdrop, in space [3]."""
+    """Return a point [3] given by distances behind the vehicle and along the backdrop, metres."""
     return np.array(_behind(setting, away, along, z))
 
 
@@ -35,7 +35,7 @@ def _behind(
 def paint_scene(
     picture: Picture, view: View, setting: Setting, stock: Assets, rng: np.random.Generator
 ) -> None:
-    """Paint sky, ground, backdrop, markings and trees into the whole of a picture."""
+    """Paint sky, ground, backdrop, markings and trees into a whole picture."""
     horizon = int(np.clip(view.horizon(), 4, len(picture) - 4))
     _paint_sky(picture, stock.skies[setting.sky], horizon, rng)
     _paint_ground(picture, view, stock.grounds[setting.ground], horizon)
@@ -62,7 +62,7 @@ def _paint_sky(
 
 
 def _paint_ground(picture: Picture, view: View, ground: Ground, horizon: int) -> None:
-    """Lay the tiles at half the resolution, which costs a quarter and hides their grain."""
+    """Paint the tiles at half resolution: a quarter of the cost, and their grain is hidden."""
     size = len(picture)
     top = horizon + 1
     side = TEXTURE_METRES / TILE
@@ -79,13 +79,13 @@ def _paint_ground(picture: Picture, view: View, ground: Ground, horizon: int) ->
     )
     far = min(max(size // 20, 2), len(levels))
     share = np.linspace(0.1, 1, far)[:, None]
-    levels[:far] = levels[:far] * share + 128 * (1 - share)  # the farther, the more even
+    levels[:far] = levels[:far] * share + 128 * (1 - share)  # contrast falls with distance
     grown = cv2.resize(levels, (size, size - top), interpolation=cv2.INTER_LINEAR)
     picture[top:] = tinted(np.asarray(grown, np.uint8), ground.paint)
 
 
 def _paint_land(picture: Picture, view: View, horizon: int, rng: np.random.Generator) -> None:
-    """Hills or a far line of woods and roofs."""
+    """Paint hills, or a distant line of woods and roofs."""
     size = len(picture)
     for _ in range(2):
         tall = size * rng.uniform(0.02, 0.14)
@@ -116,7 +116,7 @@ def _paint_trees(
 
 
 def stand(picture: Picture, view: View, foot: Floats, sprite: Sprite, tall: float) -> None:
-    """Set a cut-out of a height in metres upright on a point of the ground [3]."""
+    """Paint a sprite of a height in metres upright on a point of the ground [3]."""
     scale = view.pixels_per_metre(foot) * tall / len(sprite[0])
     high, width = (round(side * scale) for side in sprite[0].shape[:2])
     column, row = view.project(foot[None])[0]
@@ -156,7 +156,7 @@ Strip = tuple[Point, Point, Colour]  # how far behind the vehicle, where along t
 
 
 def _strips(picture: Picture, view: View, setting: Setting, strips: list[Strip]) -> None:
-    """Rectangles on the ground; those that reach behind the camera are left out."""
+    """Paint rectangles on the ground, except those that reach behind the camera."""
     space = np.array(
         [
             _behind(setting, away[i], along[j])

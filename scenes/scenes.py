@@ -1,15 +1,15 @@
-"""Scenes: the kinds of places that vehicles are photographed in, and one such place.
+"""Scenes: kinds of places to photograph vehicles in, and one such place.
 
-A scene knows nothing of labels: both fleets are photographed in the same places.
+A scene is independent of the label: both classes are photographed in the same places.
 """
 
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from scenes.chance import weighted
 from scenes.colours import Colour
 from scenes.geometry import Point
+from scenes.randomness import weighted
 
 DAY = ("clear", "cloudy", "cloudy", "overcast", "white", "storm")
 
@@ -19,15 +19,15 @@ class Scene:
     """A kind of place.
 
     Attributes:
-        weight: How often it is met.
-        grounds: What the vehicle may stand on; names of `textures.GROUNDS`.
-        backdrop: What is behind: "streets", "sheds" or "interiors" of `Assets`, or "open" land.
+        weight: Relative frequency.
+        grounds: Possible grounds, names of `textures.GROUNDS`.
+        backdrop: The background: "streets", "sheds" or "interiors" of `Assets`, or "open" land.
         skies: Names of `textures.SKIES`.
         markings: "lane", "bays" or "none".
-        trees: Mean number of trees behind.
-        parked: Mean number of other vehicles behind.
+        trees: Mean number of trees in the background.
+        parked: Mean number of other vehicles in the background.
         exposure: Brightness of the whole picture, a range.
-        tint: White balance: what white becomes, as shares.
+        tint: White balance: red, green and blue of white, as shares.
         weather: "", "fog", "rain" or "snow".
         direct: The sun's share of the light, a range.
         pavement: Whether a kerb and a pavement run along the backdrop.
@@ -143,7 +143,7 @@ WEIGHTS = tuple(scene.weight for scene in SCENES)
 
 @dataclass(frozen=True)
 class Setting:
-    """One place, all its choices made.
+    """One place with all its random choices made.
 
     Attributes:
         scene: The kind of place.
@@ -151,7 +151,7 @@ class Setting:
         sky: The name of the sky.
         heading: The direction of the road and the backdrop in the vehicle's frame, radians.
         distance: From the vehicle to the backdrop, metres.
-        axes: The directions to the camera's side of the backdrop and along it, each (x, y).
+        axes: Unit vectors (x, y) from the backdrop to the camera's side, and along it.
     """
 
     scene: Scene
@@ -163,9 +163,9 @@ class Setting:
 
 
 def choose_setting(rng: np.random.Generator, yaw: float) -> Setting:
-    """A place for a picture taken from the direction `yaw`, radians."""
+    """Draw a place for a picture taken from the direction `yaw`, radians."""
     scene = weighted(rng, SCENES, WEIGHTS)
-    quarter = round(yaw / (np.pi / 2)) * (np.pi / 2)  # the backdrop faces the camera, about
+    quarter = round(yaw / (np.pi / 2)) * (np.pi / 2)  # the backdrop roughly faces the camera
     facing = yaw + (quarter - yaw) * float(rng.uniform(0.2, 0.75))
     cos, sin = float(np.cos(facing)), float(np.sin(facing))
     return Setting(

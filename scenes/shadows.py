@@ -1,4 +1,4 @@
-"""The shadows of vehicles on the ground."""
+"""Shadows of vehicles on the ground."""
 
 import cv2
 import numpy as np
@@ -8,11 +8,11 @@ from scenes.canvas import SUBPIXEL, Picture, to_fixed
 from scenes.geometry import View
 from scenes.vehicles import Light, Vehicle, bounds
 
-SHADOW_SCALE = 4  # shadows are soft: they are painted in a mask so many times smaller
+SHADOW_SCALE = 4  # shadows are soft, so they are painted in a mask smaller by this factor
 
 
 def shadow(size: int, view: View, vehicle: Vehicle, light: Light) -> Picture:
-    """The vehicle's shadow as a mask, uint8 [size, size], 255 where it is darkest."""
+    """Return the vehicle's shadow as a mask, uint8 [size, size], 255 where it is darkest."""
     low, high = bounds(vehicle)
     corners = np.array([(x, y, 0.0) for x in (low[0], high[0]) for y in (low[1], high[1])])
     reach = light.sun[:2] / max(float(light.sun[2]), 0.35) * high[2] * 0.75
@@ -34,7 +34,7 @@ def _fill_hull(mask: Picture, pixels: NDArray[np.float32], value: float) -> None
 
 
 def shade(picture: Picture, mask: Picture, depth: float) -> None:
-    """Darken a picture in place where a mask is light."""
+    """Darken a picture in place where a mask is bright."""
     x, y, width, height = cv2.boundingRect(mask)
     if not width:
         return

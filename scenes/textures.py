@@ -1,4 +1,4 @@
-"""Surfaces and sprites that are painted once per process and then reused in every picture."""
+"""Textures and sprites that are painted once per process and reused in every picture."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -7,12 +7,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.common.randomness import Purpose, generator
 from scenes.canvas import Picture
 from scenes.colours import Colour, mixed, shaded
 from scenes.geometry import Point
+from scenes.randomness import Stream, generator
 
-SHRUNK = (0.5, 0.25, 0.125)  # the smaller sizes of a sprite that are kept
+SHRUNK = (0.5, 0.25, 0.125)  # scales of the smaller versions of a sprite
 TILE = 256  # pixels a side of a ground texture
 TILES = 4
 GROUNDS: dict[str, tuple[Colour, float]] = {  # mean colour and contrast
@@ -26,7 +26,7 @@ GROUNDS: dict[str, tuple[Colour, float]] = {  # mean colour and contrast
     "snow": ((226, 230, 236), 10),
     "workshop": ((124, 120, 116), 10),
 }
-SKIES: dict[str, tuple[Colour, Colour, float]] = {  # zenith, horizon, how much cloud
+SKIES: dict[str, tuple[Colour, Colour, float]] = {  # zenith, horizon, cloud cover
     "clear": ((70, 130, 205), (190, 214, 235), 0.25),
     "cloudy": ((96, 142, 200), (214, 222, 230), 0.9),
     "overcast": ((178, 184, 192), (220, 222, 224), 0.5),
@@ -70,7 +70,7 @@ LEAVES: tuple[Colour, ...] = (
 )
 
 
-Sprite = tuple[Picture, ...]  # premultiplied RGBA, uint8 [H, W, 4]; each half the one before
+Sprite = tuple[Picture, ...]  # premultiplied RGBA, uint8 [H, W, 4], in halving sizes
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Ground:
 
 @dataclass(frozen=True)
 class Assets:
-    """All that is painted once; every random draw comes from the seed."""
+    """Everything that is painted once; all random draws come from the seed."""
 
     grounds: dict[str, Ground]
     skies: dict[str, tuple[Picture, ...]]
@@ -103,8 +103,8 @@ class Assets:
 
 @lru_cache(maxsize=2)
 def assets(seed: int, size: int) -> Assets:
-    """The assets for a seed and a picture size."""
-    rng = generator(seed, Purpose.SYNTHETIC, 2)
+    """Return the assets for a seed and a picture size."""
+    rng = generator(seed, Stream.ASSETS)
     return Assets(
         grounds={name: _ground(rng, *look) for name, look in GROUNDS.items()},
         skies={name: tuple(_sky(rng, *look) for _ in range(3)) for name, look in SKIES.items()},
@@ -123,13 +123,13 @@ def _noise(rng: np.random.Generator, shape: tuple[int, ...], mean: float, spread
 
 
 def _cloud(rng: np.random.Generator, height: int, width: int, coarsest: int) -> NDArray[np.float32]:
-    """Fractal noise about 0, deviation about 1, float32 [height, width]."""
+    """Return fractal noise with mean 0 and std 1, float32 [height, width]."""
     total = np.zeros((height, width), np.float32)
     cells, weight = coarsest, 1.0
     while cells < width:
         shape = (max(cells * height // width, 2), cells)
         layer = rng.standard_normal(shape, dtype=np.float32)
-        # Linear, then a mean over one cell: smooth, where OpenCV's cubic differs by processor.
+        # Linear, then a mean over one cell: OpenCV's cubic interpolation differs by processor.
         linear = cv2.resize(layer, (width, height), interpolation=cv2.INTER_LINEAR)
         total += weight * cv2.blur(linear, (max(width // cells, 1),) * 2)
         cells, weight = cells * 2, weight * 0.62
@@ -138,7 +138,7 @@ def _cloud(rng: np.random.Generator, height: int, width: int, coarsest: int) -> 
 
 def _ground(rng: np.random.Generator, colour: Colour, contrast: float) -> Ground:
     quarter = _cloud(rng, TILE // 2, TILE // 2, 4)
-    half = np.hstack([quarter, quarter[:, ::-1]])  # mirrored, so that the tiles meet
+    half = np.hstack([quarter, quarter[:, ::-1]])  # mirrored, so that the tiles join without a seam
     patches = np.vstack([half, half[::-1]])
     grain = rng.standard_normal((TILE, TILE), dtype=np.float32)
     levels = np.clip((0.35 * patches + 0.6 * grain) * 40 + 128, 0, 255)
@@ -158,7 +158,7 @@ def _sky(rng: np.random.Generator, zenith: Colour, horizon: Colour, cloud: float
 
 
 def _brick(rng: np.random.Generator, wall: Picture) -> None:
-    """Courses and stains, in place."""
+    """Add brick courses and stains, in place."""
     height, width = wall.shape[:2]
     wall[::4] = cv2.convertScaleAbs(wall[::4], alpha=0.9)
     stains = cv2.resize(rng.standard_normal((6, 6), dtype=np.float32) * 5, (width, height))
@@ -168,7 +168,7 @@ def _brick(rng: np.random.Generator, wall: Picture) -> None:
 
 
 def _pick(rng: np.random.Generator, colours: tuple[Colour, ...]) -> Colour:
-    """A colour, weathered towards grey."""
+    """Draw a colour, weathered towards grey."""
     return mixed(colours[int(rng.integers(len(colours)))], (128, 126, 122), 0.42)
 
 
@@ -177,7 +177,7 @@ def _box(picture: Picture, x: int, y: int, width: int, height: int, colour: Colo
 
 
 def _street(rng: np.random.Generator) -> Picture:
-    """A row of house fronts, 24 m by 9 m at 24 pixels a metre: uint8 [216, 576, 3]."""
+    """Paint a row of house fronts, 24 m by 9 m at 24 pixels a metre: uint8 [216, 576, 3]."""
     strip = np.zeros((216, 576, 3), np.uint8)
     x = 0
     while x < 576:
@@ -230,7 +230,7 @@ def _shop(rng: np.random.Generator, front: Picture) -> None:
 
 
 def _shed(rng: np.random.Generator) -> Picture:
-    """A station, works or shop hall with large doors: uint8 [216, 576, 3]."""
+    """Paint a station, works or shop hall with large doors: uint8 [216, 576, 3]."""
     wall = _pick(rng, WALLS)
     front = np.full((216, 576, 3), wall, np.uint8)
     _brick(rng, front)
@@ -251,7 +251,7 @@ def _shed(rng: np.random.Generator) -> Picture:
 
 
 def _interior(rng: np.random.Generator) -> Picture:
-    """The inner wall of a workshop or hall, dim above: uint8 [216, 576, 3]."""
+    """Paint the inner wall of a workshop or hall, dim above: uint8 [216, 576, 3]."""
     wall = _pick(rng, ((170, 168, 160), (196, 190, 176), (120, 124, 130), (150, 110, 90)))
     front = np.full((216, 576, 3), wall, np.uint8)
     _brick(rng, front)
@@ -268,7 +268,7 @@ def _interior(rng: np.random.Generator) -> Picture:
 
 
 def _tree(rng: np.random.Generator) -> Sprite:
-    """A tree of many leaves, 160 pixels high and 128 wide, and the same smaller and smaller."""
+    """Paint a tree, 160 pixels high and 128 wide, and its smaller versions."""
     tree = np.zeros((160, 128, 4), np.uint8)
     leaf = _pick(rng, LEAVES)
     cv2.rectangle(tree, (60, 90), (68, 160), (70, 58, 46, 255), -1)

@@ -1,4 +1,4 @@
-"""Vehicles: drawn at random from the fleets, and painted into a picture part by part."""
+"""Vehicles: chosen at random for a label, and painted into a picture part by part."""
 
 from dataclasses import dataclass
 from functools import cache, partial
@@ -9,7 +9,6 @@ import numpy as np
 from scenes import bodies, large_bodies
 from scenes.bodies import Body
 from scenes.canvas import Drawing, Panel, Picture
-from scenes.chance import weighted
 from scenes.colours import (
     GLASS,
     PLASTIC,
@@ -24,6 +23,7 @@ from scenes.geometry import Floats, Hull, View
 from scenes.kits import KITS, Glow, draw_box, draw_kit
 from scenes.liveries import FLEETS, LIVERIES, Livery
 from scenes.marks import Band, height
+from scenes.randomness import weighted
 from scenes.wheels import CIRCLE, draw_wheel
 
 BODIES: dict[str, Body] = {
@@ -44,12 +44,12 @@ BODIES: dict[str, Body] = {
     "motorcycle": bodies.MOTORCYCLE,
 }
 
-SHUTTERS = (0.36, 0.92)  # the heights between which a fire engine has its lockers
+SHUTTERS = (0.36, 0.92)  # heights of a fire engine's lockers, as shares of the livery zone
 
 
 @dataclass(frozen=True)
 class Vehicle:
-    """One vehicle, all its choices made."""
+    """One vehicle with all its random choices made."""
 
     body: Body
     name: str
@@ -70,20 +70,20 @@ class Light:
     direct: float
 
     def on(self, normals: Floats) -> Floats:
-        """The brightness of surfaces with these normals [N, 3], float [N]."""
+        """Return the brightness of surfaces with these normals [N, 3], float [N]."""
         facing = np.maximum(normals @ self.sun, 0.0)
         return np.asarray(self.ambient + 0.16 * normals[:, 2] + self.direct * facing)
 
 
 def draw_vehicle(rng: np.random.Generator, label: int) -> Vehicle:
-    """A vehicle of the fleet of a label, 1 for emergency."""
+    """Draw a vehicle of a label, 1 for emergency."""
     fleet = FLEETS[label]
     name, livery_name, _ = weighted(rng, fleet, [entry[2] for entry in fleet])
     return dress(rng, name, LIVERIES[livery_name])
 
 
 def dress(rng: np.random.Generator, name: str, livery: Livery) -> Vehicle:
-    """A vehicle of a body and livery, its choices made at random."""
+    """Draw a vehicle of a body and livery, with random choices."""
     paint = livery.paints[int(rng.integers(len(livery.paints)))]
     varied = np.clip(np.array(paint) * rng.uniform(0.88, 1.06) + rng.normal(0, 5, 3), 8, 250)
     grey = float(rng.uniform(60, 190))
@@ -100,7 +100,7 @@ def dress(rng: np.random.Generator, name: str, livery: Livery) -> Vehicle:
 
 
 def bounds(vehicle: Vehicle) -> tuple[Floats, Floats]:
-    """The lowest and highest corner of the space it fills, in its own frame, metres."""
+    """Return the lowest and highest corner of its bounding box, in its own frame, metres."""
     spans = [hull.span for hull in vehicle.body.hulls]
     half = max(hull.width for hull in vehicle.body.hulls) / 2
     top = max(vehicle.body.roof[1], *(hull.height for hull in vehicle.body.hulls))
@@ -119,7 +119,7 @@ def paint_vehicle(
         view: The view in the vehicle's own frame.
         vehicle: What to paint.
         light: The light in the vehicle's own frame.
-        rng: For small differences such as the number plate.
+        rng: Draws small differences such as the number plate.
 
     Returns:
         Its lamps that shine, in its own frame; they are added after the exposure.
@@ -131,7 +131,9 @@ def paint_vehicle(
     glows: list[Glow] = []
     for hull in sorted(vehicle.body.hulls, key=lambda h: -_distance(view, h)):
         carries = hull.span[0] < vehicle.body.roof[0] < hull.span[1] and hull.paint != "dark"
-        below = view.position[2] < vehicle.body.roof[1]  # then the roof's edge hides the kit's foot
+        below = (
+            view.position[2] < vehicle.body.roof[1]
+        )  # then the roof's edge hides the foot of the roof equipment
         if carries and below:
             glows = draw_kit(picture, view, KITS[vehicle.kit], vehicle.body, light.on)
         _draw_over(picture, view, vehicle, hull, light, rng)
@@ -147,13 +149,13 @@ def paint_vehicle(
 
 
 def _hidden_roof(view: View, body: Body) -> bool:
-    """Whether a taller hull stands between the camera and what is on the roof."""
+    """Whether a taller hull hides the roof equipment from the camera."""
     behind = view.position[0] < 0 and view.position[2] < body.roof[1] + 1
     return bool(behind and body.hulls[-1].span[0] < body.roof[0] and len(body.hulls) > 1)
 
 
 def _distance(view: View, hull: Hull) -> float:
-    """From the camera, along the vehicle: hulls stand behind or above one another."""
+    """Return a key to sort hulls by distance: they stand behind or above one another."""
     middle = (hull.span[0] + hull.span[1]) / 2
     return abs(float(view.position[0]) - middle) - hull.height
 
@@ -170,7 +172,7 @@ def _draw_over(
     light: Light,
     rng: np.random.Generator,
 ) -> None:
-    """Paint the strips from the rear over the roof to the front, and what is on them."""
+    """Paint the strips from the rear over the roof to the front, and the marks on them."""
     panel = Panel(to_space=hull.over, light=partial(_light_over, hull, light), facing=-1)
     steps, _ = hull.curve
     middles, normals = hull.strips
@@ -193,7 +195,7 @@ def _light_over(hull: Hull, light: Light, centres: Floats) -> Floats:
 
 
 def _strip_colour(vehicle: Vehicle, hull: Hull, t: float, colour: Colour) -> Colour:
-    """The colour at t of the contour: bonnet and roof may have their own."""
+    """Return the colour at t of the contour: bonnet and roof may have their own."""
     if hull.paint != "body":
         return colour
     livery = vehicle.livery
@@ -207,7 +209,7 @@ def _strip_colour(vehicle: Vehicle, hull: Hull, t: float, colour: Colour) -> Col
 
 @cache
 def _glass(hull: Hull) -> Drawing:
-    """Windscreens, and the floor of an open loading area."""
+    """Paint windscreens, and the floor of an open loading area."""
     drawing = Drawing()
     for low, high in hull.glass:
         drawing.rectangle((low, high), (-0.93, 0.93), (22, 24, 27))
@@ -228,7 +230,7 @@ def _draw_side(
     light: Light,
     rng: np.random.Generator,
 ) -> None:
-    """Paint the side that is seen."""
+    """Paint the visible side."""
     sign = 1.0 if view.position[1] >= 0 else -1.0
     even = float(light.on(np.array([[0.0, sign, 0.05]]))[0])
     panel = Panel(to_space=partial(hull.side, sign=sign), light=partial(_light_side, hull, even))
@@ -241,7 +243,7 @@ def _draw_side(
 
 @cache
 def _fittings(body: Body, hull: Hull, *, lockers: bool) -> Drawing:
-    """What every vehicle of a kind has on its sides."""
+    """Return what every vehicle of a kind has on its sides."""
     drawing = Drawing()
     if lockers:
         _paint_lockers(drawing, hull)
@@ -251,7 +253,7 @@ def _fittings(body: Body, hull: Hull, *, lockers: bool) -> Drawing:
 
 
 def _light_side(hull: Hull, even: float, centres: Floats) -> Floats:
-    """Darker towards the sill, which faces the road, and brightest at the shoulder."""
+    """Return the side's light: darker towards the sill, brightest at the shoulder."""
     low, high = hull.zone
     rise = np.minimum(np.maximum((centres[:, 1] - low) / (high - low), -0.2), 1.0)
     return even * (0.80 + 0.26 * rise)
@@ -281,7 +283,7 @@ def _paint_sheet(
 
 @cache
 def _sheet(hull: Hull) -> Drawing:
-    """The side in level stripes, each of its own brightness."""
+    """Paint the side in horizontal stripes, each of its own brightness."""
     drawing = Drawing()
     for low in (0.0, 0.2, 0.4, 0.6, 0.8):
         drawing.add(Band(low, low + 0.2, WHITE).drawing(hull))
@@ -289,7 +291,7 @@ def _sheet(hull: Hull) -> Drawing:
 
 
 def _paint_lockers(panel: Drawing, hull: Hull) -> None:
-    """Roller shutters between the seams of a fire engine's body."""
+    """Add roller shutters between the seams of a fire engine's body."""
     if hull.glass:
         return
     edges = [hull.span[0] + 0.1, *hull.seams, hull.span[1] - 0.1]
@@ -313,7 +315,7 @@ def _paint_windows(panel: Drawing, hull: Hull) -> None:
 
 
 def _paint_details(panel: Drawing, body: Body, hull: Hull) -> None:
-    """Seams, handles, sill, arches and the lamps that reach round the corners."""
+    """Add seams, handles, sill, arches and the lamps that reach round the corners."""
     low, high = hull.zone
     for seam in hull.seams:
         panel.rectangle(

@@ -18,13 +18,13 @@ CIRCLE_IN_SPACE = np.column_stack([CIRCLE[:, 0], 0 * CIRCLE[:, 0], CIRCLE[:, 1]]
 
 
 def _spoke(k: int) -> Floats:
-    """The gap between two of five spokes of a wheel of radius 1, float [4, 3]."""
+    """Return the gap between two of five spokes of a wheel of radius 1, float [4, 3]."""
     angles = 2 * np.pi * (k + np.array([0.25, 0.2, 0.8, 0.75])) / 5
     radii = np.array([0.24, 0.58, 0.58, 0.24])
     return np.column_stack([radii * np.cos(angles), 0 * radii, radii * np.sin(angles)])
 
 
-# a wheel of radius 1: the edge of its tyre, rim and hub, then the gaps between the spokes
+# A wheel of radius 1: the outlines of its tyre, rim and hub, then the gaps between the spokes
 WHEEL = np.vstack(
     [CIRCLE_IN_SPACE * share for share in (1.0, 0.66, 0.14)] + [_spoke(k) for k in range(5)]
 )

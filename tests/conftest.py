@@ -33,16 +33,16 @@ def params() -> Params:
 def pack(tmp_path: Path) -> Pack:
     """Write a packed split whose classes differ in brightness, under noise."""
 
-    def write(name: str, images: int, seed: int = 0) -> Path:
+    def write(name: str, images: int, seed: int = 0, size: int = SIZE) -> Path:
         draw = np.random.default_rng(seed + images)
         labels = np.arange(images, dtype=np.int64) % 2
-        pixels = draw.normal(110 + 30 * labels[:, None, None, None], 60, (images, SIZE, SIZE, 3))
+        pixels = draw.normal(110 + 30 * labels[:, None, None, None], 60, (images, size, size, 3))
         folder = tmp_path / "data" / "packed" / name
         folder.mkdir(parents=True)
         np.save(folder / "images.npy", pixels.clip(0, 255).astype(np.uint8))
         np.save(folder / "labels.npy", labels)
         names = [f"{index:04}.png" for index in range(images)]
-        meta = {"classes": CLASSES, "names": names, "groups": names, "size": SIZE}
+        meta = {"classes": CLASSES, "names": names, "groups": names, "size": size}
         (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
         return folder
 

@@ -18,7 +18,7 @@ SMALL = {
     "model.hidden": [16],
     "train.epochs": 2,
     "ablate.epochs": 2,
-    "ablate.seeds": [1, 2],
+    "ablate.folds": 3,
     "techniques.batch_norm": None,
     "techniques.augmentation": None,
     "techniques.checkpointing": None,
@@ -54,11 +54,14 @@ def test_everything_promised_is_there(clone: Path) -> None:
         "logs/train/validation/events.out.tfevents.0",
         "reports/train/augmentation.png",
         "reports/test/metrics.json",
-        "reports/ablation/dropout/metrics.json",
+        "reports/ablation/dropout/params.json",
         "reports/ablation/combined/predictions.csv",
-        "logs/ablation/baseline/seed-2/training/events.out.tfevents.0",
+        "logs/ablation/baseline/run-2/training/events.out.tfevents.0",
         "reports/index.html",
+        "logs/techniques/baseline/validation/events.out.tfevents.0",
         "reports/comparison.json",
+        "reports/techniques.csv",
+        "reports/histories.csv",
     ):
         assert (clone / name).stat().st_size > 0, name
 
@@ -69,7 +72,7 @@ def test_what_is_made_is_tracked_or_ignored(clone: Path) -> None:
     tracked = run(clone, "git", "ls-files").split()
     heavy = ("data/raw", "data/packed", "models/", "logs/", "reports/index")
     assert not [n for n in tracked if n.startswith(heavy) and not n.endswith(".gitignore")]
-    assert "reports/ablation/dropout/metrics.json" in tracked
+    assert "reports/techniques.csv" in tracked
     assert "reports/ablation/dropout/predictions.csv" not in tracked
 
 
@@ -90,14 +93,18 @@ def test_a_rerun_makes_the_same_bytes(clone: Path) -> None:
 def rerun(clone: Path, changes: dict[str, Any]) -> set[str]:
     """The stages that read these params.
 
-    A dry run does not tell those that follow: it cannot know what the first would change.
+    A dry run does not tell those that follow: it cannot know what the first would change. The
+    short stage `techniques` is therefore run, and not listed.
     """
-    path = clone / "params.yaml"
-    before = path.read_bytes()
+    path, lock = clone / "params.yaml", clone / "dvc.lock"
+    before = {file: file.read_bytes() for file in (path, lock)}
     set_params(clone, changes)
+    dvc(clone, "repro", "techniques")
     printed = dvc(clone, "repro", "--dry")
-    path.write_bytes(before)
-    return set(re.findall(r"Running stage '(.+)'", printed)) - {"report"}
+    for file, content in before.items():
+        file.write_bytes(content)
+    dvc(clone, "checkout", "--quiet")
+    return set(re.findall(r"Running stage '(.+)'", printed)) - {"compare", "report"}
 
 
 def test_a_parameter_reruns_only_what_reads_it(clone: Path) -> None:
@@ -105,15 +112,20 @@ def test_a_parameter_reruns_only_what_reads_it(clone: Path) -> None:
 
 
 def test_a_technique_reruns_only_its_own_item(clone: Path) -> None:
-    changed = {"techniques.dropout": {"set": {"model.dropout": 0.8}}}
-    assert rerun(clone, changed) == {"ablate@dropout"}
-    assert rerun(clone, {"techniques.rotation": {}}) == {"ablate@rotation"}
+    assert rerun(clone, {"techniques.dropout": {"model.dropout": 0.8}}) == {"ablate@dropout"}
+
+
+def test_a_parameter_reruns_only_the_techniques_that_have_it(clone: Path) -> None:
+    # The other techniques set dropout themselves, or have the baseline's.
+    assert rerun(clone, {"model.dropout": 0.2}) == {"train", "ablate@combined"}
+    assert rerun(clone, {"early_stopping.patience": 3}) == {"train"}
 
 
 def test_what_only_ablate_reads_does_not_retrain(clone: Path) -> None:
     items = {f"ablate@{name}" for name in ("baseline", "early_stopping", "dropout", "combined")}
-    assert rerun(clone, {"ablate.seeds": [1, 3]}) == items
-    assert rerun(clone, {"ablate.baseline": {"model.dropout": 0.1}}) == items
+    assert rerun(clone, {"ablate.seed": 2}) == items
+    changed = {"ablate.baseline": {"model.dropout": 0.1}}  # combined is not over the baseline
+    assert rerun(clone, changed) == items - {"ablate@combined"}
 
 
 def test_what_only_train_reads_does_not_repeat_the_comparison(clone: Path) -> None:
@@ -126,3 +138,18 @@ def test_another_threshold_does_not_retrain(clone: Path) -> None:
 
 def test_more_processes_rerun_nothing(clone: Path) -> None:
     assert rerun(clone, {"ablate.processes": 3}) == set()
+
+
+def test_another_technique_appears_everywhere_and_leaves_no_trace(clone: Path) -> None:
+    path, lock = clone / "params.yaml", clone / "dvc.lock"
+    before = {file: file.read_bytes() for file in (path, lock)}
+    set_params(clone, {"techniques.rotation": {"augment.rotation.probability": 0.7}})
+    dvc(clone, "repro")
+    for name in ("comparison.json", "techniques.csv", "histories.csv", "index.html", "report.md"):
+        assert "rotation" in (clone / "reports" / name).read_text(encoding="utf-8"), name
+    for file, content in before.items():
+        file.write_bytes(content)
+    printed = dvc(clone, "repro")
+    assert "compare: removing reports/ablation/rotation" in printed
+    assert lock.read_bytes() == before[lock]
+    assert not (clone / "logs/ablation/rotation").exists()

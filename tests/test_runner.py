@@ -1,5 +1,6 @@
 """A user's mistake is one clear line on stderr and exit status 1; a defect keeps its traceback."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from pipeline import cli
 from pipeline import run as runner
+from pipeline.common.errors import BluelightError
 from tests.helpers.imports import ROOT
 from tests.helpers.processes import environment
 
@@ -53,7 +55,21 @@ def test_ctrl_c_says_how_to_go_on(
     (elsewhere / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
     monkeypatch.setattr("pipeline.fetch.stage.run", interrupt)
     assert runner.main("fetch") == 130
-    assert "interrupted; `dvc repro` starts it again" in capsys.readouterr().err
+    assert "interrupted; `dvc repro` starts again" in capsys.readouterr().err
+
+
+def test_two_processes_do_not_run_the_same_stage(elsewhere: Path) -> None:
+    del elsewhere
+    with (
+        runner.locked("train"),
+        pytest.raises(BluelightError, match=rf"process {os.getpid()} is running this very stage"),
+        runner.locked("train"),
+    ):
+        pass
+    with runner.locked("ablate@dropout"), runner.locked("ablate@combined"):
+        pass  # items are stages of their own
+    with runner.locked("train"):
+        pass
 
 
 def test_check_accepts_the_projects_params() -> None:
@@ -64,11 +80,11 @@ def test_check_accepts_the_projects_params() -> None:
 
 def test_check_tells_of_a_technique_whose_values_do_not_go_together(elsewhere: Path) -> None:
     text = (ROOT / "params.yaml").read_text(encoding="utf-8")
-    text = text.replace("keep: [model.dropout]", "set: {model.dropout: [0.5]}")
+    text = text.replace("{model.dropout: 0.5}", "{model.dropout: [0.5]}")
     (elsewhere / "params.yaml").write_text(text, encoding="utf-8")
     done = run("pipeline", "check", cwd=elsewhere)
     assert done.returncode == 1
-    assert done.stderr.startswith("bluelight: techniques.dropout, over the baseline: `model`: ")
+    assert done.stderr.startswith("bluelight: techniques.dropout, over its base: `model`: ")
 
 
 def test_the_command_names_a_mistake(

@@ -13,7 +13,7 @@ from benchmarks.speed.contestant import BATCH, DROPOUT, HIDDEN, arguments, repor
 from pipeline.common.instructions import limit_instructions
 from pipeline.common.params import AugmentParams, FlipParams, Params, load_params
 from pipeline.train import fit as fitting
-from pipeline.train.datamodule import VehicleData
+from pipeline.train.datamodule import ImageDataModule
 
 
 class Stopwatch(pl.Callback):
@@ -79,22 +79,13 @@ def everything(params: AugmentParams) -> AugmentParams:
 
 def train(params: Params, packed: Path, epochs: int) -> Stopwatch:
     """Train as stage `train` does, with the stopwatch where the progress bar would be."""
-    data = VehicleData.of(packed, params.augment, params.train)
-    network = fitting.build(params.model, data, params.train.seed)
+    data = ImageDataModule(packed, params.augment, params.train)
     stopwatch = Stopwatch(epochs)
     with (
         tempfile.TemporaryDirectory() as folder,
-        patch.object(fitting, "EpochProgress", lambda: stopwatch),
+        patch.object(fitting, "Progress", lambda: stopwatch),
     ):
-        fitting.fit(
-            network,
-            data,
-            params.train,
-            params.early_stopping,
-            params.checkpoint,
-            logs=Path(folder) / "logs",
-            state=Path(folder) / "state",
-        )
+        fitting.fit(params, data, logs=Path(folder) / "logs", state=Path(folder) / "state")
     return stopwatch
 
 

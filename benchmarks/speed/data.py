@@ -1,13 +1,17 @@
 """The images that all contestants train on: photos in a folder per class, and the same packed."""
 
 import csv
+from functools import partial
 from pathlib import Path
 
+import pandas as pd
+
 from benchmarks.speed.contestant import SIZE
-from pipeline.common.params import PackParams, SyntheticParams
-from pipeline.common.tables import Assigned
-from pipeline.pack.packing import pack
-from scenes.generation import generate
+from pipeline.common.parallel import parallel_map
+from pipeline.common.params import PackParams
+from pipeline.common.tables import SPLIT_COLUMNS
+from pipeline.pack.stage import pack
+from scenes import DatasetSpec, generate
 
 CLASSES = ("emergency", "other")  # by name, as ImageFolder and Keras number them
 
@@ -20,33 +24,26 @@ def prepare(folder: Path, train: int, validation: int) -> None:
         train: Training images.
         validation: Validation images.
     """
-    generate(photos(train + validation), folder / "drawn")
+    generate(photos(train + validation), folder / "drawn", partial(parallel_map, label="generate"))
     rows = [
-        Assigned(f"{split}/{label}/{name}", label, split, group="")
+        (f"{split}/{label}/{name}", label, split, name, "")
         for (name, label), split in zip(
             drawn(folder / "drawn" / "labels.csv"),
             ["train"] * train + ["validation"] * validation,
             strict=True,
         )
     ]
-    for row in rows:
-        place = folder / "photos" / row.image
+    for image, *_ in rows:
+        place = folder / "photos" / image
         place.parent.mkdir(parents=True, exist_ok=True)
         (folder / "drawn" / "images" / place.name).rename(place)
-    pack(PackParams(size=SIZE), folder / "photos", rows, CLASSES, folder / "packed")
+    table = pd.DataFrame(rows, columns=SPLIT_COLUMNS)
+    pack(PackParams(size=SIZE), folder / "photos", table, CLASSES, folder / "packed")
 
 
-def photos(images: int) -> SyntheticParams:
-    """Photos as those of params.yaml, but without copies."""
-    return SyntheticParams(
-        seed=7,
-        images=images,
-        size=224,
-        emergency_fraction=0.42,
-        exact_duplicates=0,
-        near_duplicates=0,
-        label_conflicts=0,
-    )
+def photos(images: int) -> DatasetSpec:
+    """Describe photos like those of params.yaml, but without duplicates."""
+    return DatasetSpec(seed=7, images=images, size=224, emergency_fraction=0.42)
 
 
 def drawn(table: Path) -> list[tuple[str, str]]:

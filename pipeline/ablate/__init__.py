@@ -1,1 +1,1 @@
-"""Train with each technique and compare it with the baseline."""
+"""Train with each technique, cross-fitted."""

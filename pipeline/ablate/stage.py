@@ -1,152 +1,294 @@
-"""Stage `ablate`: one technique, every seed → figures, histories, predictions, TensorBoard logs.
+"""Stage `ablate`: one technique, cross-fitted → its runs, and a prediction of every image.
 
-It measures on the test split, and nothing that it finds is used to choose anything.
+The images of the train and validation splits are divided into folds, duplicates together. For each
+fold there is one run: it predicts the images of that fold, which it has never seen; the next fold
+validates (early stopping, checkpoint and curves read it); the others train. So every image is
+predicted once and validates once, and again with other folds in each further repeat. All
+techniques have the same folds and seeds. The test split is not read.
 """
 
 import shutil
+import sys
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import astuple, fields
-from difflib import get_close_matches
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean, stdev
+from typing import Any, Literal
 
-from pipeline.ablate.runs import Run, Task, run_all
-from pipeline.ablate.techniques import for_seed, with_technique
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from numpy.lib.format import open_memmap
+from torch.nn.functional import softmax
+
 from pipeline.common import paths
-from pipeline.common.errors import ParamsError
-from pipeline.common.files import atomic_directory, write_json
-from pipeline.common.metrics import Predictions, measure
-from pipeline.common.packed import PackedSplit, load_packed
-from pipeline.common.params import LearningParams, Params, Technique
-from pipeline.common.tables import write_csv
-from pipeline.train.activations import Activity
-from pipeline.train.callbacks import Epoch
+from pipeline.common.errors import TrainingError
+from pipeline.common.files import DIGITS, atomic_directory, read_json, rounded, write_json
+from pipeline.common.packed import IMAGES, LABELS, META, load_packed
+from pipeline.common.parallel import process_pool, progress_bar
+from pipeline.common.params import LearningParams, Params
+from pipeline.common.randomness import Purpose, generator
+from pipeline.common.tables import read_table, write_table
+from pipeline.train.callbacks import LOGGED, Activations
+from pipeline.train.datamodule import ImageDataModule
+from pipeline.train.fit import fit
+from pipeline.train.logger import StableTensorBoardLogger
+from pipeline.train.mlp import predict_logits
 from pipeline.train.resume import content_hash, fingerprint
 
-DIGITS = 6  # beyond them, processors differ
+TABLES = ("history", "activations", "predictions")
+RESULT = "result.json"  # written last: a folder that has it holds a finished run
+LOGS = "logs"
 
-Figures = dict[str, float]
+Labels = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a technique.
+
+    Attributes:
+        number: From 1.
+        params: Its seed included.
+        folds: int64 [N], the fold of each image, the images in the order of their names.
+        fold: The fold that it predicts.
+        size: Pixels per side of the images.
+        folder: Its own, named by its fingerprint. It is kept until the outputs are written, so
+            that an interrupted comparison repeats no finished run.
+    """
+
+    number: int
+    params: LearningParams
+    folds: Labels
+    fold: int
+    size: int
+    folder: Path
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it is finished."""
+        return (self.folder / RESULT).exists()
 
 
 def run(params: Params, name: str) -> None:
-    """Train with one technique and every seed; write what came of it.
+    """Train with one technique, once for each fold, and write the results.
 
     Args:
-        params: The whole of `params.yaml`.
+        params: The whole of `params.yaml`; only `ablate.processes` is read from it, as stage
+            `techniques` has written what the runs depend on.
         name: The technique.
 
     Raises:
-        ParamsError: There is no such technique, or its values do not go together.
+        TrainingError: A run cannot continue, or there are too few images.
+        KeyboardInterrupt: Stopped by a signal; says how many runs are kept.
     """
     started = time.monotonic()
-    technique = _find(name, params.techniques)
-    merged = with_technique(params, params.ablate.baseline, name, technique)
+    settings = read_json(paths.ABLATION_REPORT / name / paths.TECHNIQUE_PARAMS)
     kept = paths.RESUME / "ablation" / name
-    content = content_hash(*(paths.PACKED / split for split in ("train", "validation", "test")))
-    tasks = [
-        _task(for_seed(merged, seed, params.ablate.epochs), kept, content)
-        for seed in params.ablate.seeds
-    ]
-    _mention(name, tasks)
-    runs = run_all(tasks, processes=params.ablate.processes, technique=name)
-    figures = _write(name, runs, params.evaluate.positive)
+    runs = plan(settings, kept)
+    waiting = [one for one in runs if not one.is_done]
+    if len(waiting) < len(runs):
+        done = len(runs) - len(waiting)
+        print(f"ablate: {name}: {done} of {len(runs)} runs are done already", flush=True)
+    try:
+        if waiting:
+            _train_all(waiting, name, params.ablate.processes)
+    except KeyboardInterrupt:
+        done = sum(one.is_done for one in runs)
+        raise KeyboardInterrupt(f"keeps {done} of {len(runs)} runs and continues") from None
+    except TrainingError as error:
+        raise TrainingError(f"{name}, {error}") from None
+    accuracies = _write(name, runs)
     shutil.rmtree(kept)
-    _summarise(name, figures, time.monotonic() - started)
-
-
-def _find(name: str, techniques: dict[str, Technique]) -> Technique:
-    if name in techniques:
-        return techniques[name]
-    close = get_close_matches(name, techniques, n=1, cutoff=0.5)
-    hint = f"did you mean `{close[0]}`?" if close else f"known: {', '.join(techniques)}"
-    raise ParamsError(f"{paths.PARAMS} has no technique `{name}`; {hint}")
-
-
-def _task(params: LearningParams, kept: Path, content: str) -> Task:
-    name = fingerprint(params.model_dump(), content)
-    return Task(params, paths.PACKED, kept / name)
-
-
-def _mention(name: str, tasks: list[Task]) -> None:
-    done = sum(task.is_done for task in tasks)
-    if done:
-        print(f"ablate: {name}: {done} of {len(tasks)} seeds are done already", flush=True)
-
-
-def _write(name: str, runs: list[Run], positive: str) -> list[Figures]:
-    """Write all outputs; returns the figures of each run."""
-    test = load_packed(paths.PACKED / "test")
-    figures = [_figures(run, test, positive) for run in runs]
-    with atomic_directory(paths.ABLATION_LOGS / name) as folder:
-        for run in runs:
-            shutil.copytree(run.logs, folder / f"seed-{run.seed}")
-    report = paths.ABLATION_REPORT / name
-    write_json(report / "metrics.json", {"runs": len(runs), **_means(figures)})
-    seeds = ([run.seed, *row.values()] for run, row in zip(runs, figures, strict=True))
-    write_csv(report / "runs.csv", ["seed", *figures[0]], seeds)
-    _write_rows(report / "history.csv", Epoch, runs, lambda run: run.epochs)
-    _write_rows(report / "activations.csv", Activity, runs, lambda run: run.activity)
-    _write_predictions(report / "predictions.csv", runs, test)
-    return figures
-
-
-def _figures(run: Run, test: PackedSplit, positive: str) -> Figures:
-    """What one run is judged by; the losses are of the weights that it ends with."""
-    chosen = test.classes.index(positive) if positive in test.classes else None
-    metrics = measure(Predictions.most_probable(test.labels, run.probabilities, chosen))
-    used = run.epochs[run.used]
-    figures = {f"test_{name}": metrics[name] for name in ("accuracy", "f1", "roc_auc", "loss")}
-    figures |= {"train_loss": used.train_loss, "val_loss": used.val_loss}
-    figures["clean_train_loss"] = run.clean_train_loss
-    figures["overfitting_gap"] = used.val_loss - run.clean_train_loss
-    rounded = {name: round(value, DIGITS) for name, value in figures.items()}
-    return rounded | {"epochs_run": len(run.epochs), "used_epoch": used.epoch}
-
-
-def _means(figures: list[Figures]) -> Figures:
-    left_out = {"train_loss", "val_loss", "clean_train_loss"}  # the gap between them says more
-    names = [name for name in figures[0] if name not in left_out]
-    return {name: round(mean(row[name] for row in figures), DIGITS) for name in names}
-
-
-def _write_rows(
-    path: Path,
-    kind: type[Epoch] | type[Activity],
-    runs: list[Run],
-    rows: Callable[[Run], Iterable[Epoch | Activity]],
-) -> None:
-    """A table of every run's rows, each after its seed."""
-    columns = [field.name for field in fields(kind)]
-    table = ([run.seed, *map(_rounded, astuple(row))] for run in runs for row in rows(run))
-    write_csv(path, ["seed", *columns], table)
-
-
-def _write_predictions(path: Path, runs: list[Run], test: PackedSplit) -> None:
-    """The probabilities of every test image and run, to so many significant digits.
-
-    Decimals would make 0 of a small one, of which the loss is infinite.
-    """
-    names = test.classes
-    write_csv(
-        path,
-        ["image", "label", "seed", *(f"probability_{name}" for name in names)],
-        (
-            [image, names[label], run.seed, *(float(f"{value:.{DIGITS}g}") for value in row)]
-            for run in runs
-            for image, label, row in zip(test.names, test.labels, run.probabilities, strict=True)
-        ),
-    )
-
-
-def _rounded(value: object) -> object:
-    return round(value, DIGITS) if isinstance(value, float) else value
-
-
-def _summarise(name: str, figures: list[Figures], seconds: float) -> None:
-    accuracies = [row["test_accuracy"] for row in figures]
-    spread = f" ± {stdev(accuracies):.3f}" if len(accuracies) > 1 else ""
     print(
-        f"ablate: {name}: accuracy {mean(accuracies):.3f}{spread} "
-        f"({len(accuracies)} seeds, {seconds:.0f} s)"
+        f"ablate: {name}: accuracy {np.mean(accuracies):.3f} ± {np.std(accuracies, ddof=1):.3f} "
+        f"({len(runs)} runs, {time.monotonic() - started:.0f} s)"
     )
+
+
+def _train_all(runs: list[Run], name: str, processes: int) -> None:
+    """Make runs side by side."""
+    # Forked, so that the libraries are imported once; torch has not computed here yet. The bar has
+    # a thread of its own, so the processes are started before it.
+    method: Literal["fork", "spawn"] = "fork" if sys.platform == "linux" else "spawn"
+    with process_pool(min(processes, len(runs)), method) as pool:
+        finished = pool.map(train, runs)
+        with progress_bar(f"ablate: {name}", len(runs)) as show:
+            for done, _ in enumerate(finished, start=1):
+                show(done)
+
+
+def plan(settings: dict[str, Any], kept: Path) -> list[Run]:
+    """List the runs of a technique.
+
+    Args:
+        settings: Its params, as stage `techniques` wrote them.
+        kept: Where the runs have their folders.
+
+    Raises:
+        TrainingError: There are fewer groups of duplicates than a run needs.
+    """
+    shared = settings["ablate"]
+    learning = {name: settings[name] for name in LearningParams.model_fields}
+    images = _images()
+    content = content_hash(paths.PACKED / "train", paths.PACKED / "validation")
+    runs: list[Run] = []
+    for repeat in range(shared["repeats"]):
+        draw = generator(settings["train"]["seed"], Purpose.FOLDS, repeat)
+        folds = divide(images["label"].to_numpy(), images["group"], shared["folds"], draw)
+        if min(np.bincount(folds, minlength=shared["folds"])) < 2:
+            raise TrainingError(
+                f"{len(images)} images without the test split are too few for {shared['folds']} "
+                "folds; lower ablate.folds, or split.test"
+            )
+        for fold in range(shared["folds"]):
+            number = len(runs) + 1
+            train = settings["train"] | {"seed": settings["train"]["seed"] + number - 1}
+            params = LearningParams.model_validate(learning | {"train": train})
+            named = fingerprint({**params.model_dump(), **shared, "run": number}, content)
+            runs.append(Run(number, params, folds, fold, shared["size"], kept / named))
+    return runs
+
+
+def divide(labels: Labels, groups: Iterable[str], folds: int, draw: np.random.Generator) -> Labels:
+    """Divide images into folds at random, groups together, each class evenly.
+
+    The groups of a class are dealt in random order, the large ones first, each to the fold that has
+    the fewest images of that class so far.
+
+    Args:
+        labels: int64 [N]. A group whose images disagree counts as the class of its first image.
+        groups: The group of each image.
+        folds: How many.
+        draw: Draws the order.
+
+    Returns:
+        int64 [N], the fold of each image.
+    """
+    names, first, members, sizes = np.unique(
+        np.array(list(groups)), return_index=True, return_inverse=True, return_counts=True
+    )
+    order = draw.permutation(len(names))
+    order = order[np.argsort(-sizes[order], kind="stable")]
+    images = np.zeros((int(labels.max()) + 1, folds), dtype=np.int64)
+    chosen = np.zeros(len(names), dtype=np.int64)
+    for group in order:
+        counts = images[labels[first[group]]]
+        # Ties go to the fold that has the fewest images of all classes.
+        chosen[group] = np.lexsort((images.sum(axis=0), counts))[0]
+        counts[chosen[group]] += sizes[group]
+    return chosen[members]
+
+
+def train(one: Run) -> None:
+    """Make one run and keep its results in its folder.
+
+    Raises:
+        TrainingError: It cannot continue; names the run.
+    """
+    data, logs, state = (one.folder / name for name in ("data", LOGS, "state"))
+    predicted = write_splits(one, data)
+    activations = Activations()
+    try:
+        fitted = fit(
+            one.params,
+            ImageDataModule(data, one.params.augment, one.params.train),
+            logs=logs,
+            state=state,
+            callbacks=[activations],
+        )
+    except TrainingError as error:
+        raise TrainingError(f"run {one.number}: {error}") from None
+    held_out = load_packed(data / "held_out")
+    logits = predict_logits(fitted.network, held_out.images)
+    probabilities = softmax(logits.double(), dim=1).numpy()
+    for column, name in enumerate(held_out.classes):
+        # Significant digits: decimals would make 0 of a small one, whose loss is infinite.
+        values = [float(f"{value:.{DIGITS}g}") for value in probabilities[:, column]]
+        predicted[f"probability_{name}"] = values
+    tables = {
+        "history": fitted.history.round(DIGITS),
+        "activations": activations.table.round(DIGITS),
+        "predictions": predicted,
+    }
+    for name, table in tables.items():
+        write_table(one.folder / f"{name}.csv", table)
+    metrics = {
+        "accuracy": float((probabilities.argmax(axis=1) == held_out.labels).mean()),
+        "images": len(held_out),
+        **fitted.metrics,
+    }
+    write_json(one.folder / RESULT, rounded(metrics))
+    shutil.rmtree(data)
+    shutil.rmtree(state)
+
+
+def _images() -> pd.DataFrame:
+    """The images of the train and validation splits by name: label, class, group, split and row."""
+    tables = []
+    for name in ("train", "validation"):
+        split = load_packed(paths.PACKED / name)
+        columns = {"image": split.names, "label": split.labels, "group": split.groups}
+        table = pd.DataFrame(columns | {"split": name, "row": range(len(split))})
+        table["class"] = [split.classes[label] for label in split.labels]
+        tables.append(table)
+    return pd.concat(tables).sort_values("image", ignore_index=True)
+
+
+def write_splits(one: Run, folder: Path) -> pd.DataFrame:
+    """Write the packed splits of a run; returns the images that it predicts."""
+    images = _images()
+    packed = {name: load_packed(paths.PACKED / name) for name in ("train", "validation")}
+    roles = np.full(len(images), "train", dtype=object)
+    roles[one.folds == one.fold] = "held_out"
+    roles[one.folds == (one.fold + 1) % (one.folds.max() + 1)] = "validation"
+    for role in ("train", "validation", "held_out"):
+        rows = images[roles == role]
+        (folder / role).mkdir(parents=True, exist_ok=True)
+        shape = (len(rows), one.size, one.size, 3)
+        pixels = open_memmap(folder / role / IMAGES, "w+", np.uint8, shape)
+        for place, (split, row) in enumerate(zip(rows["split"], rows["row"], strict=True)):
+            image = packed[split].images[row]
+            pixels[place] = cv2.resize(image, (one.size, one.size), interpolation=cv2.INTER_AREA)
+        pixels.flush()
+        np.save(folder / role / LABELS, rows["label"].to_numpy())
+        names, groups = rows["image"].tolist(), rows["group"].tolist()
+        classes = packed["train"].classes
+        meta = {"classes": classes, "names": names, "groups": groups, "size": one.size}
+        write_json(folder / role / META, meta)
+    predicted = images.loc[roles == "held_out", ["image", "class", "group"]]
+    return predicted.rename(columns={"class": "label"}).reset_index(drop=True)
+
+
+def _write(name: str, runs: list[Run]) -> list[float]:
+    """Write all outputs of a technique; returns the accuracy of each run."""
+    report = paths.ABLATION_REPORT / name
+    tables = {
+        table: pd.concat(
+            {one.number: read_table(one.folder / f"{table}.csv") for one in runs}, names=["run"]
+        ).reset_index("run")
+        for table in TABLES
+    }
+    for table, rows in tables.items():
+        write_table(report / f"{table}.csv", rows)
+    results = [
+        {"run": one.number, "seed": one.params.train.seed, **read_json(one.folder / RESULT)}
+        for one in runs
+    ]
+    write_table(report / "runs.csv", pd.DataFrame(results))
+    with atomic_directory(paths.ABLATION_LOGS / name) as folder:
+        for one in runs:
+            shutil.copytree(one.folder / LOGS, folder / f"run-{one.number}")
+    with atomic_directory(paths.TECHNIQUE_LOGS / name) as folder:
+        logger = StableTensorBoardLogger(folder)
+        for epoch, row in mean_history(tables["history"]).iterrows():
+            logger.log_metrics({**row[list(LOGGED)], "epoch": epoch})
+        logger.finalize("success")
+    return [result["accuracy"] for result in results]
+
+
+def mean_history(history: pd.DataFrame) -> pd.DataFrame:
+    """Average the runs, epoch by epoch, up to the last epoch that all of them reached."""
+    grouped = history.drop(columns="run").groupby("epoch")
+    return grouped.mean()[grouped.size() == history["run"].nunique()]

@@ -1,9 +1,9 @@
-"""The model's file format: folders of weights and JSON, for what training found and for its users.
+"""The model's file format: a folder of weights and JSON as trained, and the artifact for users.
 
-`train` writes a network: `model.safetensors` holds the weights, `model.json` all that is known of
-them. `package` makes the artifact of it, which adds how to decide by the answers, the same network
-as ONNX and a model card. Nothing is pickled, no path is absolute and nothing carries a time, so the
-same model has the same bytes. This module knows neither torch nor Lightning.
+`train` writes a network: `model.safetensors` has the weights, `model.json` describes them.
+`package` makes the artifact of it, which adds the decision rule, the same network as ONNX and a
+model card. Nothing is pickled, no path is absolute and there are no timestamps, so the same model
+has the same bytes. This module imports neither torch nor Lightning.
 """
 
 import hashlib
@@ -13,28 +13,39 @@ from typing import Annotated, Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from pipeline.common.errors import ArtifactError
-from pipeline.common.files import atomic_directory, write_json
+from pipeline.common.files import atomic_directory, read_regular, write_json
 
 FORMAT = 3
 WEIGHTS = "model.safetensors"
 DESCRIPTION = "model.json"
 ONNX = "model.onnx"
 CARD = "README.md"
+LOGITS, PROBABILITIES = "logits", "probabilities"  # outputs of the ONNX file
+DRAWN = "synthetic"  # `data.source` of a model that was trained on drawn scenes
 
 Weights = dict[str, npt.NDArray[np.generic]]
 
 
+def _each_once(classes: list[str]) -> list[str]:
+    if len(set(classes)) < len(classes):
+        raise ValueError("a class is there twice")
+    return classes
+
+
 class Decision(BaseModel):
-    """How the network's answers become a label; found on the validation split."""
+    """How the network's outputs become probabilities and a label."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    temperature: Annotated[float, Field(gt=0)]  # logits are divided by it before the softmax
+    # Logits are divided by it before the softmax: near 0 the result is not a number.
+    temperature: Annotated[float, Field(ge=1e-3, le=1e3)]
+    # Then added to each class's logit; empty where training did not weigh classes differently.
+    prior_correction: list[float] = []
     positive: str | None  # the class whose recall or cost counts; None where the data lack it
     threshold: Annotated[float, Field(ge=0, le=1)] | None  # of `positive`; None: most probable
     rule: str  # which of `decision.rule` gave the threshold
@@ -47,13 +58,15 @@ class NetworkDescription(BaseModel):
 
     format: int = FORMAT
     version: str  # of Bluelight
-    classes: list[str]
-    size: int  # pixels a side; images are resized to it as packing does
-    mean: list[float]  # of each channel, in 0…1
-    std: list[float]  # of each channel, > 0
+    classes: Annotated[list[str], Field(min_length=2), AfterValidator(_each_once)]
+    size: Annotated[int, Field(ge=1, le=4096)]  # pixels a side; images are resized as in packing
+    features: dict[str, Any] = {"kind": "pixels"}  # what the MLP sees, and where it comes from
+    # Of each channel, in 0…1; both are empty if the MLP sees vectors, as the weights have them.
+    mean: list[float]
+    std: list[float]  # > 0
     architecture: dict[str, Any]  # `model` of params.yaml
     training: dict[str, Any]  # the other params that trained it
-    data: dict[str, Any]  # images per split, content hash
+    data: dict[str, Any]  # images per split, content hash; in an artifact also `source`
     metrics: dict[str, float]  # on the validation split: the test split is not read in training
 
     @classmethod
@@ -82,11 +95,13 @@ class Description(NetworkDescription):
     sha256: dict[str, str]  # of the weights and of the ONNX file, by name
 
     @model_validator(mode="after")
-    def a_threshold_divides_two_classes(self) -> Self:
-        """One number can only choose between two."""
+    def the_decision_fits_the_classes(self) -> Self:
+        """A threshold chooses between two classes, one of them the positive one."""
         decision = self.decision
         if decision.positive is not None and decision.positive not in self.classes:
             raise ValueError(f"there is no class {decision.positive!r}")
+        if len(decision.prior_correction) not in (0, len(self.classes)):
+            raise ValueError("decision.prior_correction needs a number for each class")
         if decision.threshold is not None and (decision.positive is None or len(self.classes) != 2):
             raise ValueError("a threshold needs two classes, one of them positive")
         return self
@@ -96,7 +111,7 @@ class _Format(BaseModel):
     format: int
 
 
-RESTORE = "restore it with `dvc checkout`, or download or make it anew"
+RESTORE = "restore it with `dvc checkout`, download it again, or make it again with `dvc repro`"
 
 
 def write_network(directory: Path, weights: Weights, description: NetworkDescription) -> None:
@@ -182,7 +197,7 @@ def sha256_of(contents: Mapping[str, bytes]) -> dict[str, str]:
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_regular(path)
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read ({error.strerror}); {RESTORE}") from None
 

@@ -1,18 +1,24 @@
 """Image files to pixels: every check, every conversion, in one place for all stages.
 
-Pillow decodes, because unlike OpenCV it refuses truncated files, tells a size before it decodes,
-knows when a file holds an animation, and reads palettes, CMYK and 16 bits; OpenCV resizes.
+Pillow decodes: unlike OpenCV it refuses truncated files, knows the size before it decodes, detects
+animations, and reads palettes, CMYK and 16 bits. OpenCV resizes.
 """
 
+import ctypes
 import io
+import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+import PIL
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from pipeline.common.errors import ImageError
+from pipeline.common.errors import ImageError, one_line
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -42,19 +48,16 @@ def decode(data: bytes, name: str) -> Pixels:
 
     Raises:
         ImageError: The file is empty, not an image, truncated, damaged, animated, smaller than
-            8 pixels a side, over 80 megapixels, or has pixels that are no colours.
+            8 pixels a side, over 80 megapixels, or its pixels are not colours.
     """
     if not data:
         raise ImageError(f"{name} is empty (0 bytes)")
-    # Decoders warn of oddities that do no harm, such as malformed EXIF.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with _open(data, name) as image:
-            return convert(image, name)
+    with _boundary(name), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        return _to_pixels(image, name)
 
 
 def convert(image: Image.Image, name: str) -> Pixels:
-    """Pixels of an opened image, as `decode` gives them.
+    """Return the pixels of an opened image as `decode` does.
 
     Args:
         image: It is left as it is.
@@ -66,16 +69,16 @@ def convert(image: Image.Image, name: str) -> Pixels:
     Raises:
         ImageError: As for `decode`.
     """
-    _check_header(image, name)
-    return _to_rgb(_load(image, name), name)
+    with _boundary(name):
+        return _to_pixels(image, name)
 
 
 def resize(image: Pixels, size: int) -> Pixels:
     """Resize to a square: area interpolation where a side shrinks, bilinear where it grows.
 
-    The whole picture is kept and its aspect ratio given up: a crop would cut off what tells an
-    emergency vehicle (a light bar on the roof, the ends of a long lorry), and bars would waste
-    inputs of the network on nothing.
+    The whole picture is kept, not its aspect ratio: a crop would cut off what reveals an emergency
+    vehicle (a light bar on the roof, the ends of a long lorry), and padding would waste inputs of
+    the network.
 
     Args:
         image: uint8 [height, width, 3] or [height, width].
@@ -92,18 +95,27 @@ def resize(image: Pixels, size: int) -> Pixels:
     return np.asarray(square, dtype=np.uint8)
 
 
-def _open(data: bytes, name: str) -> Image.Image:
-    try:
-        return Image.open(io.BytesIO(data), formats=FORMATS)
-    except UnidentifiedImageError:
-        raise ImageError(f"{name} is not an image ({_readable_formats()} are read)") from None
-    except Image.DecompressionBombError:
-        raise ImageError(_too_large(name)) from None
-    except Exception as error:  # hostile bytes make decoders raise almost anything
-        raise ImageError(f"{name} cannot be decoded ({_reason(error)})") from None
+@contextmanager
+def _boundary(name: str) -> Iterator[None]:
+    """The one boundary to the decoders: hostile bytes make them raise almost anything, anywhere."""
+    # Decoders warn of oddities that do no harm, such as malformed EXIF.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        except ImageError:
+            raise
+        except UnidentifiedImageError:
+            formats = f"{', '.join(FORMATS[:-1])} and {FORMATS[-1]}"
+            raise ImageError(f"{name} is not an image ({formats} are read)") from None
+        except Image.DecompressionBombError:
+            raise ImageError(_too_large(name)) from None
+        except Exception as error:
+            state = "is truncated" if "truncated" in str(error) else "is damaged"
+            raise ImageError(f"{name} {state} ({one_line(error)})") from None
 
 
-def _check_header(image: Image.Image, name: str) -> None:
+def _to_pixels(image: Image.Image, name: str) -> Pixels:
     width, height = image.size
     if width * height > MAXIMUM_PIXELS:
         raise ImageError(_too_large(name))
@@ -114,22 +126,17 @@ def _check_header(image: Image.Image, name: str) -> None:
     # Telephones write MPO: the photo first, then previews of it.
     if image.format != "MPO" and getattr(image, "is_animated", False):
         raise ImageError(f"{name} is an animation or has several pages; one picture is needed")
-
-
-def _load(image: Image.Image, name: str) -> Image.Image:
-    try:
-        image.load()
-        return ImageOps.exif_transpose(image)
-    except Exception as error:  # as above
-        state = "is truncated" if "truncated" in str(error) else "is damaged"
-        raise ImageError(f"{name} {state} ({_reason(error)})") from None
-
-
-def _to_rgb(image: Image.Image, name: str) -> Pixels:
+    image.load()
+    image = ImageOps.exif_transpose(image)
     if image.mode == "F":
         raise ImageError(f"{name} has floating-point pixels; save it with 8 bits per channel")
     if image.mode.startswith("I"):
-        return _from_sixteen_bits(image, name)
+        # Keep the upper byte; Pillow's own conversion would clip at 255.
+        values = np.asarray(image)
+        if values.min() < 0 or values.max() > 0xFFFF:
+            raise ImageError(f"{name} has 32-bit pixels; save it with 8 bits per channel")
+        grey = (values.astype(np.uint16) >> 8).astype(np.uint8)
+        return np.repeat(grey[:, :, np.newaxis], 3, axis=2)
     if image.has_transparency_data:
         opaque = Image.new("RGBA", image.size, "white")
         opaque.alpha_composite(image.convert("RGBA"))
@@ -138,22 +145,18 @@ def _to_rgb(image: Image.Image, name: str) -> Pixels:
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
-def _from_sixteen_bits(image: Image.Image, name: str) -> Pixels:
-    """Keep the upper byte; Pillow's own conversion would clip at 255."""
-    values = np.asarray(image)
-    if values.min() < 0 or values.max() > 0xFFFF:
-        raise ImageError(f"{name} has 32-bit pixels; save it with 8 bits per channel")
-    grey = (values.astype(np.uint16) >> 8).astype(np.uint8)
-    return np.repeat(grey[:, :, np.newaxis], 3, axis=2)
+def _silence_decoders() -> None:
+    """Keep decoders from printing what Pillow raises as well."""
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
+    # Pillow does not set libtiff's handlers, which print to the process's stderr.
+    for library in (Path(PIL.__file__).parents[1] / "pillow.libs").glob("libtiff*"):
+        tiff = ctypes.CDLL(str(library))
+        for handler in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
+            getattr(tiff, handler)(None)
+
+
+_silence_decoders()
 
 
 def _too_large(name: str) -> str:
     return f"{name} has more than {MAXIMUM_PIXELS // 10**6} megapixels; reduce it"
-
-
-def _readable_formats() -> str:
-    return ", ".join(FORMATS[:-1]) + " and " + FORMATS[-1]
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

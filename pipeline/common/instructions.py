@@ -16,7 +16,7 @@ ARRAYS = {
     "OPENBLAS_CORETYPE": "Haswell",
 }
 
-# PyTorch's own kernels, and oneDNN, which multiplies its matrices: `pipeline.train.linear`.
+# PyTorch's own kernels, and oneDNN, which multiplies its matrices: `pipeline.train.mlp`.
 TORCH = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
 
 LIMIT = "AVX2"  # as `torch.backends.cpu.get_cpu_capability` reports it

@@ -167,7 +167,7 @@ def probability_metrics(predictions: Predictions, weights: Values) -> dict[str, 
     return {
         "loss": _ratio(losses(predictions) @ weights, total),
         "brier": _ratio(brier @ weights, total),
-        "ece": _ratio(per_bin.sum(axis=0), total),
+        "calibration_error": _ratio(per_bin.sum(axis=0), total),
     }
 
 

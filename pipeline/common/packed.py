@@ -6,7 +6,8 @@
 | `labels.npy` | int64 [N], indices into the classes |
 | `meta.json` | the classes, the name and the group of each image, and the size |
 
-Rows are sorted by name.
+Rows are sorted by name. Unless the MLP sees pixels, `vectors.npy` of another folder holds what it
+sees of each image: float32 [N, 1 + views, values], first unaugmented, then in augmented views.
 """
 
 from collections.abc import Callable
@@ -24,6 +25,8 @@ from pipeline.common.files import read_json
 IMAGES = "images.npy"
 LABELS = "labels.npy"
 META = "meta.json"
+FEATURES = "features.json"
+VECTORS = "vectors.npy"
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,8 @@ class PackedSplit:
         groups: N names of groups; an image shares its group with its duplicates.
         classes: Names of the classes, in the order of the labels.
         size: Pixels a side.
+        vectors: float32 [N, 1 + views, values], what the MLP sees of each image, as a read-only
+            memory map; None where it sees the pixels, or where they were not asked for.
     """
 
     images: npt.NDArray[np.uint8]
@@ -45,36 +50,45 @@ class PackedSplit:
     groups: list[str]
     classes: list[str]
     size: int
+    vectors: npt.NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         """Return the number of images."""
         return len(self.labels)
 
     def __reduce__(self) -> tuple[Callable[..., "PackedSplit"], tuple[object, ...]]:
-        """Pickle the path of mapped pixels, not the pixels: spawned workers map the file again.
+        """Pickle the paths of mapped arrays, not the arrays: spawned workers map the files again.
 
-        Otherwise every worker would hold a copy of a set that may be larger than memory. Only an
-        array that maps its file from end to end can be mapped again.
+        Otherwise every worker would hold a copy of a set that may be larger than memory.
         """
-        images: npt.NDArray[np.uint8] | Path = self.images
-        memory: Any = self.images.base
-        if isinstance(images, np.memmap) and isinstance(memory, mmap) and images.filename:
-            images = Path(images.filename)
-        return _restore, (images, self.labels, self.names, self.groups, self.classes, self.size)
+        rest = self.labels, self.names, self.groups, self.classes, self.size
+        return _restore, (_mapped_file(self.images), *rest, _mapped_file(self.vectors))
 
 
-def _restore(images: npt.NDArray[np.uint8] | Path, *rest: Any) -> PackedSplit:  # noqa: ANN401
+def _mapped_file(array: npt.NDArray[Any] | None) -> npt.NDArray[Any] | Path | None:
+    """Return the file of an array that maps one from end to end, and any other array as it is."""
+    memory: Any = None if array is None else array.base
+    if isinstance(array, np.memmap) and isinstance(memory, mmap) and array.filename:
+        return Path(array.filename)
+    return array
+
+
+def _restore(*parts: Any) -> PackedSplit:  # noqa: ANN401 - the fields, in their order
     """Build the split that `PackedSplit.__reduce__` took apart."""
-    if isinstance(images, Path):
-        images = _load(images, memory_map=True)
-    return PackedSplit(images, *rest)
+    loaded: list[Any] = [
+        _load(part, memory_map=True) if isinstance(part, Path) else part for part in parts
+    ]
+    return PackedSplit(*loaded)
 
 
-def load_packed(directory: Path, *, memory_map: bool = True) -> PackedSplit:
+def load_packed(
+    directory: Path, features: Path | None = None, *, memory_map: bool = True
+) -> PackedSplit:
     """Open a packed split.
 
     Args:
         directory: The folder of one split, such as `data/packed/train`.
+        features: The folder of its vectors, such as `data/features/train`; None does without.
         memory_map: Leave the pixels on disk until they are used; otherwise read them all.
 
     Returns:
@@ -86,23 +100,28 @@ def load_packed(directory: Path, *, memory_map: bool = True) -> PackedSplit:
     meta = read_json(directory / META)
     images = _load(directory / IMAGES, memory_map=memory_map)
     labels = _load(directory / LABELS, memory_map=False)
+    vectors = None
+    if features and read_json(features / FEATURES)["kind"] != "pixels":
+        vectors = _load(features / VECTORS, memory_map=True)
     try:
         names, groups, classes = meta["names"], meta["groups"], meta["classes"]
-        split = PackedSplit(images, labels, names, groups, classes, meta["size"])
+        split = PackedSplit(images, labels, names, groups, classes, meta["size"], vectors)
     except (KeyError, TypeError) as error:
         raise _damaged(directory / META, f"{error} is missing") from None
     count, size = len(names), split.size
     if len(groups) != count:
         raise _damaged(directory / META, f"it has {count} names and {len(groups)} groups")
-    expected: list[tuple[str, npt.NDArray[Any], type, tuple[int, ...]]] = [
-        (IMAGES, images, np.uint8, (count, size, size, 3)),
-        (LABELS, labels, np.int64, (count,)),
+    expected: list[tuple[Path, npt.NDArray[Any], type, tuple[int, ...]]] = [
+        (directory / IMAGES, images, np.uint8, (count, size, size, 3)),
+        (directory / LABELS, labels, np.int64, (count,)),
     ]
-    for name, array, dtype, shape in expected:
+    if features and vectors is not None:
+        shape = (count, *vectors.shape[1:][:2])
+        expected.append((features / VECTORS, vectors, np.float32, shape))
+    for path, array, dtype, shape in expected:
         if array.dtype != dtype or array.shape != shape:
             found = f"{array.dtype.name} {list(array.shape)}"
-            reason = f"it is {found}, not {np.dtype(dtype).name} {list(shape)}"
-            raise _damaged(directory / name, reason)
+            raise _damaged(path, f"it is {found}, not {np.dtype(dtype).name} {list(shape)}")
     if count and (labels.min() < 0 or labels.max() >= len(classes)):
         raise _damaged(directory / LABELS, f"labels are not in 0 to {len(classes) - 1}")
     return split
@@ -113,11 +132,13 @@ def _load(path: Path, *, memory_map: bool) -> npt.NDArray[Any]:
     try:
         array: npt.NDArray[Any] = np.load(path, mmap_mode=mode, allow_pickle=False)
     except FileNotFoundError:
-        raise BluelightError(f"{path} not found; `dvc repro pack` makes it") from None
+        stage = "features" if path.name == VECTORS else "pack"
+        raise BluelightError(f"{path} not found; `dvc repro {stage}` makes it") from None
     except (ValueError, EOFError, OSError) as error:
         raise _damaged(path, " ".join(str(error).split())) from None
     return array
 
 
 def _damaged(path: Path, reason: str) -> BluelightError:
-    return BluelightError(f"{path} is damaged ({reason}); run `dvc repro --force pack`")
+    stage = "features" if path.name == VECTORS else "pack"
+    return BluelightError(f"{path} is damaged ({reason}); run `dvc repro --force {stage}`")

@@ -1,19 +1,19 @@
 """One function over many items, on every core, with a progress bar.
 
 Processes rather than threads: decoding holds Python's lock (measured: two threads are no faster
-than one). They are spawned, not forked, so nothing is inherited by accident and every system
-behaves alike.
+than one).
 """
 
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from functools import partial
 from itertools import accumulate
-from multiprocessing import get_context
-from typing import Any, Literal, TypeVar
+from multiprocessing import active_children, get_context, parent_process
+from typing import Literal, TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -24,6 +24,8 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+
+from pipeline.common.errors import BluelightError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -58,12 +60,72 @@ def parallel_map(
 
     Returns:
         The results, in the order of `items`.
+
+    Raises:
+        BluelightError: A process was killed.
     """
-    weights = [weight(item) for item in items]
+    done = list(accumulate(map(weight, items), initial=0))
     if processes is None:
-        processes = min(available_cores(), 1 + sum(weights) // WORTH_A_PROCESS)
-    with _mapping(processes) as mapping, progress_bar(label, sum(weights)) as show:
-        return _drain(mapping(function, items), weights, show)
+        processes = min(available_cores(), 1 + done[-1] // WORTH_A_PROCESS)
+    results: list[Result] = []
+    with progress_bar(label, done[-1]) as show:
+        if processes <= 1:
+            for item in items:
+                results.append(function(item))
+                show(done[len(results)])
+            return results
+        # Small enough for an even load and a moving bar, large enough to pay for their message.
+        chunk = max(1, min(256, len(items) // (processes * 8)))
+        with process_pool(processes) as pool:
+            for result in pool.map(function, items, chunksize=chunk):
+                results.append(result)
+                show(done[len(results)])
+    return results
+
+
+@contextmanager
+def process_pool(
+    processes: int, method: Literal["spawn", "fork"] = "spawn"
+) -> Iterator[ProcessPoolExecutor]:
+    """Start worker processes that end with this one, however it ends, and leave Ctrl-C to it.
+
+    Args:
+        processes: How many.
+        method: `spawn` inherits nothing by accident, and every system behaves alike. `fork` spares
+            the imports, where this process has started no threads and torch has not computed yet.
+
+    Yields:
+        The pool; if the block fails, its processes are killed.
+
+    Raises:
+        BluelightError: A worker was killed from outside.
+    """
+    with ProcessPoolExecutor(processes, get_context(method), _enter) as pool:
+        try:
+            yield pool
+        except BrokenProcessPool:
+            raise BluelightError(
+                "a worker process was killed, perhaps because memory ran out; free some memory and "
+                "run this again"
+            ) from None
+        except BaseException:
+            for process in active_children():
+                process.kill()
+            raise
+
+
+def _enter() -> None:
+    """Ignore Ctrl-C, which the parent handles, and end with the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(1))
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 @contextmanager
@@ -74,7 +136,7 @@ def progress_bar(
 
     Args:
         label: Shown beside it.
-        total: How much there is to do; None where nobody knows.
+        total: How much there is to do; None where it is unknown.
         unit: What is counted.
 
     Yields:
@@ -82,49 +144,7 @@ def progress_bar(
     """
     console = Console(stderr=True)
     count = MofNCompleteColumn() if unit == "items" else DownloadColumn()
-    columns = (TextColumn("{task.description}"), BarColumn(), count)
-    with Progress(
-        *columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal
-    ) as progress:
-        task = progress.add_task(label, total=total)
-        yield lambda done: progress.update(task, completed=done)
-
-
-@contextmanager
-def _mapping(processes: int) -> Iterator[Callable[..., Iterable[Any]]]:
-    """Something like `map`, in this process or in others."""
-    if processes <= 1:
-        yield map
-        return
-    with ProcessPoolExecutor(processes, get_context("spawn"), _leave_interrupts) as pool:
-        try:
-            yield partial(_map_in_chunks, pool, processes)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def _leave_interrupts() -> None:
-    """Let the parent alone answer Ctrl-C, lest every worker prints a traceback."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _map_in_chunks(
-    pool: ProcessPoolExecutor,
-    processes: int,
-    function: Callable[[Item], Result],
-    items: Sequence[Item],
-) -> Iterable[Result]:
-    # Small enough for an even load and a moving bar, large enough to pay for their message.
-    chunk = max(1, min(256, len(items) // (processes * 8)))
-    return pool.map(function, items, chunksize=chunk)
-
-
-def _drain(
-    results: Iterable[Result], weights: Iterable[int], show: Callable[[int], object]
-) -> list[Result]:
-    collected = []
-    for result, done in zip(results, accumulate(weights), strict=True):
-        collected.append(result)
-        show(done)
-    return collected
+    columns = (TextColumn("{task.description}"), BarColumn(), count, TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        bar = progress.add_task(label, total=total)
+        yield lambda done: progress.update(bar, completed=done)

@@ -1,13 +1,16 @@
-"""Every tunable of the pipeline, typed and validated: the shape of `params.yaml`.
+"""Every parameter of the pipeline, typed and checked: the shape of `params.yaml`.
 
-The models change no value and hold no defaults (but "nothing", where a technique is silent). So
-`params.yaml` alone says what a run does, and what DVC compares between commits is what the code
-reads. Stages therefore need not depend on this module: a test proves that it passes values through
-unchanged.
+The models change no value and hold no default (except in techniques, which may omit keys). So
+`params.yaml` alone determines what a run does, and what DVC compares between commits is what the
+code reads. Stages need not depend on this module: a test checks that it passes values unchanged.
 """
 
+import os
 import re
+import reprlib
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -23,34 +26,54 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from pipeline.common import paths
-from pipeline.common.errors import ParamsError
+from pipeline.common.errors import ParamsError, message_of, one_line
+from pipeline.common.files import read_regular
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+BelowOne = Annotated[float, Field(ge=0, lt=1)]
+NotNegative = Annotated[int, Field(ge=0)]
+Epochs = Annotated[int, Field(ge=1, le=100_000)]
+Processes = Annotated[int, Field(ge=1, le=1024)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Text = Annotated[str, Field(min_length=1)]
 Monitored = Literal["val_loss", "val_accuracy", "train_loss", "train_accuracy"]
-Mode = Literal["min", "max"]
 
-NATURAL_MODE: dict[str, str] = {
-    name: "min" if name.endswith("loss") else "max" for name in get_args(Monitored)
-}
+
+STRICT = ConfigDict(strict=True, allow_inf_nan=False)
+LARGEST_YAML = 2**20  # bytes
+BYTES_PER_WEIGHT = 16  # the weight, its gradient and AdamW's two moments, 4 bytes each
+MOST_NODES = 20_000  # values in the file: aliases can repeat a few of them without end
+
+SHORT = reprlib.Repr()
+SHORT.maxstring = SHORT.maxother = SHORT.maxlong = 100
+
+
+def _hash(value: str) -> str:
+    """Return a SHA-256 in hexadecimal, or nothing, as it is."""
+    if not re.fullmatch(r"([0-9a-fA-F]{64})?", value):
+        raise ValueError(
+            f"{value!r} is not a SHA-256, which has 64 hexadecimal digits (`sha256sum` prints one)"
+        )
+    return value
+
+
+SHA256 = Annotated[str, AfterValidator(_hash)]
 
 
 class Section(BaseModel):
-    """A mapping of `params.yaml`: strict, unchangeable, without unknown keys."""
+    """A mapping of `params.yaml`: strict, immutable, without unknown keys."""
 
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+    model_config = STRICT | ConfigDict(frozen=True, extra="forbid")
 
 
 class FetchParams(Section):
     """Where the images come from and how their labels are laid out."""
 
     source: Text
-    sha256: str
+    sha256: SHA256
     layout: Literal["auto", "csv", "folders"]
     table: str
     image_column: Text
@@ -59,45 +82,35 @@ class FetchParams(Section):
     on_bad_image: Literal["error", "skip"]
 
     @model_validator(mode="after")
-    def hash_is_one(self) -> Self:
-        """A SHA-256 has 64 hexadecimal digits; an empty one asks for no check."""
-        if not re.fullmatch(r"([0-9a-fA-F]{64})?", self.sha256):
-            raise ValueError(
-                f"sha256 is {self.sha256!r}; a SHA-256 has 64 hexadecimal digits, as `sha256sum` "
-                "prints them"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def table_needs_its_layout(self) -> Self:
-        """A table is looked for only where the layout has one."""
+    def check(self) -> Self:
+        """Check that a table goes with its layout."""
         if self.table and self.layout == "folders":
             raise ValueError(
                 f"table is {self.table!r} while layout is folders, which reads no table; set "
-                'layout to csv or table to ""'
+                "layout to csv or table to ''"
             )
         return self
 
 
 class SyntheticParams(Section):
-    """The embedded generator of vehicle photos."""
+    """The drawn dataset."""
 
     seed: Seed
     images: Annotated[int, Field(ge=20, le=1_000_000)]
     size: Annotated[int, Field(ge=32, le=1024)]
     emergency_fraction: Fraction
-    exact_duplicates: Annotated[int, Field(ge=0)]
-    near_duplicates: Annotated[int, Field(ge=0)]
-    label_conflicts: Annotated[int, Field(ge=0)]
+    exact_duplicates: NotNegative
+    near_duplicates: NotNegative
+    label_conflicts: NotNegative
 
     @model_validator(mode="after")
-    def duplicates_leave_originals(self) -> Self:
-        """At most half of the images may be planted duplicates; only exact ones can conflict."""
-        if 2 * (self.exact_duplicates + self.near_duplicates) > self.images:
+    def check(self) -> Self:
+        """At most half of the images may be duplicates; only exact ones can conflict."""
+        duplicates = self.exact_duplicates + self.near_duplicates
+        if 2 * duplicates > self.images:
             raise ValueError(
-                "exact_duplicates + near_duplicates is "
-                f"{self.exact_duplicates + self.near_duplicates}, more than half of the "
-                f"{self.images} images; plant fewer"
+                f"exact_duplicates + near_duplicates is {duplicates}, more than half of the "
+                f"{self.images} images; set them lower"
             )
         if self.label_conflicts > self.exact_duplicates:
             raise ValueError(
@@ -108,29 +121,24 @@ class SyntheticParams(Section):
 
 
 class SplitParams(Section):
-    """How the images are divided, and what counts as a copy."""
+    """How the images are divided, and what counts as a duplicate."""
 
     seed: Seed
     train: Fraction
     validation: Fraction
     test: Fraction
     folds: Annotated[int, Field(ge=0, le=20)]
-    fold: Annotated[int, Field(ge=0)]
+    fold: NotNegative
     near_duplicate_distance: Annotated[int, Field(ge=0, le=16)]
     conflicting_labels: Literal["drop", "keep", "error"]
     published: Literal["ignore", "keep"]
 
     @model_validator(mode="after")
-    def shares_add_up(self) -> Self:
-        """The three shares are of one whole."""
+    def check(self) -> Self:
+        """Check the shares, and that folds exist and do not undo published splits."""
         total = self.train + self.validation + self.test
         if abs(total - 1) > 1e-9:
             raise ValueError(f"train + validation + test is {total:g}; the shares must add up to 1")
-        return self
-
-    @model_validator(mode="after")
-    def fold_is_one_of_folds(self) -> Self:
-        """The fold that validates exists."""
         if self.folds == 1:
             raise ValueError("folds is 1; there must be 2 to 20, or 0 for none")
         if self.fold >= max(self.folds, 1):
@@ -148,6 +156,22 @@ class PackParams(Section):
     """The arrays that training reads."""
 
     size: Annotated[int, Field(ge=8, le=512)]
+
+
+class FeaturesParams(Section):
+    """What the MLP sees."""
+
+    kind: Literal["pixels", "hog", "backbone"]
+    backbone: Text
+    sha256: SHA256
+    views: Annotated[int, Field(ge=0, le=1000)]
+    seed: Seed
+
+
+class FlipParams(Section):
+    """A mirror image."""
+
+    probability: Probability
 
 
 class RotationParams(Section):
@@ -171,17 +195,11 @@ class ScaleParams(Section):
     fraction: Annotated[float, Field(ge=0, le=0.5)]
 
 
-class FlipParams(Section):
-    """Mirroring."""
-
-    probability: Probability
-
-
 class NoiseParams(Section):
     """Additive Gaussian noise."""
 
     probability: Probability
-    std: Annotated[float, Field(ge=0, le=1)]
+    std: Probability
 
 
 class BlurParams(Section):
@@ -191,7 +209,7 @@ class BlurParams(Section):
     kernel: Annotated[int, Field(ge=3, le=31)]
 
     @model_validator(mode="after")
-    def kernel_has_a_centre(self) -> Self:
+    def check(self) -> Self:
         """A blur kernel is centred on a pixel."""
         if self.kernel % 2 == 0:
             raise ValueError(f"kernel is {self.kernel}; it must be odd, like {self.kernel + 1}")
@@ -216,11 +234,11 @@ class ModelParams(Section):
     hidden: Annotated[list[Annotated[int, Field(ge=1, le=65_536)]], Field(max_length=16)]
     activation: Literal["relu", "gelu", "tanh", "sigmoid"]
     batch_norm: bool
-    dropout: Annotated[float, Field(ge=0, lt=1)] | list[Annotated[float, Field(ge=0, lt=1)]]
+    dropout: BelowOne | list[BelowOne]
 
     @model_validator(mode="after")
-    def one_dropout_per_layer(self) -> Self:
-        """A list of dropouts has an entry for each hidden layer."""
+    def check(self) -> Self:
+        """A list of dropouts needs an entry for each hidden layer."""
         if isinstance(self.dropout, list) and len(self.dropout) != len(self.hidden):
             raise ValueError(
                 f"dropout lists {len(self.dropout)} numbers for {len(self.hidden)} hidden layers; "
@@ -233,20 +251,20 @@ class TrainParams(Section):
     """The optimisation."""
 
     seed: Seed
-    epochs: Annotated[int, Field(ge=1, le=100_000)]
+    epochs: Epochs
     batch_size: Annotated[int, Field(ge=1, le=65_536)]
     learning_rate: Annotated[float, Field(gt=0, le=10)]
     weight_decay: Annotated[float, Field(ge=0, le=10)]
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    label_smoothing: BelowOne
     class_weights: Literal["none", "balanced"]
     schedule: Literal["constant", "cosine", "one_cycle", "plateau"]
     warmup: Fraction
     plateau_factor: Fraction
-    plateau_patience: Annotated[int, Field(ge=0)]
+    plateau_patience: NotNegative
     workers: Annotated[int, Field(ge=0, le=64)]
     accelerator: Literal["cpu", "gpu", "auto"]
-    devices: Annotated[int, Field(ge=1, le=1024)]
-    num_nodes: Annotated[int, Field(ge=1, le=1024)]
+    devices: Processes
+    num_nodes: Processes
     strategy: Literal["auto", "ddp"]
     precision: Literal["32-true", "bf16-mixed"]
     threads: Annotated[int, Field(ge=1, le=256)]
@@ -258,16 +276,16 @@ class Monitor(Section):
 
     enabled: bool
     monitor: Monitored
-    mode: Mode
+    mode: Literal["min", "max"]
 
     @model_validator(mode="after")
-    def mode_suits_monitor(self) -> Self:
+    def check(self) -> Self:
         """Losses are minimised, accuracies maximised."""
-        natural = NATURAL_MODE[self.monitor]
-        if self.mode != natural:
+        is_loss = self.monitor.endswith("loss")
+        if is_loss != (self.mode == "min"):
             raise ValueError(
                 f"mode is {self.mode}, but {self.monitor} is better when "
-                f"{'lower' if natural == 'min' else 'higher'}: set mode to {natural}"
+                f"{'lower' if is_loss else 'higher'}: set mode to {'min' if is_loss else 'max'}"
             )
         return self
 
@@ -276,7 +294,7 @@ class EarlyStoppingParams(Monitor):
     """Lightning's EarlyStopping."""
 
     min_delta: Annotated[float, Field(ge=0)]
-    patience: Annotated[int, Field(ge=1)]
+    patience: Epochs
 
 
 class CheckpointParams(Monitor):
@@ -293,9 +311,9 @@ class LearningParams(Section):
     checkpoint: CheckpointParams
 
     @model_validator(mode="after")
-    def every_process_has_images(self) -> Self:
-        """A batch is divided among processes, and one image alone has no batch statistics."""
-        train = self.train
+    def check(self) -> Self:
+        """Each process needs images in a batch, and a plateau must come before the early stop."""
+        train, stop = self.train, self.early_stopping
         processes = train.devices * train.num_nodes
         if train.batch_size < processes:
             raise ValueError(
@@ -308,26 +326,32 @@ class LearningParams(Section):
                 f"normalisation needs {2 * processes} images or more, 2 for each process: raise "
                 "the one or switch off the other"
             )
-        return self
-
-    @model_validator(mode="after")
-    def plateau_comes_before_the_stop(self) -> Self:
-        """A rate that waits longer than early stopping would never fall."""
-        waits = self.train.plateau_patience
-        stop = self.early_stopping
-        watches = stop.enabled and stop.monitor == "val_loss"
-        if self.train.schedule == "plateau" and watches and waits >= stop.patience:
+        stops = stop.enabled and stop.monitor == "val_loss"
+        waits = train.plateau_patience
+        if train.schedule == "plateau" and stops and waits >= stop.patience:
             raise ValueError(
                 f"train.plateau_patience is {waits}, but early_stopping.patience ({stop.patience}) "
                 "ends the run before the rate could fall: lower the one or raise the other"
             )
         return self
 
+    @property
+    def idle_patience(self) -> str:
+        """Say why early stopping cannot end a run; empty where it can, or is switched off."""
+        stop = self.early_stopping
+        # The first epoch always improves; then `patience` epochs without improvement end the run.
+        if not stop.enabled or stop.patience < self.train.epochs:
+            return ""
+        return (
+            f"early_stopping.patience is {stop.patience}, so it cannot end a run of "
+            f"{self.train.epochs} epochs; lower it, or set early_stopping.enabled to false"
+        )
 
-# What `ablate` chooses for each of its runs, so that no technique can.
-CHOSEN = {
-    "train.seed": "`ablate.seeds` lists the seeds",
-    "train.epochs": "`ablate.epochs` sets them for all techniques",
+
+# What `ablate` sets for each of its runs, so that no technique may.
+FIXED = {
+    "train.seed": "`ablate.seed` sets it for all techniques",
+    "train.epochs": "`ablate.epochs` sets it for all techniques",
     **dict.fromkeys(
         ("train.workers", "train.threads", "train.devices", "train.num_nodes", "train.strategy"),
         "each of ablate's runs is one process with one thread",
@@ -336,7 +360,7 @@ CHOSEN = {
 
 
 def _leaves(section: Any, prefix: str = "") -> dict[str, FieldInfo]:  # noqa: ANN401 - a model or a type
-    """The parameters of a section and of those in it, by dotted key."""
+    """Return the parameters of a section and of sections in it, by dotted key."""
     found: dict[str, FieldInfo] = {}
     for name, field in section.model_fields.items():
         if hasattr(field.annotation, "model_fields"):
@@ -347,63 +371,58 @@ def _leaves(section: Any, prefix: str = "") -> dict[str, FieldInfo]:  # noqa: AN
 
 
 KEYS = _leaves(LearningParams)
-PREFIXES = {".".join(key.split(".")[:depth]) for key in KEYS for depth in (1, 2, 3)}
 
 
-def _known_key(key: str, known: set[str]) -> str:
-    """The key, where it is one that an override may name."""
-    if key in CHOSEN:
-        raise ValueError(f"`{key}` cannot be set here: {CHOSEN[key]}")
-    if key not in known:
-        close = get_close_matches(key, known, n=1, cutoff=0.5)
-        hint = f"did you mean `{close[0]}`?" if close else "name one such as `model.dropout`"
-        raise ValueError(f"unknown key `{key}`; {hint}")
-    return key
+def suggest(name: str, known: Collection[str], otherwise: str) -> str:
+    """Suggest the nearest known name for an unknown one, or say something otherwise."""
+    close = get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean `{close[0]}`?" if close else otherwise
 
 
-def _checked_value(overrides: dict[str, Any]) -> dict[str, Any]:
-    """The overrides, where each has a known key and a value that its parameter may have."""
+def _valid_overrides(overrides: dict[str, Any]) -> dict[str, Any]:
+    """Check that each override has a known key and a value that its parameter may have."""
     for key, value in overrides.items():
-        annotation: Any = KEYS[_known_key(key, set(KEYS))].rebuild_annotation()
+        if key in FIXED:
+            raise ValueError(f"`{key}` cannot be set here: {FIXED[key]}")
+        if key not in KEYS:
+            hint = suggest(key, KEYS, "name one such as `model.dropout`")
+            raise ValueError(f"unknown key `{key}`; {hint}")
+        annotation: Any = KEYS[key].rebuild_annotation()
         try:
-            TypeAdapter(annotation, config=ConfigDict(strict=True)).validate_python(value)
+            TypeAdapter(annotation, config=STRICT).validate_python(value)
         except ValidationError as error:
-            fault = error.errors()[0]
-            raise ValueError(f"`{key}` is {value!r}; {_it_must(fault)}") from None
+            raise ValueError(f"`{key}` is {_shown(value)}; {_it_must(error.errors()[0])}") from None
     return overrides
 
 
-Kept = Annotated[str, AfterValidator(lambda key: _known_key(key, PREFIXES))]
-Overrides = Annotated[dict[str, Any], AfterValidator(_checked_value)]
-# A folder and a stage of DVC have this name; lower case, as some disks do not tell cases apart.
+def _valid_technique(technique: dict[str, Any]) -> dict[str, Any]:
+    """Check the overrides of a technique, and its `base` where it names one."""
+    base = technique.get("base", "baseline")
+    if base not in ("baseline", "params"):
+        raise ValueError(
+            f"base is {base!r}; it must be 'params' (the sections above as they stand) or "
+            "'baseline' (the same as leaving it out)"
+        )
+    _valid_overrides({key: value for key, value in technique.items() if key != "base"})
+    return technique
+
+
+Overrides = Annotated[dict[str, Any], AfterValidator(_valid_overrides)]
+Technique = Annotated[dict[str, Any], AfterValidator(_valid_technique)]
+# Also the name of a folder and of a DVC stage; lower case, as some disks ignore case.
 TechniqueName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 
 
 class AblateParams(Section):
     """The runs that compare techniques."""
 
-    seeds: Annotated[list[Seed], Field(min_length=1)]
-    epochs: Annotated[int, Field(ge=1, le=100_000)]
-    processes: Annotated[int, Field(ge=1, le=1024)]
+    seed: Seed
+    folds: Annotated[int, Field(ge=3, le=20)]
+    repeats: Annotated[int, Field(ge=1, le=100)]
+    epochs: Epochs
+    size: Annotated[int, Field(ge=8, le=512)]
+    processes: Processes
     baseline: Overrides
-
-    @model_validator(mode="after")
-    def no_seed_counts_twice(self) -> Self:
-        """A run repeated is no further evidence."""
-        twice = sorted({seed for seed in self.seeds if self.seeds.count(seed) > 1})
-        if twice:
-            raise ValueError(f"seeds has {twice[0]} twice; each seed is one run")
-        return self
-
-
-class Technique(Section):
-    """What a technique brings back of the sections above, and what it sets.
-
-    What it does not name it does not change: only here has absence a meaning.
-    """
-
-    keep: list[Kept] = []
-    set: Overrides = {}
 
 
 class DecisionParams(Section):
@@ -429,10 +448,25 @@ class Params(LearningParams):
     synthetic: SyntheticParams
     split: SplitParams
     pack: PackParams
+    features: FeaturesParams
     ablate: AblateParams
     techniques: Annotated[dict[TechniqueName, Technique], Field(min_length=1)]
     decision: DecisionParams
     evaluate: EvaluateParams
+
+    @model_validator(mode="after")
+    def check_memory(self) -> Self:
+        """The network must fit into memory."""
+        units = [3 * self.pack.size**2, *self.model.hidden, 2]
+        needed = BYTES_PER_WEIGHT * sum(before * after for before, after in pairwise(units))
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        if needed > memory:
+            raise ValueError(
+                f"model.hidden is {_shown(self.model.hidden)} for images of {self.pack.size} "
+                f"pixels: training needs {needed / 2**30:,.0f} GiB or more, and this machine has "
+                f"{memory / 2**30:,.0f}; choose fewer units, or lower pack.size"
+            )
+        return self
 
 
 def load_params(path: Path = paths.PARAMS) -> Params:
@@ -449,14 +483,20 @@ def load_params(path: Path = paths.PARAMS) -> Params:
             lists every fault found.
     """
     try:
-        content = YAML(typ="safe").load(path)
+        content = YAML(typ="safe").load(read_regular(path, LARGEST_YAML).decode("utf-8"))
+        nodes = _count_nodes(content, MOST_NODES)
     except FileNotFoundError:
         raise ParamsError(
             f"{path} not found; run this from the root of the project, or restore the file with "
             f"`git checkout {path}`"
         ) from None
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise ParamsError(f"{path} is not valid YAML: {_one_line(error)}") from None
+    except OSError as error:
+        raise ParamsError(f"{path} cannot be read: {message_of(error)}") from None
+    except Exception as error:  # values such as 2026-13-45 and `!!int x` raise almost anything
+        reason = one_line(error).replace("<unicode string>", str(path))[:300]
+        raise ParamsError(f"{path} is not valid YAML: {reason}") from None
+    if nodes > MOST_NODES:
+        raise ParamsError(f"{path} has more than {MOST_NODES:,} values; remove some, or aliases")
     if not isinstance(content, dict):
         raise ParamsError(f"{path} must hold a mapping of sections such as `train:`")
     try:
@@ -465,30 +505,50 @@ def load_params(path: Path = paths.PARAMS) -> Params:
         raise ParamsError("\n".join(f"{path}: {fault}" for fault in faults(error))) from None
 
 
+def _count_nodes(content: object, most: int) -> int:
+    """Count values, those behind aliases each time, until there are more than `most`."""
+    children: Iterable[object] = ()
+    if isinstance(content, dict):
+        children = content.values()
+    elif isinstance(content, list | set | tuple):
+        children = content
+    nodes = 1
+    for child in children:
+        if nodes > most:
+            break
+        nodes += _count_nodes(child, most - nodes)
+    return nodes
+
+
 def faults(error: ValidationError) -> list[str]:
-    """A line for each fault: the key, the value, and what is allowed."""
+    """Return a line for each fault: the key, the value, and what is allowed."""
     return list(dict.fromkeys(_explain(fault) for fault in error.errors()))
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
-
-
 def _explain(fault: ErrorDetails) -> str:
-    """One line for one fault: the key, the value, and what is allowed."""
-    where = _dotted(fault["loc"])
+    location = fault["loc"]
+    where = _dotted(location)
     match fault["type"]:
         case "extra_forbidden":
-            return f"unknown key `{where}`{_suggest(fault['loc'])}"
+            known = _known_keys(location[:-1])
+            hint = suggest(str(location[-1]), known, f"known here: {', '.join(known)}")
+            return f"unknown key `{where}`; {hint}"
         case "missing":
             return f"`{where}` is missing; every parameter is set in the file"
         case "value_error":
-            prefix = f"`{where}`: " if where else ""
-            return prefix + fault["msg"].removeprefix("Value error, ")
-        case _ if fault["loc"][-1:] == ("[key]",):
-            return f"`techniques`: the name {fault['input']!r} must be of a to z, 0 to 9, _ and -"
+            return f"`{where}`: ".removeprefix("``: ") + fault["msg"].removeprefix("Value error, ")
+        case "invalid_key":
+            return f"the key {_shown(fault['input'])} of `{where}` must be text; put it in quotes"
+        case _ if location[-1:] == ("[key]",):
+            kind = "of a to z, 0 to 9, _ and -" if location[0] == "techniques" else "in quotes"
+            return f"`{_dotted(location[:-2])}`: the name {_shown(fault['input'])} must be {kind}"
         case _:
-            return f"`{where}` is {fault['input']!r}; {_it_must(fault)}"
+            return f"`{where}` is {_shown(fault['input'])}; {_it_must(fault)}"
+
+
+def _shown(value: object) -> str:
+    """Return a value as a message shows it, shortened: it may have any size."""
+    return SHORT.repr(value)
 
 
 def _it_must(fault: ErrorDetails) -> str:
@@ -496,22 +556,14 @@ def _it_must(fault: ErrorDetails) -> str:
 
 
 def _dotted(location: tuple[int | str, ...]) -> str:
-    """`('model', 'hidden', 0)` as `model.hidden[0]`, less the tags of unions."""
+    """Write `('model', 'hidden', 0)` as `model.hidden[0]`, without pydantic's tags of unions."""
     path = ""
     for part in location:
         if isinstance(part, int):
             path += f"[{part}]"
-        elif part.isidentifier() and part not in {"float", "int"}:
+        elif part != "[key]" and re.fullmatch(r"(float|int|constrained-.*|list\[.*)", part) is None:
             path += f".{part}"
     return path.removeprefix(".")
-
-
-def _suggest(location: tuple[int | str, ...]) -> str:
-    known = _known_keys(location[:-1])
-    close = get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
-    if close:
-        return f"; did you mean `{close[0]}`?"
-    return f"; known here: {', '.join(known)}"
 
 
 def _known_keys(section: tuple[int | str, ...]) -> list[str]:

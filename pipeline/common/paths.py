@@ -24,6 +24,10 @@ SPLIT_CONTACT_SHEET = SPLIT / "contact_sheet.png"
 
 PACKED = Path("data/packed")
 
+FEATURES = Path("data/features")  # a folder for each split, and `model`
+FEATURES_MODEL = FEATURES / "model"
+FEATURES_ONNX = FEATURES_MODEL / "features.onnx"
+
 NETWORK = Path("models/network")  # as trained
 MODEL = Path("models/vehicle-classifier")  # the artifact, for its users
 
@@ -34,10 +38,18 @@ TRAIN_PREVIEW = TRAIN_REPORT / "augmentation.png"
 TRAIN_LOGS = Path("logs/train")
 
 ABLATION_REPORT = Path("reports/ablation")  # a folder for each technique
-ABLATION_LOGS = Path("logs/ablation")
+ABLATION_LOGS = Path("logs/ablation")  # every run
+TECHNIQUE_LOGS = Path("logs/techniques")  # one mean curve for each technique
+TECHNIQUE_PARAMS = "params.json"
+
+COMPARISON = Path("reports/comparison.json")
+COMPARISON_TABLE = Path("reports/techniques.csv")
+COMPARISON_HISTORY = Path("reports/histories.csv")
+COMPARISON_PLOTS = Path("reports/comparison")
 
 TEST_REPORT = Path("reports/test")
 TEST_METRICS = TEST_REPORT / "metrics.json"
+TEST_ESTIMATES = TEST_REPORT / "estimates.json"
 TEST_PREDICTIONS = TEST_REPORT / "predictions.csv"
 TEST_ROC = TEST_REPORT / "roc.json"
 TEST_CONFIDENT_ERRORS = TEST_REPORT / "confident_errors.png"
@@ -51,6 +63,5 @@ TEST_REFERENCE_MODELS = TEST_REPORT / "reference_models.json"
 REPORT_OVERVIEW = Path("reports/overview.png")
 REPORT_HTML = Path("reports/index.html")
 REPORT_MARKDOWN = Path("reports/report.md")
-REPORT_COMPARISON = Path("reports/comparison.json")
 
 ENVIRONMENT = Path("reports/environment.json")  # what the stages ran on; in git, no output

@@ -23,6 +23,7 @@ class Purpose(IntEnum):
     PREVIEW = 8
     COMPARISON = 9
     REFERENCES = 10
+    FOLDS = 11
 
 
 def seed_sequence(seed: int, purpose: Purpose, *indices: int) -> np.random.SeedSequence:

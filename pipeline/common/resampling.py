@@ -1,17 +1,20 @@
-"""Confidence intervals by the bootstrap over images (Efron, 1979), for any metric."""
+"""Confidence intervals by the bootstrap over images or groups of them (Efron, 1979)."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import stdtrit
 
 from pipeline.common.randomness import Purpose, generator
 
 Values = npt.NDArray[np.float64]
+Groups = npt.NDArray[np.int64]
 Metrics = Callable[[Values], Mapping[str, Values]]
 
-AT_ONCE = 2**20  # weights in memory: 8 MB, and a few times that within a metric
+AT_ONCE = 2**20  # weights in memory: 8 MB, and a few times as much within a metric
 
 
 @dataclass(frozen=True)
@@ -23,17 +26,17 @@ class Interval:
 
     @property
     def distance_from_zero(self) -> float:
-        """How far the nearer end lies from zero; 0 where the interval includes it."""
+        """Distance of the nearer end from zero; 0 where the interval includes it."""
         return max(self.low, -self.high, 0.0)
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over seeds.
+    """A value and how far it is uncertain.
 
     Attributes:
-        value: The mean.
-        interval: None where one seed alone ran, which tells nothing of how seeds differ.
+        value: The value.
+        interval: None where there is nothing to estimate it from, such as a single run.
     """
 
     value: float
@@ -41,7 +44,7 @@ class Estimate:
 
     @property
     def shown(self) -> bool:
-        """Whether this, as a difference, is shown not to be zero."""
+        """Whether this difference is shown to be other than zero."""
         return self.interval is not None and self.interval.distance_from_zero > 0
 
 
@@ -50,7 +53,7 @@ class Resampling:
     """How intervals are made.
 
     Attributes:
-        confidence: Share of the cases in which an interval should hold the truth.
+        confidence: Share of cases in which an interval should contain the truth.
         resamples: Number of resamples.
         seed: Seed of the draws.
     """
@@ -65,48 +68,85 @@ class Resampling:
         return [(1 - self.confidence) / 2, (1 + self.confidence) / 2]
 
 
-def resampled(metrics: Metrics, images: int, how: Resampling) -> dict[str, Values]:
-    """The metrics of every resample of the images.
+def as_data(content: Any) -> Any:  # noqa: ANN401 - any nesting of mappings, lists and scalars
+    """Return `content` with every estimate in it as a mapping of `value`, `low` and `high`."""
+    if isinstance(content, Estimate):
+        ends = {} if content.interval is None else asdict(content.interval)
+        return {"value": content.value, **ends}
+    if isinstance(content, Mapping):
+        return {key: as_data(value) for key, value in content.items()}
+    return [as_data(value) for value in content] if isinstance(content, list) else content
 
-    The same images and seed give the same resamples, so differences between two models' values
-    are paired.
+
+def from_data(content: Any) -> Any:  # noqa: ANN401 - what `as_data` returned
+    """Return `content` with its estimates as `as_data` found them."""
+    if isinstance(content, Mapping):
+        if content.keys() in ({"value"}, {"value", "low", "high"}):
+            ends = Interval(content["low"], content["high"]) if "low" in content else None
+            return Estimate(content["value"], ends)
+        return {key: from_data(value) for key, value in content.items()}
+    return [from_data(value) for value in content] if isinstance(content, list) else content
+
+
+def mean_over_runs(values: Values, confidence: float) -> Estimate:
+    """Estimate the mean of what independent runs give, with Student's t interval (1908).
+
+    Args:
+        values: float64 [runs], at least one.
+        confidence: Share of the cases in which the interval should hold the mean.
+    """
+    mean, runs = float(values.mean()), len(values)
+    if runs < 2:
+        return Estimate(mean, None)
+    quantile = float(stdtrit(runs - 1, (1 + confidence) / 2))
+    reach = quantile * float(values.std(ddof=1)) / runs**0.5
+    return Estimate(mean, Interval(mean - reach, mean + reach))
+
+
+def resampled(
+    metrics: Metrics, images: int, how: Resampling, groups: Groups | None = None
+) -> dict[str, Values]:
+    """Compute the metrics of every resample of the images.
+
+    The same images, groups and seed give the same resamples, so differences between the values of
+    two models are paired.
 
     Args:
         metrics: Takes float64 [images, r], how often each image was drawn; returns float64 [r]
             each.
-        images: How many there are.
-        how: How many resamples to draw, and from which seed.
+        images: Number of images.
+        how: Number of resamples, and seed.
+        groups: Group of each image from 0 on, int64 [images], where groups are drawn rather than
+            images: duplicates are no independent observations. None: each image is its own group.
 
     Returns:
         float64 [resamples] each.
     """
-    parts = [metrics(weights) for weights in _draws(images, how)]
+    groups = np.arange(images) if groups is None else groups
+    count = int(groups.max()) + 1
+    draw = generator(how.seed, Purpose.BOOTSTRAP)
+    parts = []
+    for at_once in chunks(images, how):
+        chosen = draw.integers(0, count, size=(at_once, count))
+        cells = chosen * at_once + np.arange(at_once)[:, np.newaxis]
+        drawn = np.bincount(cells.ravel(), minlength=count * at_once).reshape(count, at_once)
+        parts.append(metrics(drawn[groups].astype(np.float64)))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def percentile(values: Values, how: Resampling) -> Interval:
-    """Between the quantiles of the resamples; those that leave the metric undefined are left out.
+    """Compute the percentile interval of resamples; undefined ones (NaN) are left out.
 
     Args:
         values: float64 [resamples].
-        how: With which confidence.
+        how: Confidence.
     """
     low, high = np.quantile(values[np.isfinite(values)], how.tails)
     return Interval(float(low), float(high))
 
 
 def chunks(images: int, how: Resampling) -> Iterator[int]:
-    """How many resamples to make at a time, until there are enough."""
+    """Yield how many resamples to make at a time, until there are enough."""
     at_once = max(1, AT_ONCE // images)
     for start in range(0, how.resamples, at_once):
         yield min(at_once, how.resamples - start)
-
-
-def _draws(images: int, how: Resampling) -> Iterator[Values]:
-    """How often each image was drawn: float64 [images, r], chunk by chunk."""
-    draw = generator(how.seed, Purpose.BOOTSTRAP)
-    for count in chunks(images, how):
-        chosen = draw.integers(0, images, size=(count, images))
-        cells = chosen * count + np.arange(count)[:, np.newaxis]
-        drawn = np.bincount(cells.ravel(), minlength=images * count)
-        yield drawn.reshape(images, count).astype(np.float64)

@@ -1,21 +1,40 @@
-"""Read and write tables as CSV, and the two tables that stages hand on.
+"""Read and write tables as CSV, and the columns of the two tables that stages hand on.
 
-They are `labels.csv` from `fetch` and `split.csv` from `split`; every value in both is text.
+`labels.csv`, which `fetch` writes, has a row for each image:
+
+| column | holds |
+|---|---|
+| image | POSIX path below the folder of images |
+| label | name of the class |
+| split | where the publisher put it: `train`, `validation`, `test`, or empty |
+| sha256 | SHA-256 of the file's bytes, in hexadecimal |
+
+`split.csv`, which `split` writes, has the same images and labels:
+
+| column | holds |
+|---|---|
+| split | `train`, `validation`, `test` or `dropped` |
+| group | shared by an image and its duplicates; derived from the content of one of them |
+| fold | number of its fold, from 0; empty for test and dropped images, and without folds |
+
+Both are sorted by image, and every value is text: read them with `read_table(..., text=True)`.
 """
 
-import csv
 from collections.abc import Iterable, Sequence
-from pathlib import Path, PurePosixPath
-from typing import Literal, NamedTuple, get_args
+from pathlib import Path
+from typing import Literal, get_args
 
 import pandas as pd
 
-from pipeline.common.errors import BluelightError, SourceError
+from pipeline.common.errors import BluelightError
 from pipeline.common.files import atomic_write_text
 
 Split = Literal["train", "validation", "test", "dropped"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 USED_SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+LABEL_COLUMNS = ("image", "label", "split", "sha256")
+SPLIT_COLUMNS = ("image", "label", "split", "group", "fold")
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
@@ -59,89 +78,6 @@ def read_table(path: Path, columns: Sequence[str] = (), *, text: bool = False) -
     return table
 
 
-def read_csv(root: Path, file: PurePosixPath) -> list[list[str]]:
-    """The lines of a CSV file in UTF-8, header included, by fields.
-
-    Args:
-        root: A folder.
-        file: Where the file is in it, as messages name it.
-
-    Raises:
-        SourceError: It is not UTF-8 or not CSV.
-    """
-    try:
-        with (root / file).open(encoding="utf-8-sig", newline="") as stream:
-            return list(csv.reader(stream, strict=True))
-    except UnicodeDecodeError as error:
-        raise SourceError(f"{file} is not UTF-8 (byte {error.start}); save it as UTF-8") from None
-    except csv.Error as error:
-        raise SourceError(f"{file} is not a CSV file ({error}); save it anew as CSV") from None
-
-
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
     """Write rows as CSV; see `write_table`."""
     write_table(path, pd.DataFrame([list(row) for row in rows], columns=list(columns)))
-
-
-class Labelled(NamedTuple):
-    """One image and its class.
-
-    Attributes:
-        image: POSIX path below the folder of images.
-        label: Name of the class.
-        split: Where the publisher put it: `train`, `validation`, `test`, or empty.
-        sha256: SHA-256 of the image file's bytes, in hexadecimal.
-    """
-
-    image: str
-    label: str
-    split: str = ""
-    sha256: str = ""
-
-
-class Assigned(NamedTuple):
-    """One image, its class, and where it went.
-
-    Attributes:
-        image: POSIX path below the folder of images.
-        label: Name of the class.
-        split: `train`, `validation`, `test` or `dropped`.
-        group: Shared by an image and its copies; derived from the content of one of them.
-        fold: Number of its fold, from 0; empty for test and dropped images, and without folds.
-    """
-
-    image: str
-    label: str
-    split: str
-    group: str
-    fold: str = ""
-
-
-def write_labels(path: Path, rows: Iterable[Labelled]) -> None:
-    """Write `labels.csv`, sorted by image."""
-    write_csv(path, Labelled._fields, sorted(rows))
-
-
-def read_labels(path: Path) -> list[Labelled]:
-    """Read `labels.csv`.
-
-    Raises:
-        BluelightError: The file is missing or is not such a table.
-    """
-    table = read_table(path, Labelled._fields, text=True)
-    return [Labelled(*row) for row in table.itertuples(index=False)]
-
-
-def write_assignment(path: Path, rows: Iterable[Assigned]) -> None:
-    """Write `split.csv`, sorted by image."""
-    write_csv(path, Assigned._fields, sorted(rows))
-
-
-def read_assignment(path: Path) -> list[Assigned]:
-    """Read `split.csv`.
-
-    Raises:
-        BluelightError: The file is missing or is not such a table.
-    """
-    table = read_table(path, Assigned._fields, text=True)
-    return [Assigned(*row) for row in table.itertuples(index=False)]

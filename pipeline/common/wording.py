@@ -1,4 +1,4 @@
-"""How the report says a number and a difference: in words that claim no more than was shown."""
+"""Numbers, intervals and differences as text that claims no more than was shown."""
 
 from collections.abc import Mapping
 
@@ -8,14 +8,14 @@ MINUS = "\N{MINUS SIGN}"
 
 
 def number(value: float, digits: int = 2, *, signed: bool = False) -> str:
-    """A number with a true minus sign; zero has none."""
+    """Format a number with a true minus sign; zero has no sign."""
     text = f"{value:{'+' if signed else ''}.{digits}f}"
     is_zero = not any(digit in "123456789" for digit in text)
     return (text.lstrip("+-") if is_zero else text).replace("-", MINUS)
 
 
 def span(estimate: Estimate, scale: float = 1, digits: int = 2) -> str:
-    """An interval as `0.4 to 3.2`; empty where there is none."""
+    """Format an interval as `0.4 to 3.2`; the empty string where there is none."""
     if estimate.interval is None:
         return ""
     low, high = (scale * end for end in (estimate.interval.low, estimate.interval.high))
@@ -23,19 +23,19 @@ def span(estimate: Estimate, scale: float = 1, digits: int = 2) -> str:
 
 
 def cell(estimate: Estimate, scale: float = 1, digits: int = 2, *, signed: bool = False) -> str:
-    """A mean and its interval, for a table of plain text."""
+    """Format a mean and its interval for a table in plain text: `1.8 (0.4 to 3.2)`."""
     interval = span(estimate, scale, digits)
     mean = number(scale * estimate.value, digits, signed=signed)
     return f"{mean} ({interval})" if interval else mean
 
 
 def verdict(difference: Estimate, unit: str = "", scale: float = 1, digits: int = 2) -> str:
-    """By how much, where that was shown; otherwise that no difference was.
+    """Say how large a difference is where one was shown, otherwise that none was.
 
     Args:
-        difference: Less the baseline's.
-        unit: After the number: `points`.
-        scale: What to multiply with: 100 for points of a percentage.
+        difference: Of the technique or model to the one it is compared with.
+        unit: Written after the number, such as `points`.
+        scale: Factor for the numbers: 100 for points of a percentage.
         digits: Decimals.
     """
     if difference.interval is None:
@@ -44,19 +44,19 @@ def verdict(difference: Estimate, unit: str = "", scale: float = 1, digits: int 
     if not difference.shown:
         interval = span(difference, scale, digits)
         return f"no difference shown ({' '.join(filter(None, (interval, unit)))})"
-    way = "more" if difference.value > 0 else "less"
+    direction = "more" if difference.value > 0 else "less"
     size = magnitude(difference)
-    words = (number(scale * size.value, digits), unit, way, f"({span(size, scale, digits)})")
+    words = (number(scale * size.value, digits), unit, direction, f"({span(size, scale, digits)})")
     return " ".join(filter(None, words))
 
 
-def difference(found: Mapping[str, float]) -> Estimate:
-    """A difference as `metrics.json` and its like have it: `value`, `low` and `high`."""
-    return Estimate(found["value"], Interval(found["low"], found["high"]))
+def difference(data: Mapping[str, float]) -> Estimate:
+    """Read a difference from a metrics file, which has its `value`, `low` and `high`."""
+    return Estimate(data["value"], Interval(data["low"], data["high"]))
 
 
 def magnitude(difference: Estimate) -> Estimate:
-    """A difference as a size, for a sentence that gives its direction in words."""
+    """Return the size of a difference, for a sentence that gives its direction in words."""
     if difference.value >= 0 or difference.interval is None:
         return difference
     interval = Interval(-difference.interval.high, -difference.interval.low)

@@ -1,1 +1,1 @@
-"""A page on this machine on which to try a model: answers, what they rest on, augmentation."""
+"""A local page to try a model on photos: predictions, occlusion maps and augmentations."""

@@ -1,7 +1,11 @@
-"""Which pixels an answer rests on: how it changes while a patch of the photo is hidden.
+"""Occlusion map: which pixels a prediction rests on.
 
-Source: Zeiler and Fergus, "Visualizing and understanding convolutional networks" (2014).
+A patch covers one place of the image after another, and each time the probability of the predicted
+class changes. Source: Zeiler and Fergus, "Visualizing and understanding convolutional networks"
+(2014).
 """
+
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -9,67 +13,63 @@ import numpy.typing as npt
 from pipeline.common.images import Pixels
 from pipeline.predict.classifier import ImageClassifier
 
-PLACES = 14  # of the patch along a side: they overlap, which makes the map smooth
-PATCHES = 5  # that fit along a side
+POSITIONS = 14  # of the patch along a side: they overlap, which makes the map smooth
+PATCHES = 5  # that fit along a side without overlap
 
-FOR = (217, 72, 15)  # orange and blue are told apart by everybody
+FOR = (217, 72, 15)  # colour-blind readers can tell orange from blue
 AGAINST = (28, 100, 242)
-OPAQUE = 210  # of 255, where it matters most: the photo shows through
-LEAST = 0.01  # of probability: a map of less than that is left pale
+OPAQUE = 210  # of 255, in the strongest colour: the photo shows through
+# The change of probability that has the strongest colour: the same for all photos, so that their
+# maps can be compared. Of 120 test photos of the embedded data, the largest change within a photo
+# was 0.14 in the median and 0.37 at the 95th percentile.
+FULL_SCALE = 0.25
 
-Drops = npt.NDArray[np.float64]
+Changes = npt.NDArray[np.float64]
 
 
-def occlusion_map(model: ImageClassifier, image: Pixels, label: int) -> Drops:
-    """How much of a class's probability each pixel holds up.
+def occlusion_map(model: ImageClassifier, image: Pixels, label: int) -> Iterator[Changes]:
+    """Measure how much of a class's probability depends on each pixel.
 
-    A patch in the colour that the training images have on average, which the network takes for
-    nothing at all, is laid on one place after another.
+    The patch has the mean colour of the training images, which carries no information for the
+    network.
 
     Args:
         model: The model.
         image: uint8 RGB [size, size, 3], as large as the model's input.
-        label: The class, as an index.
+        label: Index of the class.
 
-    Returns:
-        float64 [size, size]: by how much the probability falls while the pixel is hidden, as the
-        mean over the patches that hide it; negative where it rises.
+    Yields:
+        After each of the rows of patches, the map so far, float64 [size, size]: by how much the
+        probability falls while a pixel is covered, as the mean over the patches that cover it;
+        negative where it rises, 0 where nothing was covered yet. The last one is complete.
     """
     size = len(image)
     side = max(1, size // PATCHES)
-    starts = np.unique(np.linspace(0, size - side, PLACES).round().astype(int))
+    starts = np.unique(np.linspace(0, size - side, POSITIONS).round().astype(int))
     colour = np.rint(255 * np.array(model.description.mean)).astype(np.uint8)
-    usual = model.probabilities(image[np.newaxis])[0, label]
+    uncovered = model.probabilities(image[np.newaxis])[0, label]
     total, times = np.zeros((size, size)), np.zeros((size, size))
     for top in starts:
-        hidden = np.stack([_hide(image, top, left, side, colour) for left in starts])
-        for left, left_over in zip(starts, model.probabilities(hidden)[:, label], strict=True):
+        covered = np.repeat(image[np.newaxis], len(starts), axis=0)
+        for copy, left in zip(covered, starts, strict=True):
+            copy[top : top + side, left : left + side] = colour
+        for left, probability in zip(starts, model.probabilities(covered)[:, label], strict=True):
             place = np.s_[top : top + side, left : left + side]
-            total[place] += usual - left_over
+            total[place] += uncovered - probability
             times[place] += 1
-    return np.asarray(total / times)
+        yield total / np.maximum(times, 1)
 
 
-def strongest(drops: Drops) -> float:
-    """The change of probability that is coloured most strongly; the same in both directions."""
-    return max(float(np.abs(drops).max()), LEAST)
-
-
-def overlay(drops: Drops) -> Pixels:
-    """Colours to lay over the photo, the stronger the more a pixel matters.
+def overlay(changes: Changes) -> Pixels:
+    """Colour a map, to be laid over the photo: the stronger, the more a pixel matters.
 
     Args:
-        drops: float64 [size, size], as `occlusion_map` gives them.
+        changes: float64 [size, size], as `occlusion_map` yields them.
 
     Returns:
-        uint8 RGBA [size, size, 4]; orange spoke for the class, blue against it.
+        uint8 RGBA [size, size, 4]: orange where pixels count for the class, blue where they count
+        against it; in the strongest colour from `FULL_SCALE` on.
     """
-    strength = np.abs(drops) / strongest(drops)
-    colours = np.where(drops[..., np.newaxis] > 0, FOR, AGAINST)
+    strength = np.minimum(np.abs(changes) / FULL_SCALE, 1)
+    colours = np.where(changes[..., np.newaxis] > 0, FOR, AGAINST)
     return np.dstack([colours, np.rint(OPAQUE * strength)]).astype(np.uint8)
-
-
-def _hide(image: Pixels, top: int, left: int, side: int, colour: Pixels) -> Pixels:
-    hidden = image.copy()
-    hidden[top : top + side, left : left + side] = colour
-    return hidden

@@ -1,7 +1,7 @@
-"""`bluelight demo`: the page, served to this machine alone by Python's own HTTP server.
+"""`bluelight demo`: a page served to this machine only, by Python's own HTTP server.
 
-Nothing is loaded from elsewhere, and the page's policy makes the browser see to that. Photos are
-sent to this process and forgotten.
+The page loads nothing from other machines, and its content security policy makes the browser
+enforce that. Photos are sent to this process and not stored.
 """
 
 import json
@@ -10,24 +10,30 @@ import re
 import threading
 import traceback
 import webbrowser
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from importlib.resources import files
+from itertools import chain
 from pathlib import Path
 from socketserver import ThreadingTCPServer
-from typing import NamedTuple
 
 from pipeline.common.errors import DemoError, ImageError
-from pipeline.demo.examples import Example, examples
-from pipeline.demo.kinds import Kind, kinds_of
-from pipeline.demo.replies import MAXIMUM_BYTES, Json, about, answer, augmentations, too_large
-from pipeline.predict.classifier import ImageClassifier, load
+from pipeline.demo.replies import (
+    MAXIMUM_BYTES,
+    TOO_MANY_BYTES,
+    Augmentations,
+    Json,
+    about,
+    examples,
+    occlusion,
+    prediction,
+)
+from pipeline.predict.classifier import load
 
 ADDRESS = "127.0.0.1"
 OWN_HOST = re.compile(r"(127\.0\.0\.1|localhost)(:[0-9]+)?")  # any port: it may be forwarded
-PATIENCE = 30  # seconds for a browser to send a photo
+TIMEOUT = 30  # seconds for a browser to send a photo
 PAGE = {
     "/": ("page.html", "text/html; charset=utf-8"),
     "/page.css": ("page.css", "text/css; charset=utf-8"),
@@ -39,36 +45,6 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
 }
-
-
-@dataclass(frozen=True)
-class Demo:
-    """What is shown.
-
-    Attributes:
-        model: The model.
-        kinds: The kinds of augmentation; each keeps generators, so one thread at a time.
-        photos: Examples.
-        turn: Held while a photo is worked on: large ones would otherwise add up in memory.
-    """
-
-    model: ImageClassifier
-    kinds: Sequence[Kind]
-    photos: Sequence[Example]
-    turn: threading.Lock = field(default_factory=threading.Lock)
-
-
-def open_demo(model: Path) -> Demo:
-    """Load all that the page shows.
-
-    Args:
-        model: The artifact's folder.
-
-    Raises:
-        ArtifactError: The model cannot be used.
-    """
-    loaded = load(model)
-    return Demo(loaded, kinds_of(loaded.description), examples())
 
 
 def run_demo(model: Path, port: int, *, browser: bool) -> None:
@@ -83,9 +59,9 @@ def run_demo(model: Path, port: int, *, browser: bool) -> None:
         ArtifactError: The model cannot be used.
         DemoError: The port is taken.
     """
-    with Server(open_demo(model), port) as server:
-        print(f"{server.url} (Ctrl-C ends it)", flush=True)
-        if browser:  # beside the server, for it must answer before some browsers return
+    with Server(model, port) as server:
+        print(f"{server.url} (press Ctrl-C to stop)", flush=True)
+        if browser:  # in a thread, because some browsers return only once the page has answered
             threading.Thread(target=webbrowser.open, args=(server.url,), daemon=True).start()
         try:
             server.serve_forever()
@@ -94,28 +70,33 @@ def run_demo(model: Path, port: int, *, browser: bool) -> None:
 
 
 class Server(ThreadingTCPServer):
-    """Listens on this machine's own address.
+    """Serve the demo of a model on this machine's loopback address.
 
-    Not `http.server.HTTPServer`, which asks the network for the machine's name.
+    `http.server.HTTPServer` would ask the network for the machine's name.
 
     Args:
-        demo: What is shown.
+        model: The artifact's folder.
         port: Of this machine; 0 for any that is free.
 
     Raises:
+        ArtifactError: The model cannot be used.
         DemoError: The port is taken.
     """
 
     allow_reuse_address = True
     daemon_threads = True
 
-    def __init__(self, demo: Demo, port: int) -> None:
-        self.demo = demo
+    def __init__(self, model: Path, port: int) -> None:
+        self.model = load(model)
+        self.augmentations = Augmentations(self.model.description)
+        self.examples = examples()
+        # One photo at a time: large ones would add up in memory, and augmentations have state.
+        self.lock = threading.Lock()
         try:
             super().__init__((ADDRESS, port), Handler)
         except OSError as error:
             raise DemoError(
-                f"port {port} cannot be listened on ({error.strerror}); name another with --port"
+                f"cannot listen on port {port} ({error.strerror}); choose another with --port"
             ) from None
 
     @property
@@ -124,125 +105,108 @@ class Server(ThreadingTCPServer):
         return f"http://{ADDRESS}:{self.server_address[1]}/"
 
 
-class Reply(NamedTuple):
-    """What is sent back."""
-
-    body: bytes
-    kind: str
-    status: HTTPStatus = HTTPStatus.OK
-
-
-class Refusal(Exception):  # noqa: N818 - not every refusal is an error of somebody's
-    """A request that is not met.
-
-    Args:
-        status: The status of the reply.
-        reason: What to say.
-    """
-
-    def __init__(self, status: HTTPStatus, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
+class Refusal(Exception):  # noqa: N818 - a wrong request is not a user's error
+    """A request that is refused: the status of the reply, and a sentence for the page."""
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One request."""
+    """Handle one request."""
 
-    timeout = PATIENCE
+    timeout = TIMEOUT
     server: Server
 
     def do_GET(self) -> None:
         """Send a part of the page, what it shows at first, or an example."""
-        self._reply(self._get)
+        self._handle(self._get)
 
     def do_POST(self) -> None:
-        """Answer a photo."""
-        self._reply(self._post)
+        """Send what the model or its augmentation makes of a photo."""
+        self._handle(self._post)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing: the terminal is for what goes wrong."""
+        """Print nothing: the terminal is for errors."""
 
-    def _reply(self, method: Callable[[], Reply]) -> None:
+    def _handle(self, method: Callable[[], None]) -> None:
+        """Reply by `method`, or with the reason why not; hang up quietly if the browser did."""
         try:
-            self._send(self._outcome(method))
+            try:
+                self._check_sender()
+                method()
+            except Refusal as refusal:
+                status, reason = refusal.args
+                self._send_json({"error": reason}, status)
+            except ImageError as error:
+                self._send_json({"error": f"{error}."}, HTTPStatus.UNPROCESSABLE_ENTITY)
         except (ConnectionError, TimeoutError):
-            self.close_connection = True  # the page was closed
-
-    def _outcome(self, method: Callable[[], Reply]) -> Reply:
-        try:
-            self._check_sender()
-            return method()
-        except Refusal as refusal:
-            return _fault(refusal.status, str(refusal))
-        except ImageError as error:
-            return _fault(HTTPStatus.UNPROCESSABLE_ENTITY, f"{error}.")
-        except (ConnectionError, TimeoutError):
-            raise
-        except Exception:  # a defect: the terminal has all of it, and the server goes on
+            self.close_connection = True
+        except Exception:  # a bug: print all of it on the terminal and keep serving
             traceback.print_exc()
-            reason = "Something went wrong; the terminal that runs the demo says what."
-            return _fault(HTTPStatus.INTERNAL_SERVER_ERROR, reason)
+            reason = "Something went wrong; see the terminal that runs the demo."
+            self._send_json({"error": reason}, HTTPStatus.INTERNAL_SERVER_ERROR)
 
     def _check_sender(self) -> None:
-        """Refuse what other pages send, even ones whose name leads to this machine."""
+        """Refuse other sites, even those whose name leads to this machine."""
         host = self.headers.get("Host", "")
         origin = self.headers.get("Origin", f"http://{ADDRESS}").removeprefix("http://")
         if not (OWN_HOST.fullmatch(host) and OWN_HOST.fullmatch(origin)):
-            raise Refusal(HTTPStatus.FORBIDDEN, f"Only pages of {self.server.url} are answered.")
+            reason = f"Only requests from {self.server.url} are accepted."
+            raise Refusal(HTTPStatus.FORBIDDEN, reason)
 
-    def _get(self) -> Reply:
-        demo = self.server.demo
+    def _get(self) -> None:
+        server = self.server
         if self.path in PAGE:
             name, kind = PAGE[self.path]
-            return Reply(files("pipeline.demo").joinpath("page", name).read_bytes(), kind)
-        if self.path == "/about":
-            return _json(about(demo.model.description, demo.photos))
-        number = self._number("examples")
-        if number < len(demo.photos):
-            photo = demo.photos[number]
-            return Reply(photo.data, mimetypes.guess_type(photo.name)[0] or "image/jpeg")
-        raise _not_found()
+            self._send(files("pipeline.demo").joinpath("page", name).read_bytes(), kind)
+        elif self.path == "/about":
+            self._send_json(about(server.model.description, server.examples))
+        elif (number := self._number("examples")) < len(server.examples):
+            photo = server.examples[number]
+            self._send(photo.data, mimetypes.guess_type(photo.name)[0] or "image/jpeg")
+        else:
+            raise _not_found()
 
-    def _post(self) -> Reply:
-        demo, data = self.server.demo, self._body()
-        if self.path == "/answer":
-            with demo.turn:
-                return _json(answer(demo.model, data))
-        number, size = self._number("augmentations"), demo.model.description.size
-        with demo.turn:
-            return _json(augmentations(demo.kinds, size, data, number))
+    def _post(self) -> None:
+        server, length = self.server, self.headers.get("Content-Length", "")
+        if not re.fullmatch("[0-9]{1,18}", length):
+            raise Refusal(HTTPStatus.LENGTH_REQUIRED, "The request does not state its length.")
+        if int(length) > MAXIMUM_BYTES:
+            raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, TOO_MANY_BYTES)
+        data = self.rfile.read(int(length))
+        with server.lock:
+            if self.path == "/prediction":
+                self._send_json(prediction(server.model, data))
+            elif self.path == "/occlusion":
+                self._send_lines(occlusion(server.model, data))
+            else:
+                number = self._number("augmentations")
+                self._send_json(server.augmentations.draw(data, number))
 
-    def _number(self, what: str) -> int:
-        """N of a path `/what/N`, which is below a million: it goes into a seed."""
-        found = re.fullmatch(rf"/{what}/([0-9]{{1,6}})", self.path)
+    def _number(self, name: str) -> int:
+        """Return N of the path `/name/N`; it is below a million, as it goes into a seed."""
+        found = re.fullmatch(rf"/{name}/([0-9]{{1,6}})", self.path)
         if found is None:
             raise _not_found()
         return int(found[1])
 
-    def _body(self) -> bytes:
-        length = self.headers.get("Content-Length", "")
-        if not re.fullmatch("[0-9]{1,18}", length):
-            raise Refusal(HTTPStatus.LENGTH_REQUIRED, "The request does not tell its length.")
-        if int(length) > MAXIMUM_BYTES:
-            raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, too_large())
-        return self.rfile.read(int(length))
+    def _send_json(self, content: Json, status: HTTPStatus = HTTPStatus.OK) -> None:
+        self._send(json.dumps(content).encode(), "application/json", status)
 
-    def _send(self, reply: Reply) -> None:
-        self.send_response(reply.status)
-        for name, value in HEADERS.items():
+    def _send(self, body: bytes, kind: str, status: HTTPStatus = HTTPStatus.OK) -> None:
+        self._start(status, {"Content-Type": kind, "Content-Length": str(len(body))})
+        self.wfile.write(body)
+
+    def _send_lines(self, parts: Iterator[Json]) -> None:
+        """Send JSON line by line, as soon as there is a line; the end of the connection ends it."""
+        first = next(parts)  # a bad image raises here, while its status can still be sent
+        self._start(HTTPStatus.OK, {"Content-Type": "application/x-ndjson"})
+        for part in chain([first], parts):
+            self.wfile.write(json.dumps(part).encode() + b"\n")
+
+    def _start(self, status: HTTPStatus, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for name, value in (HEADERS | headers).items():
             self.send_header(name, value)
-        self.send_header("Content-Type", reply.kind)
-        self.send_header("Content-Length", str(len(reply.body)))
         self.end_headers()
-        self.wfile.write(reply.body)
-
-
-def _json(content: Json, status: HTTPStatus = HTTPStatus.OK) -> Reply:
-    return Reply(json.dumps(content).encode(), "application/json", status)
-
-
-def _fault(status: HTTPStatus, reason: str) -> Reply:
-    return _json({"error": reason}, status)
 
 
 def _not_found() -> Refusal:

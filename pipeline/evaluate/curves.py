@@ -1,87 +1,110 @@
-"""ROC and precision-recall curves: of one class against the rest, or a mean over all classes."""
+"""Curves over all thresholds (ROC, precision and recall, cost), and the cost of a decision."""
 
 import numpy as np
+import pandas as pd
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from pipeline.common.metrics import Predictions, Values
 
-GRID = np.arange(101) / 100  # where curves of several classes are averaged
-
-Curve = dict[str, Values]
+GRID = np.arange(101) / 100  # thresholds, and where the curves of several classes are averaged
 
 
-def roc(predictions: Predictions) -> Curve:
-    """True against false positive rate.
+def roc(predictions: Predictions) -> pd.DataFrame:
+    """Compute the true positive rate against the false positive rate.
 
     Args:
-        predictions: Of N images.
+        predictions: For N images.
 
     Returns:
-        `fpr` and `tpr`, float64 [P] each: of the positive class; where there is none, of the
-        second of two, or the mean over more of the curves of each against the rest, at a hundred
-        false positive rates. Empty where the images are all of one class.
+        Columns `fpr`, rising, and `tpr`: of the positive class; without one, of the second class
+        of two, or the mean of the curves of each class against the rest at 101 false positive
+        rates. Empty where all images are of one class.
     """
-    chosen = _separable(predictions)
-    if not chosen:
-        return {"fpr": np.empty(0), "tpr": np.empty(0)}
-    if len(predictions.ranked) > 1:
-        return _mean("fpr", "tpr", [_tpr_on_grid(predictions, row) for row in chosen])
-    fpr, tpr, _ = roc_curve(*_against_rest(predictions, chosen[0]))
-    return {"fpr": fpr, "tpr": tpr}
+    curves = [roc_curve(*_against_rest(predictions, row))[:2] for row in _separable(predictions)]
+    if len(predictions.ranked) > 1 and curves:
+        mean = np.mean([np.interp(GRID, fpr, tpr) for fpr, tpr in curves], axis=0)
+        curves = [(GRID, mean)]
+    return pd.DataFrame(dict(zip(("fpr", "tpr"), *curves, strict=True)) if curves else {})
 
 
-def precision_recall(predictions: Predictions) -> Curve:
-    """Precision against recall.
+def precision_recall(predictions: Predictions) -> pd.DataFrame:
+    """Compute precision against recall.
 
     Args:
-        predictions: Of N images.
+        predictions: For N images.
 
     Returns:
-        `recall`, rising, and `precision`, float64 [P] each; of which class, and when empty, as for
-        `roc`.
+        Columns `recall`, rising, and `precision`; of which class, and when empty, as for `roc`.
     """
-    chosen = _separable(predictions)
-    if not chosen:
-        return {"recall": np.empty(0), "precision": np.empty(0)}
-    if len(predictions.ranked) > 1:
-        return _mean(
-            "recall", "precision", [_precision_on_grid(predictions, row) for row in chosen]
+    curves = []
+    for row in _separable(predictions):
+        precision, recall, _ = precision_recall_curve(
+            *_against_rest(predictions, row), drop_intermediate=True
         )
-    recall, precision = _rising(predictions, chosen[0])
-    return {"recall": recall, "precision": precision}
+        curves.append((recall[::-1], precision[::-1]))
+    if len(predictions.ranked) > 1 and curves:
+        # The precision at which each recall is first reached.
+        reached = [precision[np.searchsorted(recall, GRID)] for recall, precision in curves]
+        curves = [(GRID, np.mean(reached, axis=0))]
+    return pd.DataFrame(dict(zip(("recall", "precision"), *curves, strict=True)) if curves else {})
+
+
+def threshold_curve(predictions: Predictions, miss_cost: float) -> pd.DataFrame:
+    """Compute what each threshold on the positive class's probability finds, misses and costs.
+
+    Args:
+        predictions: For N images; the label in them is not read.
+        miss_cost: Cost of a missed positive, in false alarms.
+
+    Returns:
+        Columns `threshold` from 0 to 1, `precision` (NaN where no image reaches the threshold),
+        `recall` (NaN without positives), and `cost`, per image, in false alarms. Empty without a
+        positive class.
+    """
+    if predictions.positive is None:
+        return pd.DataFrame()
+    scores = predictions.probabilities[:, predictions.positive]
+    is_positive = predictions.labels == predictions.positive
+    hits, alarms = (
+        chosen.sum() - np.searchsorted(np.sort(scores[chosen]), GRID, side="left")
+        for chosen in (is_positive, ~is_positive)
+    )
+    positives = is_positive.sum()
+    with np.errstate(invalid="ignore"):  # 0 / 0 is NaN, as intended
+        precision, recall = hits / (hits + alarms), hits / positives
+    cost = (miss_cost * (positives - hits) + alarms) / len(scores)
+    return pd.DataFrame({"threshold": GRID, "precision": precision, "recall": recall, "cost": cost})
+
+
+def cost(predictions: Predictions, miss_cost: float, weights: Values) -> dict[str, Values]:
+    """Mean cost per image, in false alarms: a missed positive costs `miss_cost` of them.
+
+    Args:
+        predictions: For N images.
+        miss_cost: As for `threshold_curve`.
+        weights: float64 [N, R].
+
+    Returns:
+        `cost`, float64 [R]; nothing without a positive class.
+    """
+    if predictions.positive is None:
+        return {}
+    missed, alarms = errors(predictions)
+    return {"cost": (miss_cost * missed + alarms) @ weights / weights.sum(axis=0)}
+
+
+def errors(predictions: Predictions) -> tuple[Values, Values]:
+    """Which images are missed positives, and which are false alarms: 0 or 1, float64 [N] each."""
+    is_positive = predictions.labels == predictions.positive
+    called = predictions.predicted == predictions.positive
+    return (is_positive & ~called).astype(np.float64), (called & ~is_positive).astype(np.float64)
 
 
 def _separable(predictions: Predictions) -> list[int]:
     """The ranked classes that some images belong to, and others do not."""
     counts = np.bincount(predictions.labels, minlength=predictions.classes)
-    images = len(predictions.labels)
-    return [row for row in predictions.ranked if 0 < counts[row] < images]
+    return [row for row in predictions.ranked if 0 < counts[row] < len(predictions.labels)]
 
 
 def _against_rest(predictions: Predictions, row: int) -> tuple[Values, Values]:
     return (predictions.labels == row).astype(np.float64), predictions.probabilities[:, row]
-
-
-def _rising(predictions: Predictions, row: int) -> tuple[Values, Values]:
-    """Recall, rising, and precision."""
-    precision, recall, _ = precision_recall_curve(
-        *_against_rest(predictions, row), drop_intermediate=True
-    )
-    return recall[::-1], precision[::-1]
-
-
-def _tpr_on_grid(predictions: Predictions, row: int) -> Values:
-    fpr, tpr, _ = roc_curve(*_against_rest(predictions, row))
-    found: Values = np.interp(GRID, fpr, tpr)
-    return found
-
-
-def _precision_on_grid(predictions: Predictions, row: int) -> Values:
-    """The precision at which each recall is first reached."""
-    recall, precision = _rising(predictions, row)
-    found: Values = precision[np.searchsorted(recall, GRID)]
-    return found
-
-
-def _mean(x: str, y: str, curves: list[Values]) -> Curve:
-    return {x: GRID, y: np.mean(curves, axis=0)}

@@ -1,15 +1,33 @@
-"""A model's metrics with their intervals, and what it has over another on the same images."""
+"""Metrics with bootstrap intervals, and calibration compared with what chance would show.
 
-from dataclasses import asdict, dataclass, replace
+The calibration error of a perfectly calibrated model is not 0: each bin holds few images, so chance
+alone moves the observed frequency. Drawing outcomes from the predicted probabilities themselves
+shows by how much (consistency resampling: Bröcker & Smith, 2007).
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from pipeline.common.metrics import Predictions, Values, probability_metrics, weighted_metrics
-from pipeline.common.resampling import Interval, Metrics, Resampling, percentile, resampled
-from pipeline.evaluate.reliability import error_interval, errors_if_calibrated
+from pipeline.common.files import rounded
+from pipeline.common.metrics import (
+    BINS,
+    Predictions,
+    Values,
+    bin_of,
+    confidences,
+    sum_by_group,
+)
+from pipeline.common.randomness import Purpose, generator
+from pipeline.common.resampling import Groups, Interval, Resampling, chunks, percentile, resampled
 
-DIGITS = 6  # beyond them, processors differ
+Metrics = Callable[[Predictions, Values], dict[str, Values]]
+
+CALIBRATION = "calibration_error"
+CHANCE = "calibration_error_by_chance"  # of a perfectly calibrated model, on average
 
 
 @dataclass(frozen=True)
@@ -18,7 +36,7 @@ class Estimates:
 
     Attributes:
         values: By name; metrics that these images leave undefined are missing.
-        intervals: By the names of `values`, but for `ece_if_calibrated`.
+        intervals: By the names of `values`, except for `calibration_error_by_chance`.
         resamples: float64 [resamples] by the names of `intervals`.
     """
 
@@ -27,56 +45,122 @@ class Estimates:
     resamples: dict[str, Values]
 
     def as_data(self) -> dict[str, Any]:
-        """The values, and under `interval` the ends of their intervals; to 6 digits."""
-        ends = {name: rounded(asdict(interval)) for name, interval in self.intervals.items()}
-        return {**rounded(self.values), "interval": ends}
+        """Return the values, and under `interval` the ends of their intervals, rounded."""
+        ends = {name: asdict(interval) for name, interval in self.intervals.items()}
+        found: dict[str, Any] = rounded({**self.values, "interval": ends})
+        return found
 
 
-def rounded(figures: dict[str, float]) -> dict[str, float]:
-    """Figures to 6 digits."""
-    return {name: round(value, DIGITS) for name, value in figures.items()}
-
-
-def estimate(metrics: Metrics, images: int, how: Resampling) -> Estimates:
-    """Metrics and their percentile intervals.
+def estimate(
+    predictions: Predictions, metrics: Metrics, groups: Groups, how: Resampling
+) -> Estimates:
+    """Estimate metrics and their intervals.
 
     Args:
-        metrics: As for `resampling.resampled`.
-        images: How many there are.
+        predictions: For N images.
+        metrics: As `common.metrics` has them: of predictions and weights [N, R].
+        groups: Group of each image, int64 [N]; duplicates share one and are drawn together.
         how: How to make intervals.
     """
-    once = metrics(np.ones((images, 1)))
+
+    def weighted(weights: Values) -> dict[str, Values]:
+        return metrics(predictions, weights)
+
+    once = weighted(np.ones((len(groups), 1)))
     values = {name: float(value[0]) for name, value in once.items() if np.isfinite(value[0])}
-    found = resampled(metrics, images, how)
-    resamples = {name: found[name] for name in values}
-    intervals = {name: percentile(drawn, how) for name, drawn in resamples.items()}
+    drawn = resampled(weighted, len(groups), how, groups)
+    resamples = {name: drawn[name] for name in values}
+    intervals = {name: percentile(found, how) for name, found in resamples.items()}
+    if CALIBRATION in values:
+        by_chance = calibration_errors_by_chance(predictions, how)
+        values[CHANCE] = float(by_chance.mean())
+        intervals[CALIBRATION] = _calibration_interval(
+            values[CALIBRATION], intervals[CALIBRATION], float(np.quantile(by_chance, how.tails[1]))
+        )
     return Estimates(values, intervals, resamples)
 
 
-def estimate_all(predictions: Predictions, how: Resampling) -> Estimates:
-    """Every metric of `metrics.weighted_metrics`, and `ece_if_calibrated`: the floor of `ece`."""
-    images = len(predictions.labels)
-    found = estimate(lambda weights: weighted_metrics(predictions, weights), images, how)
-    return _with_floor(found, predictions, how)
-
-
-def estimate_calibration(predictions: Predictions, how: Resampling) -> Estimates:
-    """Loss, Brier score and calibration error alone, and `ece_if_calibrated`."""
-    images = len(predictions.labels)
-    found = estimate(lambda weights: probability_metrics(predictions, weights), images, how)
-    return _with_floor(found, predictions, how)
-
-
-def gain(ours: Estimates, theirs: Estimates, metric: str, how: Resampling) -> dict[str, float]:
-    """Our metric less theirs on the same images, resampled in pairs: value, low and high."""
+def difference(ours: Estimates, theirs: Estimates, metric: str, how: Resampling) -> dict[str, Any]:
+    """Our metric less theirs on the same images, resampled in pairs: `value`, `low`, `high`."""
     value = ours.values[metric] - theirs.values[metric]
     interval = percentile(ours.resamples[metric] - theirs.resamples[metric], how)
-    return rounded({"value": value, **asdict(interval)})
+    found: dict[str, Any] = rounded({"value": value, **asdict(interval)})
+    return found
 
 
-def _with_floor(found: Estimates, predictions: Predictions, how: Resampling) -> Estimates:
-    by_chance = errors_if_calibrated(predictions, how)
-    interval = error_interval(found.values["ece"], found.resamples["ece"], by_chance, how)
-    floor = {"ece_if_calibrated": float(by_chance.mean())}
-    intervals = found.intervals | {"ece": interval}
-    return replace(found, values=found.values | floor, intervals=intervals)
+def reliability(predictions: Predictions, how: Resampling) -> pd.DataFrame:
+    """Compute the table of a reliability diagram.
+
+    Args:
+        predictions: For N images.
+        how: How to draw what chance would do to a calibrated model.
+
+    Returns:
+        A row for each bin that holds images. Columns: `low` and `high`, its edges; `images`, their
+        number; `probability`, mean of what was predicted; `frequency`, share in which that was
+        true; `chance_low` and `chance_high`, between which the frequency of a perfectly calibrated
+        model would lie with the confidence of `how`.
+    """
+    confidence, outcome = confidences(predictions)
+    bins = bin_of(confidence)
+    columns = np.stack([np.ones_like(outcome), confidence, outcome], axis=1)
+    images, probability, frequency = sum_by_group(bins, BINS, columns).T
+    by_chance = np.concatenate(
+        [sum_by_group(bins, BINS, drawn) for drawn in _outcomes(confidence, how)], axis=1
+    )
+    filled = np.flatnonzero(images)
+    ends = np.quantile(by_chance[filled], how.tails, axis=1) / images[filled]
+    return pd.DataFrame(
+        {
+            "low": filled / BINS,
+            "high": (filled + 1) / BINS,
+            "images": images[filled].astype(int),
+            "probability": probability[filled] / images[filled],
+            "frequency": frequency[filled] / images[filled],
+            "chance_low": ends[0],
+            "chance_high": ends[1],
+        }
+    )
+
+
+def calibration_errors_by_chance(predictions: Predictions, how: Resampling) -> Values:
+    """Calibration errors that chance gives a perfectly calibrated model on as many images.
+
+    Args:
+        predictions: Whose probabilities are taken to be right.
+        how: How many times to draw the outcomes.
+
+    Returns:
+        float64 [resamples].
+    """
+    confidence, _ = confidences(predictions)
+    bins, found = bin_of(confidence), []
+    for drawn in _outcomes(confidence, how):
+        distances = sum_by_group(bins, BINS, drawn - confidence[:, np.newaxis])
+        found.append(np.abs(distances).sum(axis=0) / len(confidence))
+    return np.concatenate(found)
+
+
+def _calibration_interval(error: float, resamples: Interval, chance_high: float) -> Interval:
+    """Correct the percentile interval of a calibration error.
+
+    Resampling adds the error that chance makes a second time, so the resamples lie too high and
+    their quantiles miss the truth of a calibrated model. The lower end is therefore mirrored at the
+    estimate (the basic bootstrap: Davison & Hinkley, 1997, section 5.2), and is 0 where chance
+    alone would give a calibrated model as much. The upper end is left rather too high.
+
+    Args:
+        error: The calibration error found.
+        resamples: Percentile interval of its resamples.
+        chance_high: Upper quantile of `calibration_errors_by_chance`.
+    """
+    high = max(resamples.high, error)
+    return Interval(0.0 if error <= chance_high else max(2 * error - high, 0.0), high)
+
+
+def _outcomes(confidence: Values, how: Resampling) -> Iterator[Values]:
+    """Draw what would be true if the probabilities were right: 0 or 1, float64 [N, R] a time."""
+    draw = generator(how.seed, Purpose.BOOTSTRAP, 1)
+    for count in chunks(len(confidence), how):
+        chances = draw.random((len(confidence), count))
+        yield (chances < confidence[:, np.newaxis]).astype(np.float64)

@@ -1,220 +1,199 @@
-"""Stage `evaluate`: model and packed test images → metrics, predictions, curves, galleries.
+"""Stage `evaluate`: model and packed test images → predictions, metrics, curves, galleries.
 
-Nothing that it finds on the test split is used to choose anything. Of the other splits, only the
-reference points learn: the model is done.
+A prediction is the label by the model's stored decision rule, as everywhere; where that is a
+threshold, metrics of the most probable class come second. Nothing measured on the test split
+chooses anything. Of the other splits, only the reference models learn.
 """
 
-from collections.abc import Mapping
-from math import isnan
+import json
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+import pandas as pd
+from scipy.special import logit, softmax
 from sklearn.metrics import confusion_matrix
 
 from pipeline.common import paths
+from pipeline.common.artifact import LOGITS
+from pipeline.common.drawing import FAINT, INK, RIGHT, WRONG, Line, encode_png, image_grid
 from pipeline.common.errors import ArtifactError
-from pipeline.common.files import atomic_file, write_json
+from pipeline.common.files import DIGITS, atomic_file, rounded, write_json
 from pipeline.common.images import decode, resize
-from pipeline.common.metrics import Predictions, Values, label_metrics
+from pipeline.common.metrics import (
+    Labels,
+    Predictions,
+    Values,
+    label_metrics,
+    probability_metrics,
+    weighted_metrics,
+)
 from pipeline.common.packed import PackedSplit, load_packed
 from pipeline.common.params import Params
-from pipeline.common.plots import gallery
-from pipeline.common.resampling import Resampling
-from pipeline.common.tables import write_csv
-from pipeline.evaluate.curves import precision_recall, roc
-from pipeline.evaluate.estimates import (
-    DIGITS,
-    Estimates,
-    estimate,
-    estimate_all,
-    estimate_calibration,
-    gain,
-)
-from pipeline.evaluate.galleries import captions, least_certain, surest_mistakes
-from pipeline.evaluate.references import Reference, references
-from pipeline.evaluate.reliability import Bin, reliability
-from pipeline.evaluate.thresholds import at_threshold, mistakes, threshold_curve
-from pipeline.predict.classifier import ImageClassifier, calibrated, load
+from pipeline.common.resampling import Groups, Resampling
+from pipeline.common.tables import write_table
+from pipeline.evaluate.curves import cost, errors, precision_recall, roc, threshold_curve
+from pipeline.evaluate.estimates import Estimates, difference, estimate, reliability
+from pipeline.evaluate.reference_models import reference_models
+from pipeline.predict.classifier import load, outputs_of
 
-PHOTO = 224  # pixels a side in a gallery
+HEADLINE = ["accuracy", "f1", "recall", "precision", "roc_auc", "loss", "calibration_error", "cost"]
+SHOWN = 18  # images in a gallery
+PHOTO = 160  # pixels a side there
 
 
 def run(params: Params) -> None:
     """Measure the model on the test split."""
     model = load(paths.MODEL)
     test = load_packed(paths.PACKED / "test")
-    _check_classes(model, test)
-    logits = model.logits(test.images)
-    positive = _positive(params.evaluate.positive, test.classes)
-    before, after = (
-        Predictions.most_probable(
-            test.labels, calibrated(logits, temperature).round(DIGITS), positive
+    decision, classes = model.description.decision, test.classes
+    if model.description.classes != classes:
+        raise ArtifactError(
+            f"the model in {paths.MODEL} knows the classes {model.description.classes}, the test "
+            f"images have {classes}; train it on these data with `dvc repro train`"
         )
-        for temperature in (1.0, model.description.decision.temperature)
-    )
+    name = params.evaluate.positive
+    positive = classes.index(name) if name in classes else None
+    probabilities = model.probabilities(test.images)
+    predicted = model.labels(probabilities)
+    predictions = Predictions(test.labels, predicted, probabilities, positive)
+
+    groups = np.unique(test.groups, return_inverse=True)[1]
     how = Resampling(params.evaluate.confidence, params.evaluate.bootstrap)
-    found = estimate_all(after, how)
     miss_cost = params.decision.miss_cost
-    write_json(
-        paths.TEST_METRICS,
-        {
-            "images": len(test),
-            "confidence": how.confidence,
-            **found.as_data(),
-            "majority_accuracy": round(_commonest(test), DIGITS),
-            "temperature": model.description.decision.temperature,
-            "before_temperature": estimate_calibration(before, how).as_data(),
-            **_at_threshold(model, after, miss_cost, how),
-        },
-    )
-    _write_references(test, found, positive, how)
-    _write_predictions(test, after)
-    _write_curves(before, after, miss_cost, how)
-    _write_confusion(test, after)
-    _write_galleries(test, after)
+    every_metric = partial(_every_metric, miss_cost=miss_cost)
+    ours = estimate(predictions, every_metric, groups, how)
+    likeliest = Predictions.most_probable(test.labels, probabilities, positive)
+    most_probable = estimate(likeliest, every_metric, groups, how)
+    found: dict[str, Any] = {
+        "images": len(test),
+        "groups": int(groups.max()) + 1,
+        "confidence": how.confidence,
+        "decision": decision.model_dump() | {"miss_cost": miss_cost},
+        "majority_accuracy": float(np.bincount(test.labels).max() / len(test)),
+        **ours.as_data(),
+        **_errors(predictions),
+    }
+    if decision.threshold is not None:
+        found["most_probable"] = most_probable.as_data() | _errors(likeliest)
+    bins = {"after": reliability(predictions, how)}
+    if decision.temperature != 1 or decision.prior_correction:
+        raw = softmax(outputs_of(model.session, test.images, LOGITS).astype(np.float64), axis=1)
+        before = Predictions.most_probable(test.labels, raw.round(DIGITS), positive)
+        found["uncalibrated"] = estimate(before, probability_metrics, groups, how).as_data()
+        bins = {"before": reliability(before, how), **bins}
+
+    headline = {name: ours.values[name] for name in HEADLINE if name in ours.values}
+    write_json(paths.TEST_METRICS, rounded(headline))
+    write_json(paths.TEST_ESTIMATES, rounded(found))
+    _write_predictions(test, predictions)
+    counts = confusion_matrix(test.labels, predicted, labels=range(len(classes)))
+    write_json(paths.TEST_CONFUSION, {"classes": classes, "counts": counts.tolist()})
+    _write_rows(paths.TEST_ROC, roc(predictions))
+    _write_rows(paths.TEST_PRECISION_RECALL, precision_recall(predictions))
+    _write_rows(paths.TEST_THRESHOLDS, threshold_curve(predictions, miss_cost))
+    table = pd.concat(bins, names=["temperature"]).reset_index(level="temperature")
+    write_table(paths.TEST_RELIABILITY, table.round(DIGITS))
+    _write_reference_models(test, most_probable, positive, groups, how)
+    _write_galleries(test, predictions, decision.threshold)
     print(
-        f"evaluate: test accuracy {found.values['accuracy']:.3f}, F1 {found.values['f1']:.3f} "
+        f"evaluate: test accuracy {ours.values['accuracy']:.3f}, F1 {ours.values['f1']:.3f} "
         f"on {len(test):,} images"
     )
 
 
-def _check_classes(model: ImageClassifier, test: PackedSplit) -> None:
-    known, found = model.description.classes, list(test.classes)
-    if known != found:
-        raise ArtifactError(
-            f"the model in {paths.MODEL} knows the classes {known}, the test images have {found}; "
-            "train it on these data with `dvc repro train`"
-        )
+def least_confident_first(predictions: Predictions, threshold: float | None) -> Labels:
+    """Order images by how far they are from another label: int64 [N] rows, the nearest first.
+
+    With a threshold the distance is that of the log-odds of the positive class from those of the
+    threshold; otherwise it is the probability of the most probable class.
+    """
+    distance = predictions.probabilities.max(axis=1)
+    if threshold is not None and predictions.positive is not None:
+        scores = predictions.probabilities[:, predictions.positive]
+        odds = logit(np.append(scores, threshold).clip(1e-6, 1 - 1e-6))
+        distance = np.abs(odds[:-1] - odds[-1])
+    return np.argsort(distance, kind="stable")
 
 
-def _positive(name: str, classes: list[str]) -> int | None:
-    """The row of the positive class; None, for class averages, where the data lack it."""
-    return classes.index(name) if name in classes else None
+def _every_metric(
+    predictions: Predictions, weights: Values, *, miss_cost: float
+) -> dict[str, Values]:
+    return weighted_metrics(predictions, weights) | cost(predictions, miss_cost, weights)
 
 
-def _commonest(test: PackedSplit) -> float:
-    """What always answering the commonest class of the test images would reach."""
-    return float(np.bincount(test.labels).max() / len(test))
-
-
-def _at_threshold(
-    model: ImageClassifier, after: Predictions, miss_cost: float, how: Resampling
-) -> dict[str, Any]:
-    """What the stored threshold comes to; nothing where the model has none."""
-    decision = model.description.decision
-    if decision.threshold is None or decision.positive is None:
+def _errors(predictions: Predictions) -> dict[str, int]:
+    """Number of missed positives and of false alarms; nothing without a positive class."""
+    if predictions.positive is None:
         return {}
-    positive = model.description.classes.index(decision.positive)
-    labels = model.labels(after.probabilities)
-    answers = Predictions(after.labels, labels, after.probabilities, positive)
-    found = estimate(
-        lambda weights: at_threshold(answers, miss_cost, weights), len(labels), how
-    ).as_data()
-    missed, alarms = (int(wrong.sum()) for wrong in mistakes(answers))
-    own = {"threshold": decision.threshold, "missed": missed, "false_alarms": alarms}
-    return {"at_threshold": own | {"miss_cost": miss_cost} | found}
+    missed, alarms = errors(predictions)
+    return {"missed": int(missed.sum()), "false_alarms": int(alarms.sum())}
 
 
-def _write_references(
-    test: PackedSplit, ours: Estimates, positive: int | None, how: Resampling
-) -> None:
-    """The reference points, and how much more of the same images the model answers rightly."""
-    train, validation = (load_packed(paths.PACKED / name) for name in ("train", "validation"))
-    found = {
-        name: _estimate_reference(test, reference, positive, how)
-        for name, reference in references(train, validation, test).items()
+def _write_predictions(test: PackedSplit, predictions: Predictions) -> None:
+    names = np.array(test.classes)
+    columns = {
+        "image": test.names,
+        "group": test.groups,
+        "label": names[predictions.labels],
+        "predicted": names[predictions.predicted],
     }
-    write_json(
-        paths.TEST_REFERENCE_MODELS,
-        {
-            name: {
-                **theirs.as_data(),
-                "accuracy_of_model_less_this": gain(ours, theirs, "accuracy", how),
-            }
-            for name, theirs in found.items()
-        },
-    )
+    for name, probability in zip(names, predictions.probabilities.T, strict=True):
+        columns[f"probability_{name}"] = probability
+    write_table(paths.TEST_PREDICTIONS, pd.DataFrame(columns))
 
 
-def _estimate_reference(
-    test: PackedSplit, reference: Reference, positive: int | None, how: Resampling
-) -> Estimates:
-    if reference.probabilities is not None:
-        probabilities = reference.probabilities.round(DIGITS)
-        return estimate_all(Predictions.most_probable(test.labels, probabilities, positive), how)
-    one_hot = np.eye(len(test.classes))[reference.predicted]
-    answers = Predictions(test.labels, reference.predicted, one_hot, positive)
-    return estimate(lambda weights: label_metrics(answers, weights), len(test), how)
+def _write_rows(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as JSON, row by row, as `dvc plots` reads it; null is what is undefined."""
+    write_json(path, json.loads(table.round(DIGITS).to_json(orient="records")))
 
 
-def _write_predictions(test: PackedSplit, after: Predictions) -> None:
-    names = test.classes
-    write_csv(
-        paths.TEST_PREDICTIONS,
-        ["image", "label", "predicted", *(f"probability_{name}" for name in names)],
-        (
-            [image, names[label], names[guess], *map(float, row)]
-            for image, label, guess, row in zip(
-                test.names, test.labels, after.predicted, after.probabilities, strict=True
-            )
-        ),
-    )
-
-
-def _write_curves(
-    before: Predictions, after: Predictions, miss_cost: float, how: Resampling
+def _write_reference_models(
+    test: PackedSplit, ours: Estimates, positive: int | None, groups: Groups, how: Resampling
 ) -> None:
-    write_json(paths.TEST_ROC, _rows(roc(after)))
-    write_json(paths.TEST_PRECISION_RECALL, _rows(precision_recall(after)))
-    bins = {"before": reliability(before, how), "after": reliability(after, how)}
-    write_csv(
-        paths.TEST_RELIABILITY,
-        ["temperature", *Bin._fields],
-        (
-            [when, *(round(value, DIGITS) for value in row)]
-            for when, rows in bins.items()
-            for row in rows
-        ),
-    )
-    _write_thresholds(after, miss_cost)
+    """Write metrics of the reference models, which predict the most probable class.
+
+    Args:
+        test: The test split.
+        ours: Metrics of the model where it predicts the most probable class too, to be compared.
+        positive: As in `Predictions`.
+        groups: Group of each image, int64 [N].
+        how: How to make intervals.
+    """
+    train, validation = (load_packed(paths.PACKED / name) for name in ("train", "validation"))
+    found = {}
+    for name, predictions in reference_models(train, validation, test, positive).items():
+        metrics = label_metrics if name == "nearest_neighbour" else weighted_metrics
+        theirs = estimate(predictions, metrics, groups, how)
+        gain = difference(ours, theirs, "accuracy", how)
+        found[name] = {**theirs.as_data(), "accuracy_of_model_less_this": gain}
+    write_json(paths.TEST_REFERENCE_MODELS, found)
 
 
-def _write_confusion(test: PackedSplit, after: Predictions) -> None:
-    """`counts` of images by true and by predicted class, both in the order of `classes`."""
-    counts = confusion_matrix(after.labels, after.predicted, labels=range(after.classes))
-    write_json(paths.TEST_CONFUSION, {"classes": test.classes, "counts": counts.tolist()})
-
-
-def _rows(columns: Mapping[str, Values]) -> list[dict[str, float | None]]:
-    """A table by rows, as `dvc plots` reads JSON; null is what is undefined."""
-    values = ([_number(value) for value in column] for column in columns.values())
-    return [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
-
-
-def _number(value: float) -> float | None:
-    return None if isnan(value) else round(float(value), DIGITS)
-
-
-def _write_thresholds(after: Predictions, miss_cost: float) -> None:
-    """The curve of the positive class; without one there is no line to draw, and no row."""
-    curve: dict[str, Values] = {}
-    if after.positive is not None:
-        is_positive = after.labels == after.positive
-        curve = threshold_curve(after.probabilities[:, after.positive], is_positive, miss_cost)
-    write_json(paths.TEST_THRESHOLDS, _rows(curve))
-
-
-def _write_galleries(test: PackedSplit, after: Predictions) -> None:
-    """Photos of the surest mistakes, and of the answers that were hardly answers."""
+def _write_galleries(test: PackedSplit, predictions: Predictions, threshold: float | None) -> None:
+    """Draw the most confident errors and the least confident predictions."""
+    order = least_confident_first(predictions, threshold)
+    wrong = predictions.predicted != predictions.labels
     for path, rows in (
-        (paths.TEST_CONFIDENT_ERRORS, surest_mistakes(after)),
-        (paths.TEST_LEAST_CONFIDENT, least_certain(after)),
+        (paths.TEST_CONFIDENT_ERRORS, order[::-1][wrong[order[::-1]]][:SHOWN]),
+        (paths.TEST_LEAST_CONFIDENT, order[:SHOWN]),
     ):
-        photos = [_photo(test.names[row]) for row in rows]
+        photos, captions = [], []
+        for row in rows:
+            photo = decode((paths.RAW_IMAGES / test.names[row]).read_bytes(), test.names[row])
+            photos.append(resize(photo, PHOTO))
+            captions.append(caption(test, predictions, row))
         with atomic_file(path) as partial:
-            partial.write_bytes(gallery(photos, captions(after, rows, test.names, test.classes)))
+            partial.write_bytes(encode_png(image_grid(photos, 6, captions=captions)))
 
 
-def _photo(name: str) -> npt.NDArray[np.uint8]:
-    return resize(decode((paths.RAW_IMAGES / name).read_bytes(), name), PHOTO)
+def caption(test: PackedSplit, predictions: Predictions, row: int) -> list[Line]:
+    """Describe an image: its name, its true class, and what was predicted how probably."""
+    guess, label = predictions.predicted[row], predictions.labels[row]
+    probability = predictions.probabilities[row, guess]
+    return [
+        (test.names[row], FAINT),
+        (test.classes[label], INK),
+        (f"predicted {test.classes[guess]}, {probability:.0%}", RIGHT if guess == label else WRONG),
+    ]

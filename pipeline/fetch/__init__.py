@@ -1,1 +1,1 @@
-"""Read images and labels from a source into data/raw."""
+"""Read labelled images from a source into data/raw."""

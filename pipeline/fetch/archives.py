@@ -1,19 +1,21 @@
-"""Unpack a .zip or .tar archive that nobody vouches for.
+"""Unpack a .zip or .tar archive from an untrusted publisher.
 
-Nothing is written outside the given folder, no link is made that leads out of it, and an archive
-that would grow beyond measure is refused before its content reaches the disk.
+Nothing is written outside the given folder, no link or device is created, and a decompression bomb
+is refused before its content reaches the disk.
 """
 
+import bz2
 import gzip
+import io
 import lzma
+import math
 import shutil
 import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterable
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import IO, cast
+from typing import IO, Any
 
 from pipeline.common.errors import SourceError
 from pipeline.common.parallel import progress_bar
@@ -25,8 +27,15 @@ SUFFIXES = (".zip", *TAR_SUFFIXES)
 LARGEST_RATIO = 100
 ALWAYS_ALLOWED = 64 * 2**20  # bytes
 
-ENCRYPTED = 0x1
+LARGEST_HEADER = 2**20  # bytes: long names and pax headers have a few hundred
+# How to decompress a .tar, by its first bytes.
+OPENERS: dict[bytes, Any] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ": lzma.open,
+}
 
+ENCRYPTED = 0x1
 CORRUPT = (
     zipfile.BadZipFile,
     tarfile.TarError,
@@ -35,94 +44,106 @@ CORRUPT = (
     zlib.error,
     EOFError,
 )
+UNPACK_YOURSELF = "unpack it yourself and set fetch.source to the folder"
 
 
 def is_archive(path: Path) -> bool:
-    """Whether the name says that `path` is an archive which `unpack` reads."""
+    """Whether the name of `path` is that of an archive which `unpack` reads."""
     return path.name.lower().endswith(SUFFIXES)
 
 
 def unpack(archive: Path, destination: Path) -> None:
-    """Unpack `archive` into the folder `destination`, which is made.
+    """Unpack `archive` into the folder `destination`, which is created.
 
     Raises:
         SourceError: The archive is corrupt, truncated, encrypted or a decompression bomb, does not
             fit on the disk, or has a member that would be written outside `destination`.
     """
     destination.mkdir(parents=True)
-    opener = _unpack_zip if _is_zip(archive) else _unpack_tar
+    # A download may have a name without a suffix: then the content decides.
+    is_zip = archive.name.lower().endswith(".zip") or (
+        not is_archive(archive) and zipfile.is_zipfile(archive)
+    )
     try:
-        opener(archive, destination)
+        (_unpack_zip if is_zip else _unpack_tar)(archive, destination)
     except CORRUPT as error:
         reason = str(error).partition("\n")[0].rstrip(":")
         raise SourceError(
-            f"{archive} is corrupt or truncated ({reason}); download or make it again"
+            f"{archive} is corrupt or truncated ({reason}); download or pack it again"
         ) from None
     except (NotImplementedError, RuntimeError, ValueError) as error:
-        raise SourceError(
-            f"{archive} cannot be unpacked ({error}); unpack it yourself and set fetch.source to "
-            "the folder"
-        ) from None
+        raise SourceError(f"{archive} cannot be unpacked ({error}); {UNPACK_YOURSELF}") from None
     except OSError as error:
         raise SourceError(f"{archive} cannot be unpacked ({error})") from None
-
-
-def _is_zip(archive: Path) -> bool:
-    """By its name; by its content where a download has no telling name."""
-    return archive.name.lower().endswith(".zip") or (
-        not is_archive(archive) and zipfile.is_zipfile(archive)
-    )
 
 
 def _unpack_zip(archive: Path, destination: Path) -> None:
     with zipfile.ZipFile(archive) as zipped:
         members = zipped.infolist()
-        _check_names(archive, (member.filename for member in members))
+        names = set[str]()
+        for member in members:
+            _check_name(archive, member.filename, names)
         _check_size(archive, sum(member.file_size for member in members), destination)
         with progress_bar("unpack", len(members)) as show:
             for done, member in enumerate(members, start=1):
-                _unpack_zip_member(archive, zipped, member, destination)
+                if member.flag_bits & ENCRYPTED:
+                    raise SourceError(
+                        f"{archive} is encrypted; unpack it with its password and set "
+                        "fetch.source to the folder"
+                    )
+                if stat.S_ISLNK(member.external_attr >> 16):
+                    raise SourceError(_unsafe(archive, member.filename, "is a link"))
+                source = None if member.is_dir() else zipped.open(member)
+                _write(source, destination / member.filename)
                 show(done)
 
 
-def _unpack_zip_member(
-    archive: Path, zipped: zipfile.ZipFile, member: zipfile.ZipInfo, destination: Path
-) -> None:
-    if member.flag_bits & ENCRYPTED:
-        raise SourceError(
-            f"{archive} is encrypted; unpack it with its password and set fetch.source to the "
-            "folder"
-        )
-    if stat.S_ISLNK(member.external_attr >> 16):
-        raise SourceError(_unsafe(archive, member.filename, "is a link"))
-    source = None if member.is_dir() else zipped.open(member)
-    _write(source, destination / member.filename)
+class _BoundedReads(io.BufferedReader):
+    """A stream whose reads may be bounded: a header can claim any length, and is held in memory."""
+
+    budget: float = math.inf
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read `size` bytes, within the budget."""
+        self.budget -= math.inf if size is None or size < 0 else size
+        if self.budget < 0:
+            raise tarfile.ReadError("a header is too large")
+        return super().read(size)
 
 
 def _unpack_tar(archive: Path, destination: Path) -> None:
     total = 0
-    # Member by member: of a compressed archive the sizes become known only on the way.
-    with tarfile.open(archive) as tar:
-        names = set[str]()
-        for member in tar:
-            _check_names(archive, [member.name], names)
-            total += member.size
+    names = set[str]()
+    with archive.open("rb") as file:
+        magic = file.read(6)
+    opener = next((open_ for start, open_ in OPENERS.items() if magic.startswith(start)), open)
+    with opener(archive, "rb") as packed, _BoundedReads(packed) as stream:
+        stream.budget = LARGEST_HEADER
+        tar = tarfile.TarFile(fileobj=stream)
+        # Member by member: the sizes in a compressed archive become known only on the way.
+        while member := tar.next():
+            stream.budget = math.inf
+            tar.members.clear()  # type: ignore[attr-defined] # it would keep all in memory
+            if member.size < 0:
+                raise tarfile.ReadError("a size is negative")
+            _check_name(archive, member.name, names)
+            total += member.size + tarfile.BLOCKSIZE
             _check_size(archive, total, destination)
-            _unpack_tar_member(archive, tar, member, destination)
-        _check_end(tar)
-
-
-def _unpack_tar_member(
-    archive: Path, tar: tarfile.TarFile, member: tarfile.TarInfo, destination: Path
-) -> None:
-    if not (member.isfile() or member.isdir()):
-        raise SourceError(_unsafe(archive, member.name, "is a link or device"))
-    # Not `tar.extract`: its safe mode came with Python 3.11.4, and it sets owners and permissions.
-    _write(tar.extractfile(member), destination / member.name)
+            if not (member.isfile() or member.isdir()):
+                raise SourceError(_unsafe(archive, member.name, "is a link or device"))
+            # Not `tar.extract`, which sets owners and permissions as well.
+            _write(tar.extractfile(member), destination / member.name)
+            stream.budget = LARGEST_HEADER
+        # `tarfile` takes damage for the end of the archive, so the empty block there is checked.
+        stream.budget = math.inf
+        stream.seek(tar.offset)
+        if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+            raise tarfile.ReadError("its end is missing")
+        stream.read(2**20)  # padding: the checksum of a compressed archive comes after it
 
 
 def _write(source: IO[bytes] | None, target: Path) -> None:
-    """Write a member's bytes to a new file; None makes a folder."""
+    """Write a member's bytes to a new file; None creates a folder."""
     if source is None:
         target.mkdir(parents=True, exist_ok=True)
         return
@@ -132,28 +153,13 @@ def _write(source: IO[bytes] | None, target: Path) -> None:
             shutil.copyfileobj(source, file)
 
 
-def _check_end(tar: tarfile.TarFile) -> None:
-    """Expect the empty block that ends an archive: `tarfile` takes damage for its end as well."""
-    stream = cast("IO[bytes]", tar.fileobj)
-    stream.seek(tar.offset)
-    if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-        raise tarfile.ReadError("its end is missing")
-    stream.read(2**20)  # of padding: the checksum of a compressed archive comes after it
-
-
-def _check_names(archive: Path, names: Iterable[str], seen: set[str] | None = None) -> None:
-    seen = set() if seen is None else seen
-    for name in names:
-        if _leads_out(name):
-            raise SourceError(_unsafe(archive, name, "leads out of the folder"))
-        if name in seen and not name.endswith("/"):
-            raise SourceError(f"{archive} holds {name} twice; keep one of them")
-        seen.add(name)
-
-
-def _leads_out(name: str) -> bool:
+def _check_name(archive: Path, name: str, seen: set[str]) -> None:
     windows = PureWindowsPath(name)
-    return bool(windows.anchor) or ".." in windows.parts or PurePosixPath(name).is_absolute()
+    if windows.anchor or ".." in windows.parts or PurePosixPath(name).is_absolute():
+        raise SourceError(_unsafe(archive, name, "leads out of the folder"))
+    if name in seen and not name.endswith("/"):
+        raise SourceError(f"{archive} holds {name} twice; keep one of them")
+    seen.add(name)
 
 
 def _check_size(archive: Path, unpacked: int, destination: Path) -> None:
@@ -161,13 +167,12 @@ def _check_size(archive: Path, unpacked: int, destination: Path) -> None:
     if unpacked > max(ALWAYS_ALLOWED, packed * LARGEST_RATIO):
         raise SourceError(
             f"{archive} looks like a decompression bomb: its {packed:,} bytes unpack to "
-            f"{unpacked:,} or more; if you trust it, unpack it yourself and set fetch.source to "
-            "the folder"
+            f"{unpacked:,} or more; if you trust it, {UNPACK_YOURSELF}"
         )
     if unpacked > shutil.disk_usage(destination).free:
         raise SourceError(
-            f"{archive} unpacks to {unpacked:,} bytes or more, which the disk of {destination} "
-            "has not free; make room"
+            f"{archive} unpacks to {unpacked:,} bytes or more, and the disk of {destination} has "
+            "less space than that; free some"
         )
 
 

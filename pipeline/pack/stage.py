@@ -1,19 +1,146 @@
 """pack: decode and resize every image once, into one array per split."""
 
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import pandas as pd
+from numpy.lib.format import open_memmap
+
 from pipeline.common import paths
-from pipeline.common.files import read_json
-from pipeline.common.params import Params
-from pipeline.common.tables import USED_SPLITS, read_assignment, read_labels
-from pipeline.pack.assignment import check_assignment
-from pipeline.pack.packing import pack
+from pipeline.common.errors import SplitError
+from pipeline.common.files import atomic_directory, read_json, write_json
+from pipeline.common.images import decode, resize
+from pipeline.common.packed import IMAGES, LABELS, META
+from pipeline.common.parallel import parallel_map
+from pipeline.common.params import PackParams, Params
+from pipeline.common.tables import LABEL_COLUMNS, SPLIT_COLUMNS, SPLITS, USED_SPLITS, read_table
+from pipeline.features.backbone import input_size
+
+BLOCK = 32  # images decoded between two writes
 
 
 def run(params: Params) -> None:
-    """Write `data/packed` from the images of `data/raw` as `data/split` divides them."""
-    rows = read_assignment(paths.SPLIT_CSV)
-    kept = params.split.published == "keep"
-    check_assignment(rows, read_labels(paths.RAW_LABELS), str(paths.SPLIT_CSV), may_leak=kept)
+    """Write `data/packed` from the images of `data/raw` as `data/split/split.csv` divides them."""
+    rows = read_table(paths.SPLIT_CSV, SPLIT_COLUMNS, text=True)
+    images = read_table(paths.RAW_LABELS, LABEL_COLUMNS, text=True)
+    check_assignment(rows, images, may_leak=params.split.published == "keep")
     classes = read_json(paths.RAW_MANIFEST)["classes"]
-    pack(params.pack, paths.RAW_IMAGES, rows, classes, paths.PACKED)
-    used = sum(row.split in USED_SPLITS for row in rows)
-    print(f"pack: {used:,} images of {params.pack.size}x{params.pack.size} pixels")
+    size = input_size(params)
+    pack(PackParams(size=size), paths.RAW_IMAGES, rows, classes, paths.PACKED)
+    used = rows["split"].isin(USED_SPLITS).sum()
+    print(f"pack: {used:,} images of {size}x{size} pixels")
+
+
+def check_assignment(rows: pd.DataFrame, images: pd.DataFrame, *, may_leak: bool) -> None:
+    """Refuse a `split.csv` that would leak, or that does not fit the images.
+
+    The table can be edited by hand, or come from elsewhere; `pack` is the last to see it whole.
+
+    Args:
+        rows: `split.csv`.
+        images: `labels.csv`.
+        may_leak: Allow duplicates in several splits, for a published split that is kept.
+
+    Raises:
+        SplitError: A row names an unknown image, label or split, an image is missing or listed
+            twice, or duplicates are in two splits.
+    """
+    fault = _misfit(rows, images) or ("" if may_leak else _leak(rows))
+    if fault:
+        raise SplitError(
+            f"{paths.SPLIT_CSV}: {fault}; run `dvc repro --force split` to divide the images "
+            "again, or correct the row"
+        )
+
+
+def _misfit(rows: pd.DataFrame, images: pd.DataFrame) -> str:
+    """Name the first row that does not fit the images; empty where all do."""
+    label_of = dict(zip(images["image"], images["label"], strict=True))
+    for image, label, split in zip(rows["image"], rows["label"], rows["split"], strict=True):
+        if image not in label_of:
+            return f"there is no image {image!r}"
+        if label != label_of[image]:
+            return f"{image} is labelled {label!r}, in the source {label_of[image]!r}"
+        if split not in SPLITS:
+            return f"{image} is in {split!r}, which is none of {', '.join(SPLITS)}"
+    times = rows["image"].value_counts().reindex(images["image"], fill_value=0)
+    for image, count in times[times != 1].items():
+        return f"{image} is listed {count} times instead of once"
+    return ""
+
+
+def _leak(rows: pd.DataFrame) -> str:
+    """Name the first duplicate in another split than the first of its group; empty if none is."""
+    used = rows[rows["split"].isin(USED_SPLITS)]
+    first = used.groupby("group")[["image", "split"]].transform("first")
+    for index in used.index[used["split"] != first["split"]]:
+        one, other = first.loc[index], used.loc[index]
+        return (
+            f"{one['image']} is in {one['split']} and its duplicate {other['image']} in "
+            f"{other['split']}, so what is learnt from one leaks into the other"
+        )
+    return ""
+
+
+class Block(NamedTuple):
+    """Images to decode into rows of an array, one after another from `start`."""
+
+    array: Path
+    start: int
+    folder: Path
+    names: Sequence[str]
+    size: int
+
+
+def pack(
+    params: PackParams,
+    images: Path,
+    rows: pd.DataFrame,
+    classes: Sequence[str],
+    destination: Path,
+) -> None:
+    """Write `train/`, `validation/` and `test/` below `destination`; see `pipeline.common.packed`.
+
+    Args:
+        params: The size.
+        images: The folder below which the images lie.
+        rows: `split.csv`; dropped images are not packed.
+        classes: Names of the classes, in the order of the labels.
+        destination: Where to write the three folders; replaced where they exist, all untouched if
+            anything fails.
+
+    Raises:
+        ImageError: An image cannot be decoded.
+    """
+    size = params.size
+    blocks = []
+    with ExitStack() as stack:
+        for split in USED_SPLITS:
+            folder = stack.enter_context(atomic_directory(destination / split))
+            chosen = rows[rows["split"] == split].sort_values("image")
+            names, groups = chosen["image"].tolist(), chosen["group"].tolist()
+            labels = [classes.index(label) for label in chosen["label"]]
+            np.save(folder / LABELS, np.array(labels, dtype=np.int64))
+            meta = {"classes": list(classes), "names": names, "groups": groups, "size": size}
+            write_json(folder / META, meta)
+            array = folder / IMAGES  # of the right size and still empty: every process fills a part
+            open_memmap(array, "w+", np.uint8, (len(names), size, size, 3))
+            blocks += [
+                Block(array, start, images, names[start : start + BLOCK], size)
+                for start in range(0, len(names), BLOCK)
+            ]
+        parallel_map(_fill, blocks, label="pack", weight=lambda block: len(block.names))
+
+
+def _fill(block: Block) -> None:
+    """Decode a block into its rows; the array is never whole in memory."""
+    cv2.setNumThreads(1)
+    pixels = [
+        resize(decode((block.folder / name).read_bytes(), name), block.size) for name in block.names
+    ]
+    array = open_memmap(block.array, "r+")
+    array[block.start : block.start + len(pixels)] = np.stack(pixels)

@@ -1,7 +1,8 @@
-"""The network as ONNX, built from its weights node by node.
+"""The network as ONNX, built node by node from its weights.
 
-No exporter is involved: the graph is as short as the network, has the same bytes each time, and
-needs no torch.
+No exporter is involved, so the graph is as short as the network, has the same bytes each time, and
+needs no torch. A value between two nodes has a plain name; a tensor has its name in the network,
+which contains a dot.
 """
 
 import json
@@ -21,15 +22,15 @@ from onnx.helper import (
     set_model_props,
 )
 
-from pipeline.common.artifact import NetworkDescription, Weights
+from pipeline.common.artifact import (
+    LOGITS,
+    PROBABILITIES,
+    Decision,
+    NetworkDescription,
+    Weights,
+)
 from pipeline.common.errors import ArtifactError
-
-INPUT = "images"
-OUTPUT = "logits"
-
-# Fixed, lest a new version of the library changes the bytes; Gelu came with opset 20.
-OPSET = 20
-IR_VERSION = 9
+from pipeline.common.graph import IMAGES, IR_VERSION, OPSET, VECTORS, join
 
 LARGEST = 2**31 - 1  # bytes; protobuf writes no more
 EPSILON = 1e-5  # of torch's BatchNorm1d
@@ -37,27 +38,49 @@ EPSILON = 1e-5  # of torch's BatchNorm1d
 OPERATORS = {"relu": "Relu", "gelu": "Gelu", "tanh": "Tanh", "sigmoid": "Sigmoid"}
 
 
-def build_onnx(weights: Weights, description: NetworkDescription) -> bytes:
-    """The network in evaluation mode as an ONNX file.
+def build_onnx(
+    weights: Weights,
+    description: NetworkDescription,
+    features: bytes | None = None,
+    decision: Decision | None = None,
+    licence: str = "unknown",
+) -> bytes:
+    """Build the network in evaluation mode as an ONNX file, from images to probabilities.
 
-    Its input `images` is uint8 RGB [N, size, size, 3], its output `logits` float32 [N, classes].
-    The metadata has the classes, as JSON.
+    Its input `images` is uint8 RGB [N, size, size, 3]; its outputs are `logits` and, where the
+    decision is known, `probabilities`, float32 [N, classes]. The metadata has `classes` as JSON,
+    and with the decision `license`, `temperature` and, if there is one, `threshold` and `positive`.
 
     Args:
-        weights: The tensors of `pipeline.train.mlp.Mlp`, by their names there.
-        description: The architecture.
+        weights: The tensors of the network, by their names in `model.safetensors`.
+        description: Its architecture, input size and classes.
+        features: The ONNX file of the features that the MLP sees; None where it sees pixels.
+        decision: How logits become probabilities and labels.
+        licence: Of the model, by its identifier on Hugging Face.
 
     Raises:
         ArtifactError: The weights do not fit the description, or are too large for the format.
     """
-    size = sum(value.nbytes for value in weights.values())
+    size = sum(value.nbytes for value in weights.values()) + len(features or b"")
     if size > LARGEST - 2**20:
         raise ArtifactError(
             f"the network has {size / 2**30:.1f} GiB of weights, and an ONNX file holds 2 at most; "
-            "lower pack.size or model.hidden"
+            "lower pack.size or model.hidden, or choose smaller features"
         )
     try:
-        model = _model(weights, description)
+        model = _mlp(weights, description)
+        if features is not None:
+            model = join(onnx.load_from_string(features), model)
+        metadata = {"classes": json.dumps(description.classes, ensure_ascii=False)}
+        if decision is not None:
+            _add_probabilities(model, decision, len(description.classes))
+            metadata |= {"license": licence, "temperature": str(decision.temperature)}
+            if decision.threshold is not None:
+                metadata |= {
+                    "threshold": str(decision.threshold),
+                    "positive": str(decision.positive),
+                }
+        set_model_props(model, metadata)
         onnx.checker.check_model(model, full_check=True)
     except (KeyError, onnx.shape_inference.InferenceError, onnx.checker.ValidationError) as error:
         raise ArtifactError(
@@ -67,69 +90,83 @@ def build_onnx(weights: Weights, description: NetworkDescription) -> bytes:
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def _model(weights: Weights, description: NetworkDescription) -> ModelProto:
-    size, classes = description.size, description.classes
-    constants = _constants(weights, description)
+def _mlp(weights: Weights, description: NetworkDescription) -> ModelProto:
+    """The standardised MLP: from images where it sees pixels, otherwise from vectors."""
+    side, mean, std = description.size, weights["mean"], weights["deviation"]
+    constants: dict[str, npt.NDArray[np.generic]] = {"mean": mean, "std": std}
+    if description.features["kind"] == "pixels":
+        given = make_tensor_value_info(IMAGES, TensorProto.UINT8, ["N", side, side, 3])
+        nodes = [
+            make_node("Flatten", [IMAGES], ["bytes"]),
+            make_node("Cast", ["bytes"], ["values"], to=TensorProto.FLOAT),
+            make_node("Div", ["values", "full_range"], ["scaled"]),
+        ]
+        # Each channel's statistics once for every pixel.
+        constants = {name: np.tile(value, side**2) for name, value in constants.items()}
+        constants["full_range"] = np.array(255, dtype=np.float32)
+    else:
+        given = make_tensor_value_info(VECTORS, TensorProto.FLOAT, ["N", len(mean)])
+        nodes = [make_node("Flatten", [VECTORS], ["scaled"])]
+    nodes += [
+        make_node("Sub", ["scaled", "mean"], ["centred"]),
+        make_node("Div", ["centred", "std"], ["features"]),
+        *mlp_nodes("features", description.architecture),
+    ]
+    learnt = [name for node in nodes for name in node.input if "." in name]
+    constants |= {name: weights[name] for name in learnt}
     graph = make_graph(
-        list(_nodes(description)),
+        nodes,
         "mlp",
-        [make_tensor_value_info(INPUT, TensorProto.UINT8, ["N", size, size, 3])],
-        [make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["N", len(classes)])],
+        [given],
+        [make_tensor_value_info(LOGITS, TensorProto.FLOAT, ["N", len(description.classes)])],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
-    model = make_model(
+    return make_model(
         graph,
         opset_imports=[make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
         producer_name="bluelight",
     )
-    set_model_props(model, {"classes": json.dumps(classes, ensure_ascii=False)})
-    return model
 
 
-def _constants(
-    weights: Weights, description: NetworkDescription
-) -> dict[str, npt.NDArray[np.generic]]:
-    """Every tensor of the graph, by name; the channels' statistics as often as there are pixels."""
-    pixels = description.size**2
-    learnt = [name for node in _nodes(description) for name in node.input if "." in name]
-    return {
-        "full_range": np.array(255, dtype=np.float32),
-        "mean": np.tile(weights["mean"], pixels),
-        "deviation": np.tile(weights["deviation"], pixels),
-        **{name: weights[name] for name in learnt},
-    }
+def _add_probabilities(model: ModelProto, decision: Decision, classes: int) -> None:
+    """Append softmax(logits / temperature + prior correction)."""
+    correction = decision.prior_correction or [0.0] * classes
+    for name, value in (("temperature", decision.temperature), ("prior_correction", correction)):
+        constant = numpy_helper.from_array(np.array(value, dtype=np.float32), name)
+        model.graph.initializer.append(constant)
+    model.graph.node.extend(
+        [
+            make_node("Div", [LOGITS, "temperature"], ["tempered"]),
+            make_node("Add", ["tempered", "prior_correction"], ["corrected"]),
+            make_node("Softmax", ["corrected"], [PROBABILITIES], axis=1),
+        ]
+    )
+    output = make_tensor_value_info(PROBABILITIES, TensorProto.FLOAT, ["N", classes])
+    model.graph.output.append(output)
 
 
-def _nodes(description: NetworkDescription) -> Iterator[NodeProto]:
-    """Flatten → normalise → hidden layers → Gemm.
+def mlp_nodes(features: str, architecture: Mapping[str, Any]) -> Iterator[NodeProto]:
+    """The MLP: hidden layers of Gemm → BatchNormalization → activation, then Gemm to `logits`.
 
-    A value has a plain name; a tensor has that of the network's, which has a dot in it.
+    Args:
+        features: Name of the value that goes in, float32 [N, features].
+        architecture: `model` of params.yaml.
     """
-    yield make_node("Flatten", [INPUT], ["bytes"])
-    yield make_node("Cast", ["bytes"], ["values"], to=TensorProto.FLOAT)
-    yield make_node("Div", ["values", "full_range"], ["scaled"])
-    yield make_node("Sub", ["scaled", "mean"], ["centred"])
-    yield make_node("Div", ["centred", "deviation"], ["layer_0"])
-    layers = len(description.architecture["hidden"])
-    for layer in range(layers):
-        yield from _hidden_layer(layer, description.architecture)
-    yield _linear(f"layer_{layers}", OUTPUT, "output", bias=True)
-
-
-def _hidden_layer(layer: int, architecture: Mapping[str, Any]) -> Iterator[NodeProto]:
-    """Gemm → BatchNormalization → activation, as `mlp.hidden_layer` has it."""
-    name, sums = f"hidden.{layer}", f"sums_{layer}"
-    batch_norm = architecture["batch_norm"]
-    yield _linear(f"layer_{layer}", sums, f"{name}.0", bias=not batch_norm)
-    if batch_norm:
-        learnt = [f"{name}.1.{part}" for part in ("weight", "bias", "running_mean", "running_var")]
-        normed = f"normed_{layer}"
-        yield make_node("BatchNormalization", [sums, *learnt], [normed], epsilon=EPSILON)
-        sums = normed
-    yield make_node(OPERATORS[architecture["activation"]], [sums], [f"layer_{layer + 1}"])
-
-
-def _linear(inputs: str, output: str, name: str, *, bias: bool) -> NodeProto:
-    learnt = [f"{name}.weight", f"{name}.bias"] if bias else [f"{name}.weight"]
-    return make_node("Gemm", [inputs, *learnt], [output], transB=1)
+    inputs, batch_norm = features, architecture["batch_norm"]
+    for layer in range(len(architecture["hidden"])):
+        name, value = f"hidden.{layer}", f"sums_{layer}"
+        # Batch normalisation has a bias of its own.
+        parts = [f"{name}.0.weight"] if batch_norm else [f"{name}.0.weight", f"{name}.0.bias"]
+        yield make_node("Gemm", [inputs, *parts], [value], transB=1)
+        if batch_norm:
+            norm = [
+                f"{name}.1.{part}" for part in ("weight", "bias", "running_mean", "running_var")
+            ]
+            yield make_node(
+                "BatchNormalization", [value, *norm], [f"normed_{layer}"], epsilon=EPSILON
+            )
+            value = f"normed_{layer}"
+        inputs = f"layer_{layer}"
+        yield make_node(OPERATORS[architecture["activation"]], [value], [inputs])
+    yield make_node("Gemm", [inputs, "output.weight", "output.bias"], [LOGITS], transB=1)

@@ -1,10 +1,19 @@
 """Stage `package`: the trained network → an artifact to use: ONNX, temperature, threshold, card."""
 
+import re
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import PurePath
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
 from pipeline.common import paths
 from pipeline.common.artifact import (
+    DRAWN,
+    LOGITS,
     ONNX,
     WEIGHTS,
-    Decision,
     Description,
     parse_weights,
     read_network,
@@ -12,81 +21,74 @@ from pipeline.common.artifact import (
     write_artifact,
 )
 from pipeline.common.errors import ArtifactError
-from pipeline.common.packed import PackedSplit, load_packed
+from pipeline.common.files import rounded
+from pipeline.common.packed import load_packed
 from pipeline.common.params import Params
-from pipeline.package.calibration import (
-    DIGITS,
-    Logits,
-    choose_threshold,
-    cross_entropy,
-    fit_temperature,
-)
-from pipeline.package.card import model_card
+from pipeline.package.decision import decide, prior_correction
 from pipeline.package.onnx_graph import build_onnx
-from pipeline.predict.classifier import calibrated, logits_of, open_session
+from pipeline.predict.classifier import open_session, outputs_of
+
+LICENCES = ("mit", "apache-2.0", "bsd-3-clause")  # that the model may be passed on under
 
 
 def run(params: Params) -> None:
     """Calibrate the network, choose its threshold, and write the artifact."""
     network, weights = read_network(paths.NETWORK)
-    onnx = build_onnx(parse_weights(weights), network)
+    sees_pixels = network.features["kind"] == "pixels"
+    features = None if sees_pixels else paths.FEATURES_ONNX.read_bytes()
     validation = load_packed(paths.PACKED / "validation")
-    _check_classes(network.classes, validation.classes)
-    logits = logits_of(open_session(onnx), validation.images)
-    decision = _decide(params, logits, validation)
-    figures = _figures(decision, logits, validation)
+    if network.classes != validation.classes:
+        raise ArtifactError(
+            f"the network in {paths.NETWORK} knows the classes {network.classes}, the validation "
+            f"images have {validation.classes}; train it on these data with `dvc repro train`"
+        )
+    tensors = parse_weights(weights)
+    session = open_session(build_onnx(tensors, network, features))
+    logits = outputs_of(session, validation.images, LOGITS)
+    correction: list[float] = []
+    if network.training.get("train", {}).get("class_weights") == "balanced":
+        train = load_packed(paths.PACKED / "train")
+        correction = prior_correction(train.labels, len(train.classes))
+    decision, metrics = decide(params, logits, validation, correction)
+    source = public_source(params.fetch.source)
+    licence = licence_of(source, network.features)
+    onnx = build_onnx(tensors, network, features, decision, licence)
     description = Description(
-        **network.model_dump(exclude={"metrics"}),
-        metrics=network.metrics | figures,
+        **network.model_dump(exclude={"data", "metrics"}),
+        data=network.data | {"source": source},
+        metrics=network.metrics | rounded(metrics),
         name=paths.MODEL.name,
         decision=decision,
         sha256=sha256_of({WEIGHTS: weights, ONNX: onnx}),
     )
-    write_artifact(paths.MODEL, description, weights, onnx, model_card(description))
-    _summarise(decision)
-
-
-def _check_classes(known: list[str], found: list[str]) -> None:
-    if known != found:
-        raise ArtifactError(
-            f"the network in {paths.NETWORK} knows the classes {known}, the validation images have "
-            f"{found}; train it on these data with `dvc repro train`"
-        )
-
-
-def _decide(params: Params, logits: Logits, validation: PackedSplit) -> Decision:
-    """Fit the temperature, then choose the threshold on the probabilities that it gives."""
-    temperature = fit_temperature(logits, validation.labels)
-    name, classes = params.evaluate.positive, validation.classes
-    positive = name if name in classes else None
-    if positive is None or len(classes) != 2 or params.decision.rule == "most_probable":
-        return Decision(
-            temperature=temperature, positive=positive, threshold=None, rule="most_probable"
-        )
-    row = classes.index(positive)
-    scores = calibrated(logits, temperature)[:, row]
-    threshold = choose_threshold(params.decision, scores, validation.labels == row)
-    return Decision(
-        temperature=temperature, positive=positive, threshold=threshold, rule=params.decision.rule
-    )
-
-
-def _figures(decision: Decision, logits: Logits, validation: PackedSplit) -> dict[str, float]:
-    """What temperature and threshold come to on the images that chose them."""
-    figures = {
-        "calibrated_loss": cross_entropy(logits, validation.labels, decision.temperature),
-    }
-    if decision.threshold is not None and decision.positive is not None:
-        row = validation.classes.index(decision.positive)
-        called = calibrated(logits, decision.temperature)[:, row] >= decision.threshold
-        true = validation.labels == row
-        figures["recall_at_threshold"] = float(called[true].mean())
-        figures["false_alarm_rate_at_threshold"] = float(called[~true].mean())
-    return {name: round(value, DIGITS) for name, value in figures.items()}
-
-
-def _summarise(decision: Decision) -> None:
+    write_artifact(paths.MODEL, description, weights, onnx, model_card(description, licence))
     label = "the most probable class"
     if decision.threshold is not None:
         label = f"{decision.positive} from {decision.threshold:.3f} on ({decision.rule})"
     print(f"package: {paths.MODEL}, temperature {decision.temperature:.3f}; label: {label}")
+
+
+def public_source(source: str) -> str:
+    """Return what a model may say of `fetch.source`: no local path, password or query."""
+    if re.match(r"(?!git\+file:)[a-z0-9+]+:", source):
+        return re.sub(r"//[^/@]*@", "//", source).split("?")[0]
+    return PurePath(source.removeprefix("git+file://")).name
+
+
+def licence_of(source: str, features: Mapping[str, Any]) -> str:
+    """Return the model's licence, by its identifier on Hugging Face.
+
+    A model of drawn scenes is under this project's licence, or that of the backbone in it; what
+    the owners of photos allow is not recorded.
+    """
+    licence = str(features.get("licence", "MIT")).split()[0].lower()
+    return licence if source == DRAWN and licence in LICENCES else "unknown"
+
+
+def model_card(description: Description, licence: str) -> str:
+    """Render the model card, in Markdown (Mitchell et al., 2019), for Hugging Face's hub."""
+    environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True)  # noqa: S701 - Markdown
+    environment.filters["code"] = lambda name: f"`{name}`"
+    environment.globals["drawn"] = DRAWN
+    template = files("pipeline.package").joinpath("card.md.j2").read_text(encoding="utf-8")
+    return environment.from_string(template).render(description.model_dump(), licence=licence)

@@ -1,81 +1,77 @@
-"""The environment of a revision: which libraries it locks, and what its stages ran on."""
+"""The environment of a revision: the libraries it locks, and what its stages ran on."""
 
-import re
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from packaging.markers import Marker
+from packaging.requirements import Requirement
 
 from pipeline.common import paths
 from pipeline.common.environment import Facts, by_stage
 from pipeline.common.errors import MissingOutputError
-from pipeline.revisions.revisions import Revision, leaves
-
-Pair = tuple[Any, Any]
-
-REQUIREMENTS = Path("requirements.lock")
-
-PIN = re.compile(r"^([\w.-]+)(?:\[[^\]]*\])?==([^\s;]+)\s*(?:;\s*(.*?))?\s*\\?$", re.MULTILINE)
+from pipeline.common.files import flatten
+from pipeline.revisions.revision import Revision, changed_keys
 
 
-def pins(lock: str) -> dict[str, str]:
-    """Every pinned version by library; where markers choose between versions, all of them.
+class Change(NamedTuple):
+    """A value in the first and the second revision; None where there is none."""
+
+    old: Any
+    new: Any
+
+
+def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Change]:
+    """Return the values that differ, old and new, by key."""
+    return {key: Change(old.get(key), new.get(key)) for key in changed_keys(old, new)}
+
+
+def locked_versions(revision: Revision, *, here: bool = False) -> dict[str, str]:
+    """Return the versions in `requirements.lock` by library.
 
     Args:
-        lock: Content of `requirements.lock`.
+        revision: Which; nothing is returned if it has no such file.
+        here: Only what this machine and Python would install. Otherwise alternatives for other
+            machines are joined, as in `1.2 or 1.3`.
     """
+    try:
+        lock = revision.read(Path("requirements.lock")).decode()
+    except MissingOutputError:
+        return {}
     found: dict[str, list[str]] = {}
-    for name, pinned, _ in PIN.findall(lock):
-        found.setdefault(name, []).append(pinned)
+    for line in lock.splitlines():
+        if "==" in line and not line.startswith((" ", "#")):
+            pin = Requirement(line.rstrip(" \\"))
+            if not here or pin.marker is None or pin.marker.evaluate():
+                found.setdefault(pin.name, []).append(str(pin.specifier).removeprefix("=="))
     return {name: " or ".join(versions) for name, versions in found.items()}
 
 
-def pins_here(lock: str) -> dict[str, str]:
-    """The pinned version by library of those that this machine and Python would install."""
-    return {
-        name: pinned
-        for name, pinned, marker in PIN.findall(lock)
-        if not marker or Marker(marker).evaluate()
-    }
-
-
-def differing(pinned: Mapping[str, str]) -> dict[str, tuple[str, str]]:
-    """Libraries whose installed version is not the pinned one: (pinned, installed) by name."""
-    installed = {name: _installed(name) for name in pinned}
-    return {
-        name: (wanted, installed[name])
-        for name, wanted in pinned.items()
-        if installed[name].partition("+")[0] != wanted.partition("+")[0]
-    }
+def unlocked_libraries(revision: Revision) -> dict[str, Change]:
+    """Return the libraries whose installed version is not the locked one: locked, installed."""
+    found: dict[str, Change] = {}
+    for name, locked in locked_versions(revision, here=True).items():
+        try:
+            installed = version(name)
+        except PackageNotFoundError:
+            installed = "not installed"
+        # A local version such as 2.11.0+cpu is the same release.
+        if installed.partition("+")[0] != locked.partition("+")[0]:
+            found[name] = Change(locked, installed)
+    return found
 
 
 def recorded(revision: Revision) -> dict[str, Facts]:
-    """What each stage ran on; nothing where the revision is older than that record."""
+    """Return what each stage ran on; nothing if the revision is older than that record."""
     try:
         return by_stage(revision.read_json(paths.ENVIRONMENT))
     except MissingOutputError:
         return {}
 
 
-def moved(before: Mapping[str, Facts], after: Mapping[str, Facts]) -> dict[str, Pair]:
-    """What a stage ran on otherwise: (then, now) by dotted name, over all stages of both.
-
-    Args:
-        before: What `recorded` gave of one revision.
-        after: Of another.
-    """
-    found: dict[str, Pair] = {}
-    for stage in before.keys() & after.keys():
-        then, now = (dict(leaves(facts[stage])) for facts in (before, after))
-        names = (name for name in then | now if then.get(name) != now.get(name))
-        found |= {name: (then.get(name), now.get(name)) for name in names}
+def changed_facts(old: Mapping[str, Facts], new: Mapping[str, Facts]) -> dict[str, Change]:
+    """Return what changed for stages recorded in both, old and new value by dotted name."""
+    found: dict[str, Change] = {}
+    for stage in old.keys() & new.keys():
+        found |= changes(flatten(old[stage]), flatten(new[stage]))
     return dict(sorted(found.items()))
-
-
-def _installed(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "not installed"

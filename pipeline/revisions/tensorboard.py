@@ -1,4 +1,4 @@
-"""TensorBoard's logs of several revisions side by side, one name for each."""
+"""TensorBoard logs of several revisions side by side, a name for each."""
 
 import os
 import sys
@@ -9,68 +9,63 @@ from typing import NoReturn
 from pipeline.common import paths
 from pipeline.common.errors import RevisionError
 from pipeline.common.files import atomic_directory
-from pipeline.revisions.revisions import WORKSPACE, Revision, within
+from pipeline.revisions.revision import WORKSPACE, Revision, is_within
 
 LOGS = Path("logs")  # outputs below it are TensorBoard's
-STORE = paths.CACHE / "logs"  # a folder for each commit, by its hash
-VIEW = paths.CACHE / "tensorboard"  # what TensorBoard is shown: links into the store
+STORE = paths.CACHE / "logs"  # a folder for each commit, by hash
+VIEW = paths.CACHE / "tensorboard"  # what TensorBoard is given: links into the store
 
 
-def gather(root: Path, revisions: Sequence[Revision]) -> Path:
-    """Put the logs of revisions beside the workspace's, which are seen as they grow.
+def gather(root: Path, revisions: Sequence[Revision], kind: str) -> Path:
+    """Collect the logs of revisions beside the workspace's, which are shown as they grow.
 
-    Destructive: what was gathered before is taken from the view; the store keeps it.
+    Destructive: replaces the folder of an earlier call, whose logs stay in the store.
 
     Args:
         root: Of the project.
         revisions: Whose logs to show.
+        kind: Which folder in `logs/`: `train`, or one of the comparison of techniques.
 
     Returns:
-        The folder to give to TensorBoard: `workspace`, and one for each revision.
+        A folder for TensorBoard: `workspace` in it, and one folder for each revision.
 
     Raises:
-        MissingOutputError: Logs are in no place that can be reached.
-        RevisionError: There is nothing to show.
+        MissingOutputError: Neither cache nor remote has the logs.
+        RevisionError: There are no logs to show.
     """
-    places = {_run_name(each): _stored(root, each) for each in revisions if each.commit}
-    if (root / LOGS).is_dir():
-        places = {WORKSPACE: root / LOGS} | places
-    if not any(any(place.rglob("*tfevents*")) for place in places.values()):
-        raise RevisionError(f"no logs to show in {LOGS}; `dvc repro` makes them")
-    with atomic_directory(root / VIEW) as folder:
-        for name, place in places.items():
-            (folder / name).symlink_to(place.resolve())
+    folders = {}
+    if (root / LOGS / kind).is_dir():
+        folders[WORKSPACE] = root / LOGS / kind
+    for revision in revisions:
+        if revision.commit is not None:
+            # The name alone would not do: a branch moves on.
+            name = revision.name.replace("/", "_")
+            run = f"{name}-{revision.short}" if revision.is_named else revision.short
+            folders[run] = _store(root, revision, LOGS / kind)
+    if not any(any(folder.rglob("*tfevents*")) for folder in folders.values()):
+        raise RevisionError(f"no logs to show in {LOGS / kind}; `dvc repro` makes them")
+    with atomic_directory(root / VIEW) as view:
+        for name, folder in folders.items():
+            (view / name).symlink_to(folder.resolve())
     return root / VIEW
 
 
 def show(folder: Path, port: int) -> NoReturn:
-    """Become TensorBoard, so that what ends this process ends it.
-
-    Args:
-        folder: Of the logs.
-        port: To serve on.
-    """
+    """Replace this process by TensorBoard, so that whatever ends this process ends it."""
     logs = [f"--logdir={folder}", f"--port={port}"]
     os.execv(sys.executable, [sys.executable, "-m", "tensorboard.main", *logs])  # noqa: S606
 
 
-def _run_name(revision: Revision) -> str:
-    """As the user gave it, and the commit, which tells what a branch was then."""
-    if not revision.is_named:
-        return revision.short
-    return f"{revision.name.replace('/', '_')}-{revision.short}"
-
-
-def _stored(root: Path, revision: Revision) -> Path:
-    """The folder that holds a commit's logs, filled at first use."""
-    place = root / STORE / str(revision.commit)
-    outputs = [path for path in revision.hashes if within(path, LOGS.as_posix())]
+def _store(root: Path, revision: Revision, logs: Path) -> Path:
+    """Return the folder with a commit's logs, copied there on first use."""
+    store = root / STORE / str(revision.commit)
+    outputs = [path for path in revision.hashes if is_within(path, logs.as_posix())]
     if not outputs:
-        raise RevisionError(f"{revision.title} has no output in {LOGS}")
-    if not place.is_dir():
-        with atomic_directory(place) as folder:
-            for path in outputs:
-                target = folder / Path(path).relative_to(LOGS)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                revision.copy_output(path, target)
-    return place
+        raise RevisionError(f"{revision.title} has no output in {logs}")
+    for path in outputs:
+        target = store / Path(path).relative_to(LOGS)
+        if not target.is_dir():
+            with atomic_directory(target) as partial:
+                partial.rmdir()  # DVC would copy into a folder that exists
+                revision.copy_output(path, partial)
+    return store / logs.relative_to(LOGS)

@@ -1,176 +1,328 @@
-"""Whether a revision can be made again: its outputs, made anew, against its own `dvc.lock`."""
+"""Rebuild a commit from scratch and compare its outputs with its own `dvc.lock`.
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+The rebuild happens in a temporary clone with an empty cache and no `dvc.lock`, so that nothing
+made before can be used. It runs with the Python and libraries of this process.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
+from typing import Any, Literal
 
+import numpy as np
+import pandas as pd
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+from safetensors.numpy import load
+
+from pipeline.common import paths
 from pipeline.common.environment import Facts
 from pipeline.common.errors import MissingOutputError, RevisionError
-from pipeline.revisions.environments import (
-    REQUIREMENTS,
-    Pair,
-    differing,
-    moved,
-    pins_here,
-    recorded,
+from pipeline.common.files import flatten
+from pipeline.revisions.environments import Change, changed_facts, recorded, unlocked_libraries
+from pipeline.revisions.render import old_to_new
+from pipeline.revisions.revision import (
+    WORKSPACE,
+    Revision,
+    changed_keys,
+    git,
+    git_environment,
+    open_revision,
 )
-from pipeline.revisions.numbers import largest_difference
-from pipeline.revisions.rebuilding import clone, reproduce
-from pipeline.revisions.revisions import WORKSPACE, Revision, open_revision
 
+STDERR = 2  # file descriptor
 SHOWN = 5  # files of an output that differ
-NOT_AT_HAND = "the original is not at hand, so by how much cannot be told"
-
-
-class Status(StrEnum):
-    """How an output compares."""
-
-    EQUAL = "equal"
-    DIFFERENT = "different"
-    MISSING = "missing"
+NOT_AVAILABLE = "the original is not available, so the size of the difference is unknown"
 
 
 @dataclass(frozen=True)
 class Output:
-    """An output of the revision.
+    """An output of the revision, compared.
 
     Attributes:
-        path: Where it is.
-        status: How it compares.
+        path: Relative to the root.
+        status: `equal`, `different` or `missing`.
         details: What is known of a difference, a line each.
     """
 
     path: str
-    status: Status
-    details: list[str]
+    status: Literal["equal", "different", "missing"]
+    details: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Verification:
-    """A revision made anew.
+    """A rebuilt revision, compared.
 
     Attributes:
         revision: Which.
         completed: Whether the pipeline ran to its end.
-        outputs: All that were to be made.
-        stale: Stages whose lock was made with other params, code or inputs than the commit has.
-        made: What each stage ran on when the lock was made; empty where that is not recorded.
-        rebuilt: What it ran on now.
-        libraries: Those whose installed version is not the revision's: (pinned, installed).
-        threads: Of a training step, by the revision's params; None where they do not say.
-        portable: Whether its params have made results the same on other processors.
+        outputs: All that were to be rebuilt.
+        stale: Stages whose params, code or data changed since they ran.
+        locked_on: What each stage ran on when the lock was made; empty if not recorded.
+        rebuilt_on: What each stage ran on now.
+        libraries: Libraries whose installed version is not the locked one: locked, installed.
+        params: Of the revision, by dotted key.
     """
 
     revision: Revision
     completed: bool
     outputs: list[Output]
     stale: list[str]
-    made: dict[str, Facts]
-    rebuilt: dict[str, Facts]
-    libraries: dict[str, tuple[str, str]]
-    threads: int | None
-    portable: bool
+    locked_on: dict[str, Facts]
+    rebuilt_on: dict[str, Facts]
+    libraries: dict[str, Change]
+    params: dict[str, Any]
 
     @property
-    def holds(self) -> bool:
-        """Whether every output is equal."""
-        return self.completed and all(o.status is Status.EQUAL for o in self.outputs)
+    def unequal(self) -> list[str]:
+        """Paths of the outputs that are not equal."""
+        return [output.path for output in self.outputs if output.status != "equal"]
 
     @property
-    def moved(self) -> dict[str, Pair]:
-        """What is otherwise now than when the lock was made, by name: (then, now)."""
-        return moved(self.made, self.rebuilt)
+    def passed(self) -> bool:
+        """Whether the pipeline ran to its end and every output is equal."""
+        return self.completed and not self.unequal
+
+    @property
+    def changed_facts(self) -> dict[str, Change]:
+        """What differs between the machine of the lock and this one."""
+        return changed_facts(self.locked_on, self.rebuilt_on)
 
 
 def verify(root: Path, revision: Revision, stages: Sequence[str]) -> Verification:
-    """Make a revision anew in a temporary clone with an empty cache, and compare.
-
-    The clone's pipeline runs with the Python and libraries of this process, whatever the
-    revision's lock file of libraries says.
+    """Rebuild a revision and compare its outputs.
 
     Args:
         root: Of the project.
-        revision: A commit.
-        stages: What to make: these, and what they need; everything where there are none.
+        revision: A commit; it need not be on a branch.
+        stages: Names of stages to rebuild, with all that they depend on; all stages if empty.
 
     Raises:
-        RevisionError: It is the workspace, its source is not on this machine, or it has no such
+        RevisionError: It is the workspace, its source is not on this machine, or there is no such
             stage.
     """
     if revision.commit is None:
         raise RevisionError("the workspace is no commit; commit it, then verify HEAD")
-    wanted, params = revision.outputs_of(stages), revision.read_params()
-    with clone(root, revision.commit) as folder:
-        completed = reproduce(folder, stages)
+    wanted = revision.outputs_of(stages)
+    with _clone(root, revision.commit) as folder:
+        completed = _reproduce(folder, stages)
         rebuilt = open_revision(folder, WORKSPACE)
         return Verification(
             revision=revision,
             completed=completed,
-            outputs=_outputs(wanted, revision, rebuilt),
+            outputs=[_compare(path, revision, rebuilt) for path in wanted],
             stale=revision.stale_stages(),
-            made=recorded(revision),
-            rebuilt=recorded(rebuilt),
-            libraries=_libraries(revision),
-            threads=params.get("train.threads"),
-            portable=params.get("train.portable", False),
+            locked_on=recorded(revision),
+            rebuilt_on=recorded(rebuilt),
+            libraries=unlocked_libraries(revision),
+            params=revision.read_params(),
         )
 
 
-def _outputs(paths: Sequence[str], revision: Revision, rebuilt: Revision) -> list[Output]:
-    locked, made = revision.hashes, rebuilt.hashes
-    return [_output(path, locked[path], made.get(path, ""), revision, rebuilt) for path in paths]
+@contextmanager
+def _clone(root: Path, commit: str) -> Iterator[Path]:
+    """Make a temporary clone of a commit, without `dvc.lock` and with an empty cache."""
+    with tempfile.TemporaryDirectory(prefix="bluelight-") as temporary:
+        folder = Path(temporary) / "clone"
+        git(Path(temporary), "init", "--quiet", folder.name)
+        git(folder, "fetch", "--quiet", "--depth=1", str(root), commit)
+        git(folder, "checkout", "--quiet", "--detach", "FETCH_HEAD")
+        # A local source is a link, which leads nowhere on a machine without the files.
+        link = folder / paths.SOURCE / "files"
+        if link.is_symlink() and not link.exists():
+            raise RevisionError(
+                f"the revision was made from {link.readlink()}, which is not on this machine (or "
+                "not in git, if it lies in the project), so it cannot be rebuilt here; put the "
+                "files there first"
+            )
+        (folder / "dvc.lock").unlink(missing_ok=True)
+        (folder / paths.ENVIRONMENT).unlink(missing_ok=True)
+        # The revision or the machine may be configured to share a cache; this one must be empty.
+        local = "[cache]\n    dir = cache\n[core]\n    analytics = false\n"
+        (folder / ".dvc/config.local").write_text(local, encoding="utf-8")
+        yield folder
 
 
-def _output(path: str, locked: str, made: str, revision: Revision, rebuilt: Revision) -> Output:
+def _reproduce(folder: Path, stages: Sequence[str]) -> bool:
+    """Run the pipeline of a clone, printing to stderr; returns whether it ran to its end."""
+    beside = folder.parent
+    environment = git_environment() | {
+        # Stages are started as `python`, which must be this one; DVC must find nothing outside.
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(folder),
+        "DVC_SITE_CACHE_DIR": str(beside / "site"),
+        "DVC_GLOBAL_CONFIG_DIR": str(beside / "global"),
+        "DVC_SYSTEM_CONFIG_DIR": str(beside / "system"),
+    }
+    command = [sys.executable, "-m", "dvc", "repro", "--no-run-cache", *stages]
+    done = subprocess.run(command, cwd=folder, env=environment, stdout=STDERR, check=False)
+    return done.returncode == 0
+
+
+# ---- outputs
+
+
+def _compare(path: str, revision: Revision, rebuilt: Revision) -> Output:
+    """Compare one output with what the lock says."""
+    locked, made = revision.hashes[path], rebuilt.hashes.get(path)
     if not locked:
-        why = "not in dvc.lock: `dvc repro`, then commit the lock"
-        return Output(path, Status.MISSING, [why])
+        return Output(path, "missing", ["not in dvc.lock: `dvc repro`, then commit the lock"])
     if not made:
-        return Output(path, Status.MISSING, ["it was not made"])
+        return Output(path, "missing", ["it was not made"])
     if locked == made:
-        return Output(path, Status.EQUAL, [])
-    return Output(path, Status.DIFFERENT, _details(path, revision, rebuilt))
-
-
-def _details(path: str, revision: Revision, rebuilt: Revision) -> list[str]:
-    """Which files of an output differ, and by how much."""
-    before, after = (_listing(path, each) for each in (revision, rebuilt))
+        return Output(path, "equal")
+    if not locked.endswith(".dir"):
+        return Output(path, "different", [_difference(Path(path), revision, rebuilt)])
+    before, after = (each.file_hashes(Path(path)) for each in (revision, rebuilt))
     if not before:
-        return [NOT_AT_HAND]
-    names = sorted(name for name in before | after if before.get(name) != after.get(name))
-    lines = [_detail(path, name, before, after, revision, rebuilt) for name in names[:SHOWN]]
-    more = len(names) - SHOWN
-    return [*lines, f"and {more:,} more files"] if more > 0 else lines
+        return Output(path, "different", [NOT_AVAILABLE])
+    details = []
+    for name in changed_keys(before, after):
+        file = Path(path) / name
+        if name in before and name in after:
+            details.append(_difference(file, revision, rebuilt))
+        else:
+            details.append(f"{file}: only in the {'original' if name in before else 'rebuild'}")
+    more = [f"and {len(details) - SHOWN:,} more files"] if len(details) > SHOWN else []
+    return Output(path, "different", details[:SHOWN] + more)
 
 
-def _listing(path: str, revision: Revision) -> dict[str, str]:
-    """The hash of each file of an output by its name in the folder; `.` for a file by itself."""
-    recorded_hash = revision.hashes[path]
-    is_folder = recorded_hash.endswith(".dir")
-    return revision.digests(Path(path)) if is_folder else {".": recorded_hash}
-
-
-def _detail(
-    path: str,
-    name: str,
-    before: Mapping[str, str],
-    after: Mapping[str, str],
-    revision: Revision,
-    rebuilt: Revision,
-) -> str:
-    place = Path(path) / name
-    if name not in after or name not in before:
-        return f"{place}: {'not made now' if name in before else 'not made then'}"
+def _difference(path: Path, revision: Revision, rebuilt: Revision) -> str:
+    """Describe by how much a file differs, if it holds numbers."""
     try:
-        gap = largest_difference(place.name, revision.read(place), rebuilt.read(place))
+        size = largest_difference(path.suffix, revision.read(path), rebuilt.read(path))
     except MissingOutputError:
-        gap = NOT_AT_HAND
-    return f"{place}: {gap}" if gap else str(place)
+        size = NOT_AVAILABLE
+    return f"{path}: {size}" if size else str(path)
 
 
-def _libraries(revision: Revision) -> dict[str, tuple[str, str]]:
+def largest_difference(suffix: str, old: bytes, new: bytes) -> str:
+    """Describe the largest difference of a number in two versions of a file.
+
+    Args:
+        suffix: Of the file's name: what it holds.
+        old: Content of the first version.
+        new: Content of the second version.
+
+    Returns:
+        Empty if the file holds no numbers or cannot be read.
+    """
     try:
-        return differing(pins_here(revision.read(REQUIREMENTS).decode()))
-    except MissingOutputError:
-        return {}
+        before, after = _numbers(suffix, old), _numbers(suffix, new)
+    except (ValueError, KeyError):  # damaged, or written by something else
+        return ""
+    if before is None or after is None:
+        return ""
+    shapes = [{name: np.shape(value) for name, value in each.items()} for each in (before, after)]
+    if shapes[0] != shapes[1]:
+        return "names, shapes or the number of rows differ"
+    gaps = {
+        name: float(np.abs(np.subtract(after[name], value, dtype=np.float64)).max(initial=0))
+        for name, value in before.items()
+    }
+    worst = max(gaps, key=lambda name: gaps[name], default="")
+    if not worst or gaps[worst] == 0:
+        return "no number differs"
+    return f"numbers differ by at most {gaps[worst]:.2g} ({worst})"
+
+
+def _numbers(suffix: str, content: bytes) -> Mapping[str, Any] | None:
+    """The numbers in a file, by name; None for other kinds of files."""
+    if suffix == ".safetensors":
+        return load(content)
+    if suffix == ".json":
+        tree = json.loads(content)
+        leaves = flatten(
+            {str(i): x for i, x in enumerate(tree)} if isinstance(tree, list) else tree
+        )
+        return {name: value for name, value in leaves.items() if isinstance(value, int | float)}
+    if suffix == ".csv":
+        table = pd.read_csv(BytesIO(content)).select_dtypes("number")
+        return {
+            f"{column} of row {row}": value
+            for column, values in table.items()
+            for row, value in values.dropna().items()
+        }
+    return None
+
+
+# ---- terminal
+
+
+def terminal(found: Verification) -> RenderableType:
+    """Where it was made and rebuilt, every output, and the conclusion."""
+    grid = Table.grid(padding=(0, 2))
+    for title, lines in {
+        "lock made on": _machines(found.locked_on) or ["not recorded in that revision"],
+        "rebuilt on": _machines(found.rebuilt_on) or ["not recorded: the revision is too old"],
+        "changed": [f"{name} {old_to_new(pair)}" for name, pair in found.changed_facts.items()],
+        "libraries": [
+            f"{name} {locked} in requirements.lock, {installed} here"
+            for name, (locked, installed) in found.libraries.items()
+        ],
+        "threads": [
+            f"{found.params[key]} ({key})" for key in ("train.threads",) if key in found.params
+        ],
+    }.items():
+        if lines:
+            grid.add_row(Text(title, style="dim"), Text("\n".join(lines)))
+    outputs = Table.grid(padding=(0, 2))
+    for output in found.outputs:
+        style = "green" if output.status == "equal" else "red"
+        lines = [output.path, *(f"  {detail}" for detail in output.details)]
+        outputs.add_row(Text(output.status, style=style), Text("\n".join(lines)))
+    conclusion = Text("\n".join(_conclusion(found)), style="bold")
+    return Group(Padding(grid, (1, 0)), outputs, Padding(conclusion, (1, 0, 0, 0)))
+
+
+def _conclusion(found: Verification) -> Iterator[str]:
+    """Whether all outputs are equal, and what explains it if not."""
+    title, total = found.revision.title, len(found.outputs)
+    if found.passed:
+        yield f"{title}: all {total} outputs are equal"
+        return
+    yield f"{title}: {len(found.unequal)} of {total} outputs differ: {', '.join(found.unequal)}"
+    if not found.completed:
+        yield "the pipeline did not run to its end: its message is above"
+    if found.stale:
+        yield (
+            f"expected: params, code or data of {', '.join(found.stale)} changed after dvc.lock "
+            "was made"
+        )
+    # With train.portable another processor explains nothing, but other instructions do.
+    ignored = {"processor"} if found.params.get("train.portable") else set()
+    if found.changed_facts.keys() - ignored or found.libraries:
+        yield (
+            "expected: the environment is not the one that dvc.lock was made in (above), which "
+            "changes at least the last bits of results"
+        )
+    elif found.completed and not found.stale:
+        yield "no known change of the environment explains it"
+
+
+def _machines(stages: Mapping[str, Facts]) -> list[str]:
+    """A line for each kind of machine, with its stages if there are several kinds."""
+    kinds: dict[str, list[str]] = {}
+    for stage, facts in stages.items():
+        variables = [f"{name}={value}" for name, value in facts["variables"].items()]
+        words = [
+            f"Python {facts['python']}",
+            facts["system"],
+            facts["processor"],
+            *facts["instructions"][-1:],
+            *variables,
+        ]
+        kinds.setdefault(", ".join(filter(None, words)), []).append(stage)
+    if len(kinds) == 1:
+        return list(kinds)
+    return [f"{machine}: {', '.join(names)}" for machine, names in kinds.items()]

@@ -1,4 +1,4 @@
-"""Find copies: files with the same bytes, and images that look the same.
+"""Find duplicates: files with the same bytes, and images that look the same.
 
 Near-duplicates are proposed by a perceptual hash and confirmed on pixels. The hash is pHash
 (Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions", 2010): which of the
@@ -8,15 +8,14 @@ two hashes that differ in d bits differ in at most d // 4 of the bits of one of 
 so looking up each band's near values finds every pair without comparing all.
 """
 
-import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from scipy.fft import dctn
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
@@ -46,18 +45,6 @@ FLAT = 2.0
 BUSY = 0.6
 
 
-class Fingerprint(NamedTuple):
-    """What is kept of an image to find its copies.
-
-    Attributes:
-        sha256: Of the file's bytes, in hexadecimal.
-        thumbnail: uint8 [32, 32], grey.
-    """
-
-    sha256: str
-    thumbnail: Pixels
-
-
 class Spectra(NamedTuple):
     """The frequencies of N thumbnails.
 
@@ -74,55 +61,37 @@ class Spectra(NamedTuple):
     busy: npt.NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
-class Duplicates:
-    """Which images are copies of which.
-
-    Attributes:
-        sha256: Of each image's file.
-        groups: int64 [N]; images with the same number are copies of each other, exact or near.
-    """
-
-    sha256: list[str]
-    groups: Integers
-
-
 def find_duplicates(
-    paths: Sequence[Path], labels: Sequence[str], distance: int, *, processes: int | None = None
-) -> Duplicates:
-    """Group the images that are copies of one another.
+    images: pd.DataFrame, folder: Path, distance: int, *, processes: int | None = None
+) -> Integers:
+    """Group the images that are duplicates of one another, exact or near.
 
     Args:
-        paths: The image files.
-        labels: The class of each: pictures of different classes must be almost the same to count
-            as near-duplicates.
+        images: `labels.csv`. Pictures of different classes must be almost the same to count as
+            near-duplicates.
+        folder: The folder below which the images lie.
         distance: Near-duplicates differ in at most this many of the 64 bits of their hashes, 0 to
             16.
         processes: How many read the files; by default, one per core.
 
     Returns:
-        The content hash and the group of each image.
+        int64 [N], the number of the group of each image.
 
     Raises:
         ImageError: A file cannot be decoded.
     """
-    prints = parallel_map(fingerprint, paths, label="find copies", processes=processes)
-    sha256 = [one.sha256 for one in prints]
-    # By label within equal content, so that the order of the files does not matter.
-    order = np.lexsort((labels, sha256))
-    _, first, content = np.unique(np.array(sha256)[order], return_index=True, return_inverse=True)
-    chosen = order[first]
-    closer = Closer([paths[index] for index in chosen], np.array(labels)[chosen])
-    thumbnails = np.stack([prints[index].thumbnail for index in chosen])
-    groups = np.empty(len(paths), np.int64)
-    groups[order] = near_groups(thumbnails, distance, closer)[content]
-    return Duplicates(sha256, groups)
+    # Of files with the same bytes one is decoded: the first by label, so that order plays no part.
+    unique = images.sort_values(["sha256", "label"]).drop_duplicates("sha256")
+    files = [folder / name for name in unique["image"]]
+    thumbnails = parallel_map(thumbnail, files, label="find duplicates", processes=processes)
+    closer = Closer(files, unique["label"].to_numpy(dtype=str))
+    groups = near_groups(np.stack(thumbnails), distance, closer)
+    return np.asarray(images["sha256"].map(pd.Series(groups, index=unique["sha256"])))
 
 
-def fingerprint(path: Path) -> Fingerprint:
-    """Read an image file and reduce it to what finding its copies takes."""
-    data = path.read_bytes()
-    return Fingerprint(hashlib.sha256(data).hexdigest(), grey_thumbnail(data, path.name, SIDE))
+def thumbnail(path: Path) -> Pixels:
+    """Read an image file as uint8 [32, 32], grey."""
+    return grey_thumbnail(path.read_bytes(), path.name, SIDE)
 
 
 def near_groups(thumbnails: Pixels, distance: int, closer: Closer | None = None) -> Integers:

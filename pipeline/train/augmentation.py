@@ -1,8 +1,8 @@
-"""Random changes to training images: albumentations, with the randomness made an argument.
+"""Augmentation of training images by albumentations, with the randomness made an argument.
 
-albumentations keeps generators inside `Compose`, so workers repeat each other's draws and a run
-cannot be continued in the middle. `Augmentation` puts both generators into the state that belongs
-to (seed, epoch, index) before every image; the result depends on nothing else.
+albumentations keeps generators inside `Compose`, so workers would repeat each other's draws, and a
+run could not be continued in the middle. `Augmentation` puts both generators into the state of
+(seed, epoch, index) before every image; the result depends on nothing else.
 """
 
 import os
@@ -18,8 +18,9 @@ os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 import albumentations
 import cv2
 
+from pipeline.common.drawing import image_grid
 from pipeline.common.params import AugmentParams, RotationParams, ScaleParams, ShiftParams
-from pipeline.common.randomness import Purpose, seed_sequence
+from pipeline.common.randomness import Purpose, generator, seed_sequence
 
 # On small images a thread pool costs more than it saves, and workers would fight for the cores.
 cv2.setNumThreads(0)
@@ -28,7 +29,7 @@ Image = npt.NDArray[np.uint8]
 
 
 class Augmentation:
-    """Augments images as a pure function of (seed, epoch, index).
+    """Augment images as a pure function of (seed, epoch, index).
 
     Args:
         params: Which changes, how often and how strong.
@@ -44,7 +45,7 @@ class Augmentation:
         self._compose.set_random_state(np.random.Generator(self._philox), self._random)
 
     def __call__(self, image: Image, epoch: int, index: int) -> Image:
-        """The image as it is drawn for one place in one epoch.
+        """Augment an image as it is drawn for one place in one epoch.
 
         Args:
             image: uint8 RGB [H, W, 3]; left unchanged.
@@ -54,17 +55,14 @@ class Augmentation:
         Returns:
             uint8 RGB [H, W, 3].
         """
-        self._rewind(epoch, index)
-        augmented: Image = self._compose(image=image)["image"]
-        return augmented
-
-    def _rewind(self, epoch: int, index: int) -> None:
-        """Put both generators where (epoch, index) starts; 7 µs, against 177 µs to re-seed."""
+        # Both generators go to where (epoch, index) starts: 7 µs, against 177 µs to re-seed them.
         # The counter's low half is left for the draws: 2^128 of them before streams would meet.
         counter = np.array([0, 0, index, epoch], dtype=np.uint64)
         self._state["state"] = {"counter": counter, "key": self._key}
         self._philox.state = self._state
         self._random.seed(int(self._key[0]) << 128 | epoch << 64 | index)
+        augmented: Image = self._compose(image=image)["image"]
+        return augmented
 
 
 class Warp(albumentations.ImageOnlyTransform):
@@ -98,14 +96,14 @@ class Warp(albumentations.ImageOnlyTransform):
         rotates, shifts, scales, turn, right, down, growth = self.random_generator.random(
             7
         ).tolist()
-        degrees = (
-            _either_way(turn) * self._rotation.degrees * (rotates < self._rotation.probability)
-        )
+        # A draw from 0…1 is spread over -1…1, either way.
+        turn, right, down, growth = (2 * draw - 1 for draw in (turn, right, down, growth))
+        degrees = turn * self._rotation.degrees * (rotates < self._rotation.probability)
         move = self._shift.fraction * (shifts < self._shift.probability)
-        factor = 1 + _either_way(growth) * self._scale.fraction * (scales < self._scale.probability)
+        factor = 1 + growth * self._scale.fraction * (scales < self._scale.probability)
         matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, factor)
-        matrix[0, 2] += _either_way(right) * move * width
-        matrix[1, 2] += _either_way(down) * move * height
+        matrix[0, 2] += right * move * width
+        matrix[1, 2] += down * move * height
         return {"matrix": matrix}
 
     def apply(self, img: Image, matrix: npt.NDArray[np.float64], **_: Any) -> Image:  # noqa: ANN401
@@ -120,13 +118,8 @@ class Warp(albumentations.ImageOnlyTransform):
         return np.asarray(warped, dtype=np.uint8)
 
 
-def _either_way(draw: float) -> float:
-    """A draw from 0…1, spread over -1…1."""
-    return 2 * draw - 1
-
-
 def transforms(params: AugmentParams) -> list[albumentations.BasicTransform]:
-    """The transforms that are switched on, in the order they are applied."""
+    """List the transforms that are switched on, in the order in which they are applied."""
     noise, blur = params.noise, params.blur
     every = [
         albumentations.HorizontalFlip(p=params.horizontal_flip.probability),
@@ -136,3 +129,35 @@ def transforms(params: AugmentParams) -> list[albumentations.BasicTransform]:
         albumentations.GaussNoise(std_range=(0.0, noise.std), p=noise.probability),
     ]
     return [transform for transform in every if transform.p > 0]
+
+
+def augmentation_preview(
+    images: npt.NDArray[np.uint8],
+    augmentation: Augmentation,
+    seed: int,
+    rows: int = 6,
+    columns: int = 7,
+) -> Image:
+    """Draw images beside what the training loader makes of them in the first epochs.
+
+    Args:
+        images: uint8 [N, H, W, 3], the training images.
+        augmentation: As in training.
+        seed: Chooses the images shown.
+        rows: Images shown; fewer where there are fewer.
+        columns: Augmented versions of each, from epochs 0, 1, …, to the right of the original.
+
+    Returns:
+        uint8 RGB [height, width, 3].
+    """
+    draw = generator(seed, Purpose.PREVIEW)
+    chosen = sorted(draw.choice(len(images), min(rows, len(images)), replace=False).tolist())
+    cells = [
+        image
+        for index in chosen
+        for image in (
+            images[index],
+            *(augmentation(images[index], epoch, index) for epoch in range(columns)),
+        )
+    ]
+    return image_grid(cells, columns + 1, gap=2)

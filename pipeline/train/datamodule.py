@@ -1,9 +1,10 @@
-"""From packed arrays to batches: the LightningDataModule."""
+"""The LightningDataModule: from packed arrays to batches."""
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,15 +20,15 @@ from pipeline.common.randomness import Purpose, generator
 from pipeline.train.augmentation import Augmentation
 
 Batch = tuple[Tensor, Tensor]
-Place = tuple[int, int]
+Place = tuple[int, int]  # an epoch and an index
 
 
 class EpochSampler(Sampler[Place]):
     """A new order of all images for each epoch, as (epoch, index).
 
     The epoch travels with the index because persistent workers keep the dataset as it was when
-    they started. Images are left out, others each epoch, where the last batch would have fewer
-    than two for each process: batch normalisation has no statistics of a single image.
+    they started. Where the last batch would have fewer than two images for each process, they are
+    left out, others in each epoch: batch normalisation has no statistics of a single image.
 
     Args:
         images: How many there are.
@@ -76,75 +77,73 @@ class DividedBatches(BatchSampler):
         return (batch[self._part] for batch in super().__iter__())
 
 
-class TrainingSet(Dataset[Batch]):
-    """Augmented training images, a batch at a time."""
+class PackedImages(Dataset[Batch]):
+    """Images and labels, a batch at a time.
 
-    def __init__(self, packed: PackedSplit, augmentation: Augmentation) -> None:
+    Args:
+        packed: The split.
+        augmentation: Of training images, which are asked for by (epoch, index); None to leave
+            images as they are, asked for by index.
+    """
+
+    def __init__(self, packed: PackedSplit, augmentation: Augmentation | None = None) -> None:
         self._packed = packed
         self._augmentation = augmentation
 
-    def __getitems__(self, places: Sequence[Place]) -> Batch:
-        """Images uint8 [N, H, W, 3] and labels int64 [N] of the places (epoch, index)."""
-        images = [self._augmentation(self._packed.images[i], epoch, i) for epoch, i in places]
-        return _batch(np.stack(images), self._packed.labels[[i for _, i in places]])
+    def __getitems__(self, places: Sequence[Any]) -> Batch:
+        """Images uint8 [N, H, W, 3] and labels int64 [N]."""
+        if self._augmentation is None:
+            rows = list(places)
+            images = self._packed.images[rows]
+        else:
+            rows = [index for _, index in places]
+            augmented = (self._augmentation(self._packed.images[i], e, i) for e, i in places)
+            images = np.stack(list(augmented))
+        return torch.from_numpy(images), torch.from_numpy(self._packed.labels[rows])
 
 
-class EvaluationSet(Dataset[Batch]):
-    """Images as they are, a batch at a time."""
+class ImageDataModule(pl.LightningDataModule):
+    """Augmented training batches; unaugmented batches to validate, test and predict.
 
-    def __init__(self, packed: PackedSplit) -> None:
-        self._packed = packed
-
-    def __getitems__(self, indices: Sequence[int]) -> Batch:
-        """Images uint8 [N, H, W, 3] and labels int64 [N] of the rows."""
-        return _batch(self._packed.images[list(indices)], self._packed.labels[list(indices)])
-
-
-class VehicleData(pl.LightningDataModule):
-    """Training batches, augmented, and validation batches, as they are.
+    Training reads the training and the validation split. The test split is opened only by
+    `trainer.test` and `trainer.predict`.
 
     Args:
-        train: Folder of the packed training split.
-        validation: Folder of the packed validation split.
+        packed: Folder of the packed splits.
         augment: The random changes to training images.
-        seed: Drives order and augmentation.
-        batch_size: Images in a batch, over all processes that train.
-        workers: Processes that prepare batches; 0 prepares them in this one. Batches do not
-            depend on it.
+        train: Its seed drives order and augmentation; its batch size counts the images of all
+            processes that train. Batches do not depend on how many workers prepare them.
 
     Raises:
         BluelightError: A split is missing or damaged.
     """
 
-    def __init__(
-        self,
-        train: Path,
-        validation: Path,
-        augment: AugmentParams,
-        *,
-        seed: int,
-        batch_size: int,
-        workers: int,
-    ) -> None:
+    def __init__(self, packed: Path, augment: AugmentParams, train: TrainParams) -> None:
         super().__init__()
-        self.train = load_packed(train)
-        self.validation = load_packed(validation)
-        self.augmentation = Augmentation(augment, seed)
-        self._seed = seed
-        self._batch_size = batch_size
-        self._workers = workers
+        self.train = load_packed(packed / "train")
+        self.validation = load_packed(packed / "validation")
+        self.augmentation = Augmentation(augment, train.seed)
+        self._packed = packed
+        self._seed = train.seed
+        self._batch_size = train.batch_size
+        self._workers = train.workers
 
-    @classmethod
-    def of(cls, packed: Path, augment: AugmentParams, train: TrainParams) -> Self:
-        """The splits in a folder of packed ones, as the params have them trained on."""
-        return cls(
-            packed / "train",
-            packed / "validation",
-            augment,
-            seed=train.seed,
-            batch_size=train.batch_size,
-            workers=train.workers,
-        )
+    @cached_property
+    def description(self) -> dict[str, Any]:
+        """What a network must know of the training images, as plain values.
+
+        `classes` (their names), `counts` (images of each), `size` (pixels a side), `mean` and
+        `std` (of each colour channel, in 0…1).
+        """
+        mean, std = channel_statistics(self.train.images)
+        counts = np.bincount(self.train.labels, minlength=len(self.train.classes))
+        return {
+            "classes": list(self.train.classes),
+            "counts": counts.tolist(),
+            "size": self.train.size,
+            "mean": mean,
+            "std": std,
+        }
 
     def setup(self, stage: str) -> None:
         """Check that there is enough for every process; Lightning calls this in each.
@@ -153,83 +152,85 @@ class VehicleData(pl.LightningDataModule):
             TrainingError: A process would have nothing to do.
         """
         del stage
-        fewest = min(len(self.train), len(self.validation))
-        if fewest < 2 * self._processes:
+        fewest, (_, processes) = min(len(self.train), len(self.validation)), self._place
+        if fewest < 2 * processes:
             raise TrainingError(
-                f"{fewest} images in a split are too few for {self._processes} processes, which "
+                f"{fewest} images in a split are too few for {processes} processes, which "
                 "need 2 each; lower train.devices or train.num_nodes"
             )
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Batches of uint8 [N, H, W, 3] and int64 [N], in the epoch's order."""
-        order = EpochSampler(len(self.train), self._batch_size, self._seed, self._processes)
+        rank, processes = self._place
+        order = EpochSampler(len(self.train), self._batch_size, self._seed, processes)
         if self.trainer is not None:
-            # Lightning tells the epoch only after workers began to fetch; a resumed run's is not 0.
+            # Lightning sets the epoch only after workers began to fetch; a resumed run's is not 0.
             order.set_epoch(self.trainer.current_epoch)
-        batches = DividedBatches(order, self._batch_size, self._rank, self._processes)
-        return self._loader(TrainingSet(self.train, self.augmentation), batches, self._workers)
+        batches = DividedBatches(order, self._batch_size, rank, processes)
+        return self._loader(PackedImages(self.train, self.augmentation), batches, self._workers)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """Batches of uint8 [N, H, W, 3] and int64 [N], in the order of the file.
+        """Batches of uint8 [N, H, W, 3] and int64 [N], in the order of the file."""
+        return self._in_order(self.validation)
 
-        Of several processes each has its own images: none is measured twice.
-        """
-        own = range(self._rank, len(self.validation), self._processes)
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """Batches of the test split, in the order of the file."""
+        return self._in_order(load_packed(self._packed / "test"))
+
+    def predict_dataloader(self) -> DataLoader[Batch]:
+        """Batches of the test split, in the order of the file; the labels are not used."""
+        return self.test_dataloader()
+
+    @property
+    def _place(self) -> tuple[int, int]:
+        """The rank of this process, and how many there are."""
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+
+    def _in_order(self, split: PackedSplit) -> DataLoader[Batch]:
+        """Of several processes each has its own images: none is measured twice."""
+        rank, processes = self._place
+        own = range(rank, len(split), processes)
         batches = BatchSampler(own, self._batch_size, drop_last=False)
-        return self._loader(EvaluationSet(self.validation), batches, workers=0)
-
-    @property
-    def _rank(self) -> int:
-        return self.trainer.global_rank if self.trainer else 0
-
-    @property
-    def _processes(self) -> int:
-        return self.trainer.world_size if self.trainer else 1
+        return self._loader(PackedImages(split), batches, workers=0)
 
     def _loader(
-        self, dataset: Dataset[Batch], batches: BatchSampler, workers: int
+        self, dataset: PackedImages, batches: BatchSampler, workers: int
     ) -> DataLoader[Batch]:
         return DataLoader(
             dataset,
             batch_sampler=batches,
             num_workers=workers,
             persistent_workers=workers > 0,
-            collate_fn=_as_it_is,
+            collate_fn=_unchanged,
             # Without its own, the loader would draw from the global generator.
             generator=torch.Generator().manual_seed(self._seed),
         )
 
 
 def channel_statistics(images: npt.NDArray[np.uint8]) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of each colour channel.
+    """Compute mean and standard deviation of each colour channel.
 
-    Computed in integers, from counts of the 256 values, so exact, and in bounded memory.
+    They are computed in integers, from counts of the 256 values: exactly, and in bounded memory.
 
     Args:
         images: uint8 [N, H, W, 3].
 
     Returns:
-        Means and deviations in 0…1; a deviation of 0 is given as 1, since nothing need be scaled.
+        Means and standard deviations in 0…1; a channel that is constant has a standard deviation
+        of 1, since nothing need be scaled.
     """
     counts = np.zeros((3, 256), dtype=np.int64)
     for image in images:
         for channel in range(3):
             counts[channel] += np.bincount(image[..., channel].ravel(), minlength=256)
-    values = np.arange(256)
-    number = int(counts[0].sum())
-    sums: list[int] = (counts * values).sum(axis=1).tolist()
-    squares: list[int] = (counts * values**2).sum(axis=1).tolist()
-    means = [total / (255 * number) for total in sums]
-    deviations = [
-        math.sqrt(number * square - total**2) / (255 * number)
-        for total, square in zip(sums, squares, strict=True)
-    ]
-    return means, [deviation or 1.0 for deviation in deviations]
+    values, number = np.arange(256), int(counts[0].sum())
+    means, stds = [], []
+    sums, squares = (counts * values).sum(axis=1), (counts * values**2).sum(axis=1)
+    for total, square in zip(sums.tolist(), squares.tolist(), strict=True):  # Python's integers
+        means.append(total / (255 * number))
+        stds.append(math.sqrt(number * square - total**2) / (255 * number) or 1.0)
+    return means, stds
 
 
-def _batch(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64]) -> Batch:
-    return torch.from_numpy(images), torch.from_numpy(labels)
-
-
-def _as_it_is(batch: Any) -> Any:  # noqa: ANN401 - the loader's own type
+def _unchanged(batch: Any) -> Any:  # noqa: ANN401 - the loader's own type
     return batch

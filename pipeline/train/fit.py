@@ -1,4 +1,4 @@
-"""One training run: network, callbacks and Trainer put together."""
+"""One training run: module, data, callbacks and Trainer put together."""
 
 import logging
 import warnings
@@ -7,24 +7,26 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from torch.nn.functional import cross_entropy
 
 from pipeline.common.errors import TrainingError
-from pipeline.common.packed import PackedSplit
-from pipeline.common.params import CheckpointParams, EarlyStoppingParams, ModelParams, TrainParams
-from pipeline.common.randomness import Purpose, integer_seed
-from pipeline.train.callbacks import Epoch, EpochProgress, History
-from pipeline.train.classifier import Classifier, class_weights
-from pipeline.train.datamodule import VehicleData, channel_statistics
+from pipeline.common.files import rounded
+from pipeline.common.params import LearningParams
+from pipeline.train.callbacks import Activations, History, Progress
+from pipeline.train.classifier import Classifier
+from pipeline.train.datamodule import ImageDataModule
 from pipeline.train.hardware import check_instructions, trainer_arguments, use_threads
-from pipeline.train.mlp import Mlp
-from pipeline.train.resume import BEST, Resume, WholeFiles, claimed
-from pipeline.train.tensorboard import TensorBoard
+from pipeline.train.logger import StableTensorBoardLogger
+from pipeline.train.mlp import MLP, predict_logits
+from pipeline.train.resume import Resume, WholeFiles
+from pipeline.train.tensorboard import TrainingPictures
 
-BATCH = 1024  # images at a time where nothing is trained: bounds memory, not results
+# Params that change how a run is computed, not what it learns: TensorBoard's HParams lack them.
+COMPUTATION = {"workers", "accelerator", "devices", "num_nodes", "strategy", "threads", "portable"}
 
 
 @dataclass(frozen=True)
@@ -32,205 +34,145 @@ class Fit:
     """A finished run.
 
     Attributes:
-        network: The network with the weights that the run ends with, in evaluation mode.
-        epochs: The figures of every epoch run.
-        used: The epoch whose weights the network has.
-        clean_train_loss: Mean cross-entropy of the training images as they are, by those weights:
-            an epoch's own training loss is taken with dropout and augmentation, while they change.
+        classifier: With the weights that the run ends with, in evaluation mode.
+        history: A row per epoch, with the columns of `History`.
+        used_epoch: The epoch whose weights are used.
+        metrics: `epochs_run`, `used_epoch`, the losses and accuracies of that epoch, and
+            `unaugmented_train_loss`: the mean cross-entropy of the training images without
+            augmentation and dropout, as the epoch's own training loss has both, and is taken while
+            the weights change. `overfitting_gap` is the validation loss minus it.
     """
 
-    network: Mlp
-    epochs: list[Epoch]
-    used: int
-    clean_train_loss: float
+    classifier: Classifier
+    history: pd.DataFrame
+    used_epoch: int
+    metrics: dict[str, float]
 
     @property
-    def used_epoch(self) -> Epoch:
-        """The figures of the epoch whose weights are used."""
-        return self.epochs[self.used]
-
-    @property
-    def overfitting_gap(self) -> float:
-        """Validation less training loss, both of images as they are."""
-        return self.used_epoch.val_loss - self.clean_train_loss
+    def network(self) -> MLP:
+        """The network of the classifier."""
+        return self.classifier.network
 
 
 def fit(
-    network: Mlp,
-    data: VehicleData,
-    train: TrainParams,
-    early_stopping: EarlyStoppingParams,
-    checkpoint: CheckpointParams,
+    params: LearningParams,
+    data: ImageDataModule,
     *,
     logs: Path,
     state: Path,
-    watchers: Sequence[pl.Callback] | None = None,
+    history: Path | None = None,
+    callbacks: Sequence[pl.Callback] | None = None,
 ) -> Fit:
-    """Train a network, or go on training it where an interrupted run stopped.
+    """Train a network, or continue an interrupted run.
 
     Args:
-        network: The network, freshly initialised; trained in place.
+        params: Network, optimisation and callbacks.
         data: Training and validation batches.
-        train: The optimisation.
-        early_stopping: When to stop before the last epoch.
-        checkpoint: Whether to go back to the best epoch's weights.
-        logs: Folder for TensorBoard's runs; emptied first.
+        logs: Folder for TensorBoard's runs; emptied first. Losses, accuracies, the learning rate
+            and the HParams are always logged.
         state: Folder of this very run's state, named by its `fingerprint`. It is left for the
             caller to remove once all results are safe.
-        watchers: What shows and records the run beside its history, writing to `logs` if anywhere;
-            by default all of TensorBoard and a progress bar.
+        history: The file of the history, written after each epoch; None for no file.
+        callbacks: What else shows or records the run; by default the rest of TensorBoard and a
+            progress bar.
 
     Returns:
         The run. Without `checkpoint`, the weights are those of the last epoch run.
 
     Raises:
-        TrainingError: The loss is not finite, another process trains this very run, or the machine
-            or this process has not what `train` asks for.
-        KeyboardInterrupt: Stopped by a signal; says where the run will go on.
+        TrainingError: The loss is not finite, or the machine or this process lacks what `train`
+            asks for.
+        KeyboardInterrupt: Stopped by a signal; says where the run will continue.
     """
-    _quieten()
-    check_instructions(train)
-    use_threads(train.threads)
-    with claimed(state):
-        resume = Resume(state, logs)
-        start = resume.restore()
-        weights = class_weights(train.class_weights, data.train.labels, data.train.classes)
-        classifier = Classifier(network, weights, train)
-        # `resume` comes first: what the others write in an epoch belongs to that epoch's state.
-        history = History()
-        if watchers is None:
-            watchers = [TensorBoard(logs, network, data, train), EpochProgress()]
-        best = _best_checkpoint(checkpoint, state / BEST)
-        stopping = _early_stopping(early_stopping)
-        callbacks = [resume, history, *watchers, *stopping, *best]
-        trainer = pl.Trainer(
-            **trainer_arguments(train),
-            max_epochs=train.epochs,
-            logger=False,  # `TensorBoard` logs
-            callbacks=callbacks,
-            plugins=[WholeFiles()],
-            deterministic=True,
-            enable_checkpointing=checkpoint.enabled,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-        )
-        with _ending_well(trainer, resume):
-            trainer.fit(classifier, datamodule=data, ckpt_path=start, weights_only=True)
-        used = _restore(classifier, best) if best else len(history.epochs) - 1
-        trainer.strategy.barrier()  # other processes read the main one's folder
-    network.cpu().eval()
-    return Fit(network, history.epochs, used, mean_loss(network, data.train))
-
-
-def mean_loss(network: Mlp, split: PackedSplit) -> float:
-    """Mean cross-entropy, in nats, of a split's images as they are.
-
-    Args:
-        network: In evaluation mode.
-        split: Read a batch at a time.
-    """
-    total = 0.0
-    with torch.inference_mode():
-        for start in range(0, len(split), BATCH):
-            rows = slice(start, start + BATCH)
-            logits = network(torch.from_numpy(split.images[rows].copy()))
-            labels = torch.from_numpy(split.labels[rows].copy())
-            total += float(cross_entropy(logits, labels, reduction="sum"))
-    return total / len(split)
+    _silence_lightning()
+    check_instructions(params.train)
+    use_threads(params.train.threads)
+    resume = Resume(state, logs)
+    checkpoint = resume.restore()
+    classifier = Classifier(params.model, params.train, data.description)
+    logger = StableTensorBoardLogger(logs)
+    if callbacks is None:
+        activations = Activations()
+        callbacks = [activations, TrainingPictures(data, params.train, activations), Progress()]
+    early_stopping = EarlyStopping(
+        **params.early_stopping.model_dump(exclude={"enabled"}),
+        # The end of the training epoch has both splits' metrics, so any can be monitored.
+        check_on_train_epoch_end=True,
+    )
+    best = ModelCheckpoint(
+        dirpath=state / "best",
+        filename="{epoch}",
+        **params.checkpoint.model_dump(exclude={"enabled"}),
+        save_weights_only=True,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,  # a resumed run writes the same epochs again, over its own
+    )
+    epochs = History(history)
+    trainer = pl.Trainer(
+        **trainer_arguments(params.train),
+        max_epochs=params.train.epochs,
+        logger=logger,
+        log_every_n_steps=1,
+        callbacks=[
+            resume,  # first: what the others write in an epoch belongs to that epoch's state
+            *callbacks,
+            *([early_stopping] if params.early_stopping.enabled else []),
+            *([best] if params.checkpoint.enabled else []),
+            epochs,
+        ],
+        plugins=[WholeFiles()],
+        deterministic=True,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+    with _clear_endings(trainer, resume):
+        trainer.fit(classifier, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    used = len(epochs.rows) - 1
+    if params.checkpoint.enabled:
+        saved = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
+        classifier.load_state_dict(saved["state_dict"])
+        used = int(saved["epoch"])
+    trainer.strategy.barrier()  # other processes read the main one's folder
+    classifier.cpu().eval()
+    labels = torch.from_numpy(data.train.labels)
+    logits = predict_logits(classifier.network, data.train.images)
+    loss = float(cross_entropy(logits, labels))
+    row = epochs.rows[used]
+    metrics: dict[str, float] = {"epochs_run": len(epochs.rows), "used_epoch": used}
+    metrics |= {n: row[n] for n in ("train_loss", "val_loss", "train_accuracy", "val_accuracy")}
+    metrics |= {"unaugmented_train_loss": loss, "overfitting_gap": row["val_loss"] - loss}
+    hparams = {name: getattr(params, name).model_dump() for name in LearningParams.model_fields}
+    hparams["train"] = params.train.model_dump(exclude=COMPUTATION)
+    logger.log_hyperparams(hparams, rounded(metrics), used)
+    logger.finalize("success")
+    return Fit(classifier, epochs.table, used, metrics)
 
 
 @contextmanager
-def _ending_well(trainer: pl.Trainer, resume: Resume) -> Iterator[None]:
-    """Forget a run that cannot succeed; of one that was interrupted, say where it goes on."""
+def _clear_endings(trainer: pl.Trainer, resume: Resume) -> Iterator[None]:
+    """Forget a run that cannot succeed; say where an interrupted one will continue."""
     try:
         yield
     except TrainingError:
         resume.forget()
         raise
-    except SystemExit:  # what Lightning makes of an interrupt
-        raise KeyboardInterrupt(_where(resume)) from None
-    except RuntimeError:
-        # A signal to the whole group also ends workers, which looks like a crash of theirs.
-        if not trainer.received_sigterm:
+    except (SystemExit, RuntimeError) as error:
+        # Lightning turns an interrupt into SystemExit. A signal to the whole group also ends
+        # workers, which looks like a crash of theirs.
+        if isinstance(error, RuntimeError) and not trainer.received_sigterm:
             raise
-        raise KeyboardInterrupt(_where(resume)) from None
+        done = resume.epochs_done
+        how = f"continues after {done} epochs" if done else "starts again"
+        raise KeyboardInterrupt(how) from None
 
 
-def _where(resume: Resume) -> str:
-    done = resume.epochs_done
-    return f"goes on after {done} epochs" if done else "starts it again"
-
-
-def build(model: ModelParams, data: VehicleData, seed: int) -> Mlp:
-    """A network for the data, its initial weights drawn from the seed.
-
-    Args:
-        model: The architecture.
-        data: Its training split gives image size, classes, and each channel's mean and deviation.
-        seed: The run's seed.
-    """
-    torch.manual_seed(integer_seed(seed, Purpose.WEIGHTS))
-    mean, deviation = channel_statistics(data.train.images)
-    return Mlp(
-        size=data.train.images.shape[1],
-        classes=len(data.train.classes),
-        mean=mean,
-        deviation=deviation,
-        hidden=model.hidden,
-        activation=model.activation,
-        batch_norm=model.batch_norm,
-        dropout=model.dropout,
-    )
-
-
-def _early_stopping(params: EarlyStoppingParams) -> list[pl.Callback]:
-    if not params.enabled:
-        return []
-    return [
-        EarlyStopping(
-            monitor=params.monitor,
-            mode=params.mode,
-            min_delta=params.min_delta,
-            patience=params.patience,
-            # The end of the training epoch has both splits' figures, so any can be monitored.
-            check_on_train_epoch_end=True,
-        )
-    ]
-
-
-def _best_checkpoint(params: CheckpointParams, folder: Path) -> list[ModelCheckpoint]:
-    if not params.enabled:
-        return []
-    return [
-        ModelCheckpoint(
-            dirpath=folder,
-            filename="{epoch}",
-            monitor=params.monitor,
-            mode=params.mode,
-            save_top_k=1,
-            save_weights_only=True,
-            save_on_train_epoch_end=True,
-            # A resumed run writes the same epochs again, over what it left.
-            enable_version_counter=False,
-        )
-    ]
-
-
-def _restore(classifier: Classifier, callbacks: list[ModelCheckpoint]) -> int:
-    """Go back to the best epoch's weights; returns the epoch."""
-    (best,) = callbacks
-    saved = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
-    classifier.load_state_dict(saved["state_dict"])
-    return int(saved["epoch"])
-
-
-def _quieten() -> None:
-    """Silence what Lightning says that is not for a user of this pipeline."""
+def _silence_lightning() -> None:
+    """Silence the messages of Lightning that are not for a user of this pipeline."""
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    # It counts the machine's cores and asks for more workers; params.yaml has said how many.
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    # That of an interrupted run, which goes on.
-    warnings.filterwarnings("ignore", message=".*Checkpoint directory .* is not empty.*")
-    # Its own use of PyTorch, which only its next version can change.
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+    for message in (
+        ".*does not have many workers.*",  # it counts the cores; params.yaml has the number
+        ".*Checkpoint directory .* is not empty.*",  # that of an interrupted run, which continues
+        ".*LeafSpec.*",  # its own use of PyTorch, which only its next version can change
+    ):
+        warnings.filterwarnings("ignore", message=message)

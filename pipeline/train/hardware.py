@@ -1,4 +1,4 @@
-"""What a run computes on: devices, processes, threads, precision."""
+"""Devices, processes, threads and precision of a run."""
 
 import os
 from typing import Any
@@ -15,14 +15,30 @@ from pipeline.common.params import TrainParams
 
 
 def trainer_arguments(params: TrainParams) -> dict[str, Any]:
-    """The arguments of Lightning's Trainer about hardware.
+    """Choose the arguments of Lightning's Trainer that concern hardware.
 
     Raises:
-        TrainingError: A GPU is asked for and absent, or other processes were started than params
-            say.
+        TrainingError: A GPU is asked for and absent, or torchrun started another number of
+            processes than params say.
     """
-    _check_devices(params)
-    _check_started(params)
+    if params.accelerator != "cpu":
+        found = max(CUDAAccelerator.auto_device_count(), int(MPSAccelerator.is_available()))
+        if params.accelerator == "gpu" and found == 0:
+            raise TrainingError(
+                "train.accelerator is gpu but PyTorch finds none; set it to cpu or auto"
+            )
+        if 0 < found < params.devices:
+            raise TrainingError(
+                f"train.devices is {params.devices} but PyTorch finds {found} GPU; lower it, or "
+                "set train.accelerator to cpu"
+            )
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        started = int(os.environ.get("WORLD_SIZE", "1"))
+        if started != params.devices * params.num_nodes:
+            raise TrainingError(
+                f"torchrun started {started} processes, but train.devices is {params.devices} and "
+                f"train.num_nodes {params.num_nodes}; their product must be {started}"
+            )
     return {
         "accelerator": params.accelerator,
         "devices": params.devices,
@@ -37,7 +53,7 @@ def trainer_arguments(params: TrainParams) -> dict[str, Any]:
 
 
 def use_threads(count: int) -> None:
-    """Compute on so many threads, in this process and in those that Lightning starts.
+    """Compute on this many threads, in this process and in those that Lightning starts.
 
     Lightning would choose by the machine's cores, and the number changes a sum's last bits.
     """
@@ -46,10 +62,10 @@ def use_threads(count: int) -> None:
 
 
 def check_instructions(params: TrainParams) -> None:
-    """See that the results are as portable as params say.
+    """Check that results are portable where `train.portable` asks for it.
 
     Raises:
-        TrainingError: PyTorch has begun to use instructions that other processors lack.
+        TrainingError: PyTorch uses instructions that other processors lack.
     """
     used = torch.backends.cpu.get_cpu_capability()
     if params.portable and can_limit() and used != LIMIT:
@@ -61,41 +77,16 @@ def check_instructions(params: TrainParams) -> None:
 
 
 def is_main_process() -> bool:
-    """Whether this is the process that writes and prints; true where there is but one."""
+    """Return whether this is the process that writes and prints; true where there is only one."""
     # A process that Lightning starts on another machine knows its node before its rank.
     rank = int(rank_zero_only.rank)  # type: ignore[attr-defined]
     return rank == 0 and int(os.environ.get("NODE_RANK", "0")) == 0
 
 
 def average_statistics(module: nn.Module, strategy: Strategy) -> None:
-    """Give batch normalisation the mean, over all processes, of its running statistics."""
+    """Set the running statistics of batch normalisation to their mean over all processes."""
     for layer in module.modules():
         if isinstance(layer, nn.BatchNorm1d):
             for statistic in (layer.running_mean, layer.running_var):
                 if statistic is not None:
                     statistic.copy_(strategy.reduce(statistic.clone(), reduce_op="mean"))
-
-
-def _check_devices(params: TrainParams) -> None:
-    if params.accelerator == "cpu":
-        return
-    found = max(CUDAAccelerator.auto_device_count(), int(MPSAccelerator.is_available()))
-    if params.accelerator == "gpu" and found == 0:
-        raise TrainingError(
-            "train.accelerator is gpu but PyTorch finds none; set it to cpu or auto"
-        )
-    if 0 < found < params.devices:
-        raise TrainingError(
-            f"train.devices is {params.devices} but PyTorch finds {found} GPU; lower it, or set "
-            "train.accelerator to cpu"
-        )
-
-
-def _check_started(params: TrainParams) -> None:
-    """Compare with torchrun, which says how many processes it has started."""
-    started = int(os.environ.get("WORLD_SIZE", "1")) if "TORCHELASTIC_RUN_ID" in os.environ else 0
-    if started and started != params.devices * params.num_nodes:
-        raise TrainingError(
-            f"torchrun started {started} processes, but train.devices is {params.devices} and "
-            f"train.num_nodes {params.num_nodes}; their product must be {started}"
-        )

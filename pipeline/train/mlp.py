@@ -1,12 +1,18 @@
 """The regularised multilayer perceptron."""
 
+import sys
 from collections.abc import Sequence
+from functools import cache
 from itertools import pairwise
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.autograd import Function
 
-from pipeline.train.linear import Linear
+BATCH = 1024  # images at a time where nothing is trained: bounds memory, not results
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -16,7 +22,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 }
 
 
-class Mlp(nn.Module):
+class MLP(nn.Module):
     """Normalise → flatten → [Linear → BatchNorm1d → activation → Dropout] per layer → Linear.
 
     Normalisation is part of the network, so that training, evaluation and prediction cannot
@@ -54,18 +60,20 @@ class Mlp(nn.Module):
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32))
         self.register_buffer("deviation", torch.tensor(deviation, dtype=torch.float32))
         widths = [size * size * 3, *hidden]
-        self.hidden = nn.Sequential(
-            *(
-                hidden_layer(inputs, outputs, activation, batch_norm=batch_norm, dropout=rate)
-                for (inputs, outputs), rate in zip(
-                    pairwise(widths), per_layer(dropout, len(hidden)), strict=True
-                )
-            )
-        )
+        rates = dropout if isinstance(dropout, Sequence) else [dropout] * len(hidden)
+        self.hidden = nn.Sequential()
+        for (inputs, outputs), rate in zip(pairwise(widths), rates, strict=True):
+            layer = nn.Sequential(Linear(inputs, outputs, bias=not batch_norm))
+            if batch_norm:
+                layer.append(nn.BatchNorm1d(outputs))
+            layer.append(ACTIVATIONS[activation]())
+            if rate > 0:
+                layer.append(nn.Dropout(rate))
+            self.hidden.append(layer)
         self.output = Linear(widths[-1], classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits of each class.
+        """Compute the logits of each class.
 
         Args:
             images: uint8 RGB [N, size, size, 3].
@@ -73,34 +81,110 @@ class Mlp(nn.Module):
         Returns:
             float32 [N, classes].
         """
-        logits: Tensor = self.output(self.hidden(self._normalised(images.flatten(start_dim=1))))
-        return logits
-
-    def _normalised(self, pixels: Tensor) -> Tensor:
-        """Scale [N, size * size * 3] by channel, to float32.
-
-        A factor and an offset for each value rather than for each channel, and both applied in one
-        pass: a last dimension of 3 is too short for vector instructions.
-        """
+        # A factor and an offset for each value rather than for each channel, and both applied in
+        # one pass: a last dimension of 3 is too short for vector instructions.
         places = self.size * self.size
         factor = (1 / (255 * self.deviation)).repeat(places)
         offset = (-self.mean / self.deviation).repeat(places)
-        return torch.addcmul(offset, pixels.to(factor.dtype), factor)
+        pixels = images.flatten(start_dim=1).to(factor.dtype)
+        logits: Tensor = self.output(self.hidden(torch.addcmul(offset, pixels, factor)))
+        return logits
 
 
-def per_layer(dropout: float | Sequence[float], layers: int) -> list[float]:
-    """One dropout probability for each of `layers` hidden layers."""
-    return list(dropout) if isinstance(dropout, Sequence) else [dropout] * layers
+class Linear(nn.Linear):
+    """A linear layer whose sums do not depend on the processor's maker or the number of threads.
+
+    PyTorch multiplies float32 matrices with MKL, whose kernels differ between Intel's and AMD's
+    processors; no setting of MKL makes them agree but one that takes three times as long
+    (docs/reproducibility.md). oneDNN, which PyTorch has beside it, adds in one order everywhere
+    once its instructions are limited (`pipeline.common.instructions`), and takes about as long.
+    It serves float32 on a CPU; all else is left to PyTorch.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - PyTorch's name
+        """float32 [N, inputs] → float32 [N, outputs]."""
+        if (
+            input.device.type == "cpu"
+            and input.dtype == torch.float32
+            and not torch.is_autocast_enabled("cpu")
+            and has_onednn_product()
+        ):
+            product: Tensor = _Product.apply(input, self.weight, self.bias)
+            return product
+        return super().forward(input)
 
 
-def hidden_layer(
-    inputs: int, outputs: int, activation: str, *, batch_norm: bool, dropout: float
-) -> nn.Sequential:
-    """One regularised layer: float32 [N, inputs] → [N, outputs]."""
-    parts: list[nn.Module] = [Linear(inputs, outputs, bias=not batch_norm)]
-    if batch_norm:
-        parts.append(nn.BatchNorm1d(outputs))
-    parts.append(ACTIVATIONS[activation]())
-    if dropout > 0:
-        parts.append(nn.Dropout(dropout))
-    return nn.Sequential(*parts)
+class _Product(Function):
+    """`input @ weight.T + bias` and its gradients, by oneDNN."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # noqa: ANN401
+        """float32 [N, inputs], [outputs, inputs], [outputs] → [N, outputs]."""
+        ctx.save_for_backward(values, weight)
+        return _product(values, weight, bias)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None]:  # noqa: ANN401
+        """The gradients of each, from that of the result, [N, outputs]."""
+        values, weight = ctx.saved_tensors
+        of_values, _, of_bias = ctx.needs_input_grad
+        return (
+            _product(gradient, weight.t()) if of_values else None,
+            _product(gradient.t(), values.t()),
+            gradient.sum(0) if of_bias else None,
+        )
+
+
+def _product(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
+    """[M, K], [N, K], [N] → [M, N]: `left @ right.T + bias`, by oneDNN."""
+    result: Tensor = torch.ops.mkldnn._linear_pointwise(  # it has no public name
+        left.contiguous(), right.contiguous(), bias, "none", [], ""
+    )
+    return result
+
+
+@cache
+def has_onednn_product() -> bool:
+    """Return whether PyTorch still has the private operator that `Linear` calls; try it once.
+
+    Where it has gone or changed, say so on stderr: training then goes on with PyTorch's own
+    product, and its last bits depend on the processor.
+    """
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
+    left, right = torch.arange(6.0).reshape(2, 3), torch.arange(12.0).reshape(4, 3)
+    try:
+        works = torch.equal(_product(left, right, torch.ones(4)), left @ right.t() + 1)
+    except (AttributeError, RuntimeError, TypeError):
+        works = False
+    if not works:
+        print(
+            f"bluelight: PyTorch {torch.__version__} has no oneDNN product as this version of "
+            "Bluelight calls it, so PyTorch's own is used: results are not the same on all "
+            "processors. Install the versions of requirements.lock to make them so.",
+            file=sys.stderr,
+        )
+    return works
+
+
+@torch.inference_mode()
+def predict_logits(network: nn.Module, inputs: npt.NDArray[np.generic]) -> Tensor:
+    """Compute the logits of any number of images in evaluation mode, a batch at a time.
+
+    Args:
+        network: On any device; left in the mode it is in.
+        inputs: What the network takes, [N, …]; a memory-mapped array is read a batch at a time.
+
+    Returns:
+        float32 [N, classes], on the CPU.
+    """
+    mode, device = network.training, next(network.parameters()).device
+    network.eval()
+    try:
+        parts = [
+            network(torch.from_numpy(inputs[start : start + BATCH].copy()).to(device))
+            for start in range(0, len(inputs), BATCH)
+        ]
+    finally:
+        network.train(mode)
+    return torch.cat(parts).cpu().float()

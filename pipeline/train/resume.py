@@ -1,16 +1,31 @@
-"""Going on with an interrupted run, to the same bytes as if it had never been interrupted.
+"""Continue an interrupted run, to the same bytes as if it had never been interrupted.
 
-DVC deletes a stage's outputs before it runs it, so what a run needs to go on lies elsewhere: in
+DVC deletes a stage's outputs before it runs it, so the state of a run lies elsewhere: in
 `.resume/<fingerprint>/`, which no stage declares and git ignores. The fingerprint covers all that
-a result depends on, so a state is found only by the very run that left it.
+a result depends on, so only the very run that left a state finds it. A state is Lightning's own
+checkpoint and a copy of the TensorBoard files. All randomness is a function of (seed, epoch, step).
 
-What is kept is Lightning's own checkpoint and a copy of the TensorBoard files, written when an
-epoch starts: then the epoch before is over in every respect, schedules included, and an early stop
-did not happen. Together with randomness that is a function of (seed, epoch, step), that is enough
-(`tests/train/test_resume.py`).
+| Lightning does | we do | where | which test |
+|---|---|---|---|
+| saves when an epoch ends, with schedules and callbacks still to run | save when the next one \
+starts | `Resume.on_train_epoch_start` | `test_resume.py`, 20 kills |
+| resumes within an epoch: skips batches, and a step of the plateau | clear `fit_loop.restarting` \
+when an epoch starts | `Resume.on_train_epoch_start` | `test_traps.py`, restarting |
+| steps an "epoch" plateau after saving, and not in a resumed epoch | step it by "step", once an \
+epoch | `classifier.learning_rate_schedule` | `test_traps.py`, plateau |
+| sets the sampler's epoch after workers began to fetch | set it when the loader is made | \
+`ImageDataModule.train_dataloader` | `test_traps.py`, sampler |
+| starts to fetch when asked for the number of steps | count the batches of another loader | \
+`Classifier._steps_per_epoch` | `test_traps.py`, steps |
+| calls callbacks in the order of its list | put `Resume` first: what others write in an epoch \
+belongs to that epoch's state | `fit.fit` | `test_resume.py`, 20 kills |
+| starts a new event file | continue the copied one | `logger.StableFile` | `test_logger.py` |
+| writes checkpoints in the system's folder for temporary files | write beside the place, and \
+rename | `WholeFiles` | `test_resume.py`, full disk |
+
+`pipeline.run` keeps two processes from one run, for every stage.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -18,8 +33,7 @@ import platform
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -29,7 +43,7 @@ import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 import pipeline
-from pipeline.common.errors import BluelightError, TrainingError
+from pipeline.common.errors import BluelightError
 from pipeline.common.files import atomic_directory, atomic_file, digest, read_json, write_json
 from pipeline.train.hardware import is_main_process
 
@@ -37,18 +51,16 @@ from pipeline.train.hardware import is_main_process
 LIBRARIES = ("torch", "pytorch-lightning", "albumentations", "opencv-python-headless", "numpy")
 
 # A state is written only when the run has since worked this many times as long as writing takes:
-# where it was last written changes how much is done again, never the result.
+# where it was last written changes how much is repeated, never the result.
 WORK_PER_WRITING = 20
 
 STATE = "state.ckpt"
 DIGESTS = "digests.json"
 LOGS = "logs"
-BEST = "best"
-LOCK = "lock"
 
 
 def fingerprint(settings: Mapping[str, Any], data: str) -> str:
-    """Names a run by all that its result depends on.
+    """Name a run by all that its result depends on.
 
     Args:
         settings: The params that it reads.
@@ -70,7 +82,7 @@ def fingerprint(settings: Mapping[str, Any], data: str) -> str:
 
 
 def content_hash(*folders: Path) -> str:
-    """SHA-256 over the files of folders, in the order of their names."""
+    """Compute the SHA-256 of all files of the folders, in the order of their names."""
     content = hashlib.sha256()
     for folder in folders:
         for path in sorted(folder.iterdir()):
@@ -79,78 +91,42 @@ def content_hash(*folders: Path) -> str:
 
 
 def _code_hash() -> str:
-    package = Path(pipeline.__file__).parent
-    files = sorted(package.rglob("*.py"))
+    files = sorted(Path(pipeline.__file__).parent.rglob("*.py"))
     return hashlib.sha256("".join(map(digest, files)).encode()).hexdigest()
 
 
-@contextmanager
-def claimed(folder: Path) -> Iterator[None]:
-    """Hold a run's state, which two processes at once would spoil.
-
-    Args:
-        folder: The run's folder; made if need be. The claim ends with the process, however it ends.
-
-    Raises:
-        TrainingError: Another process holds it.
-    """
-    if not is_main_process():  # it came with the one that has claimed it
-        yield
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise TrainingError(
-                f"process {file.read()} is training this very run ({folder}); wait for it, or stop "
-                "it with `kill` and start again"
-            ) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
-
-
 class Resume(pl.Callback):
-    """Writes the state of a run while it goes, and finds it again.
+    """Write the state of a run while it trains, and find it again.
 
     Args:
         folder: Of this run's state alone.
-        logs: The TensorBoard files, which are only ever appended to, and flushed at each epoch's
-            end.
+        logs: The TensorBoard files, which are only ever appended to.
     """
 
     def __init__(self, folder: Path, logs: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._logs = logs
         self._due = 0.0
-
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the state that the epoch before has left, if it is time."""
-        del pl_module
-        # Lightning looks for a place within the epoch to go on from, and would skip batches and a
-        # step of the plateau schedule: this epoch has not begun.
-        trainer.fit_loop.restarting = False
-        # The clocks of several processes differ: the first one's counts.
-        if trainer.strategy.broadcast(trainer.current_epoch > 0 and time.monotonic() >= self._due):
-            started = time.monotonic()
-            self._write(trainer)
-            now = time.monotonic()
-            self._due = now + WORK_PER_WRITING * (now - started)
 
     def restore(self) -> Path | None:
         """Put the TensorBoard files back to where the last state was written.
 
-        A state that cannot be read is removed and reported on stderr; the run then goes on from
+        A state that cannot be read is removed and reported on stderr; the run then continues from
         the one before, or starts over.
 
         Returns:
-            The checkpoint to go on from; None where the run starts.
+            The checkpoint to continue from; None where the run starts.
         """
         if is_main_process():
-            self._remove_damaged()
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for state in self._states():
+                if not _is_whole(state):
+                    print(
+                        f"bluelight: train: the state in {state} is damaged and is removed; its "
+                        "epochs are trained again",
+                        file=sys.stderr,
+                    )
+                    shutil.rmtree(state)
             shutil.rmtree(self._logs, ignore_errors=True)
             self._logs.mkdir(parents=True)
         states = self._states()
@@ -160,50 +136,50 @@ class Resume(pl.Callback):
             _copy(states[-1] / LOGS, self._logs)
         return states[-1] / STATE
 
-    @property
-    def epochs_done(self) -> int:
-        """After how many epochs the last state was written; 0 where there is none."""
-        states = self._states()
-        return _epochs(states[-1]) if states else 0
-
-    def forget(self) -> None:
-        """Remove every state: going on from it would only end the same way."""
-        if is_main_process():
-            shutil.rmtree(self._folder)
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the state that the epoch before has left, if it is time."""
+        del pl_module
+        trainer.fit_loop.restarting = False
+        # The clocks of several processes differ: the first one's counts.
+        if trainer.strategy.broadcast(trainer.current_epoch > 0 and time.monotonic() >= self._due):
+            started = time.monotonic()
+            self._write(trainer)
+            now = time.monotonic()
+            self._due = now + WORK_PER_WRITING * (now - started)
 
     def _write(self, trainer: pl.Trainer) -> None:
-        """Write a state whole or not at all; then the ones before may go."""
+        """Write a state whole or not at all; then remove the ones before."""
         before = self._states()
-        incoming = self._folder / "incoming.ckpt"
+        incoming = self.folder / "incoming.ckpt"
         trainer.save_checkpoint(incoming)  # every process takes part; the first one writes
         if not trainer.is_global_zero:
             return
-        with atomic_directory(self._folder / f"after-{trainer.current_epoch:06}") as state:
+        for logger in trainer.loggers:
+            logger.save()
+        with atomic_directory(self.folder / f"after-{trainer.current_epoch:06}") as state:
             incoming.rename(state / STATE)
             _copy(self._logs, state / LOGS)
             write_json(state / DIGESTS, _digests(state))
         for old in before:
             shutil.rmtree(old)
 
-    def _states(self) -> list[Path]:
-        return sorted(self._folder.glob("after-*"))
+    @property
+    def epochs_done(self) -> int:
+        """After how many epochs the last state was written; 0 where there is none."""
+        states = self._states()
+        return int(states[-1].name.rpartition("-")[2]) if states else 0
 
-    def _remove_damaged(self) -> None:
-        for state in self._states():
-            if not _is_whole(state):
-                print(
-                    f"bluelight: train: the state in {state} is damaged and is removed; what it "
-                    "held is trained again",
-                    file=sys.stderr,
-                )
-                shutil.rmtree(state)
+    def forget(self) -> None:
+        """Remove every state: the run would only end the same way again."""
+        if is_main_process():
+            shutil.rmtree(self.folder)
+
+    def _states(self) -> list[Path]:
+        return sorted(self.folder.glob("after-*"))
 
 
 class WholeFiles(TorchCheckpointIO):
-    """Writes Lightning's checkpoints beside their place, and renames them.
-
-    Its own way goes through the system's folder for temporary files, which may be another disk.
-    """
+    """Write Lightning's checkpoints beside their place, and rename them."""
 
     def save_checkpoint(
         self,
@@ -217,13 +193,13 @@ class WholeFiles(TorchCheckpointIO):
 
 
 def others(folder: Path) -> list[Path]:
-    """Folders of interrupted runs beside this one's: of other params, data, code or libraries."""
+    """Find interrupted runs beside this one: of other params, data, code or libraries."""
     beside = sorted(folder.parent.iterdir()) if folder.parent.exists() else []
     return [path for path in beside if path != folder and any(path.glob("after-*"))]
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy a folder; unlike `shutil.copytree`, say of a full disk that it is one."""
+    """Copy a folder; unlike `shutil.copytree`, report a full disk as one."""
     target.mkdir(parents=True, exist_ok=True)
     for path in sorted(source.rglob("*")):
         place = target / path.relative_to(source)
@@ -233,12 +209,8 @@ def _copy(source: Path, target: Path) -> None:
             shutil.copyfile(path, place)
 
 
-def _epochs(state: Path) -> int:
-    return int(state.name.rpartition("-")[2])
-
-
 def _digests(state: Path) -> dict[str, str]:
-    """SHA-256 of each file of a state but the list itself, by its name."""
+    """SHA-256 of each file of a state except the list itself, by its name."""
     files = sorted(path for path in state.rglob("*") if path.is_file() and path.name != DIGESTS)
     return {path.relative_to(state).as_posix(): digest(path) for path in files}
 

@@ -1,6 +1,6 @@
-"""Stage `ablate`: the same bytes however many processes ran, and after any interruption."""
+"""Stage `ablate`: every image predicted once, by a run that never saw it; the same bytes however
+many processes ran, and after any interruption."""
 
-import csv
 import json
 import multiprocessing
 import os
@@ -11,20 +11,29 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
 from pipeline import run as runner
+from pipeline.ablate.stage import divide, mean_history, plan, write_splits
 from pipeline.common import paths
-from pipeline.common.files import digest
+from pipeline.common.files import digest, write_json
+from pipeline.common.packed import load_packed
 from pipeline.common.params import Params
+from pipeline.common.tables import read_table
+from pipeline.techniques.stage import resolve
 from tests.helpers.data import Pack
 
-SEEDS = [3, 1, 2]
+FOLDS = 3
+IMAGES = 136
 EPOCHS = 4
 TECHNIQUE = "combined"
 REPORT = paths.ABLATION_REPORT / TECHNIQUE
 LOGS = paths.ABLATION_LOGS / TECHNIQUE
+MEAN_LOGS = paths.TECHNIQUE_LOGS / TECHNIQUE
+SETTINGS = REPORT / paths.TECHNIQUE_PARAMS
 KEPT = paths.RESUME / "ablation" / TECHNIQUE
 
 # Its server imports torch once, and computes nothing: the stage can fork.
@@ -34,25 +43,36 @@ PROCESSES.set_forkserver_preload(["tests.ablate.test_ablation", "pipeline.ablate
 
 @pytest.fixture(autouse=True)
 def project(pack: Pack, elsewhere: Path, params: Params) -> Path:
-    """Runs of a second or so, each with all techniques."""
+    """Runs of a second or so, each with all techniques; there is no test split to read."""
     pack("train", 96)
     pack("validation", 40)
-    pack("test", 40, seed=5)
+    rename("validation", "validation-")
     write_params(params)
     return elsewhere
+
+
+def rename(split: str, prefix: str) -> None:
+    """Give the images of a split names of their own, and groups of two."""
+    path = paths.PACKED / split / "meta.json"
+    meta = json.loads(path.read_text())
+    meta["names"] = [prefix + name for name in meta["names"]]
+    meta["groups"] = [f"{prefix}{index // 2}" for index in range(len(meta["names"]))]
+    path.write_text(json.dumps(meta))
 
 
 def write_params(
     params: Params, technique: dict[str, Any] | None = None, train: Any = None, **ablate: Any
 ) -> None:
-    tree = params.model_dump(exclude_unset=True)
-    tree["early_stopping"] |= {"patience": 1000}
+    """Write params.yaml, and what stage `techniques` makes of it."""
+    tree = params.model_dump()
+    tree["pack"] |= {"size": 8}
     tree["train"] |= train or {}
-    tree["ablate"] |= {"seeds": SEEDS, "epochs": EPOCHS, **ablate}
+    tree["ablate"] |= {"folds": FOLDS, "epochs": EPOCHS, "size": 8, "processes": 2, **ablate}
     if technique is not None:
         tree["techniques"][TECHNIQUE] = technique
     with paths.PARAMS.open("w", encoding="utf-8") as file:
         YAML().dump(tree, file)
+    write_json(SETTINGS, resolve(Params.model_validate(tree), TECHNIQUE)[0])
 
 
 def stage(name: str) -> None:
@@ -92,14 +112,15 @@ def printed() -> str:
 
 
 def outputs() -> dict[str, str]:
-    files = [path for folder in (REPORT, LOGS) for path in folder.rglob("*") if path.is_file()]
-    return {path.as_posix(): digest(path) for path in sorted(files)}
+    folders = (REPORT, LOGS, MEAN_LOGS)
+    files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    return {path.as_posix(): digest(path) for path in sorted(files) if path != SETTINGS}
 
 
 def clear() -> None:
     """What DVC does before it runs a stage."""
-    shutil.rmtree(REPORT)
-    shutil.rmtree(LOGS)
+    for path in map(Path, outputs()):
+        path.unlink()
 
 
 def results() -> list[Path]:
@@ -132,63 +153,130 @@ def gone(group: int, within: float = 10) -> bool:
     return not members(group)
 
 
-def read(name: str) -> list[dict[str, str]]:
-    with (REPORT / name).open(encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+def read(name: str) -> pd.DataFrame:
+    return read_table(REPORT / f"{name}.csv")
 
 
 def test_the_number_of_processes_changes_no_byte(params: Params) -> None:
     made = []
-    for processes in (1, 2, 3):
+    for processes in (1, 2, 5):
         write_params(params, processes=processes)
         made.append(finish())
         clear()
     assert made[0] == made[1] == made[2]
-    assert len(made[0]) == 5 + 3 * len(SEEDS)
+    # Four tables, three files of TensorBoard for each run, and two for their mean.
+    assert len(made[0]) == 4 + 3 * FOLDS + 2
 
 
-def test_the_outputs_tell_of_every_seed_and_epoch() -> None:
+def test_every_image_is_predicted_once_in_each_repeat_and_never_by_a_run_that_saw_it(
+    params: Params,
+) -> None:
+    write_params(params, repeats=2)
     finish()
-    runs = read("runs.csv")
-    assert [int(row["seed"]) for row in runs] == SEEDS
-    assert [(int(row["seed"]), int(row["epoch"])) for row in read("history.csv")] == [
-        (seed, epoch) for seed in SEEDS for epoch in range(EPOCHS)
+    predictions = read("predictions")
+    assert len(predictions) == 2 * IMAGES
+    first, second = (predictions[predictions["run"].between(*ends)] for ends in ((1, 3), (4, 6)))
+    assert first["image"].is_unique
+    assert set(first["image"]) == set(second["image"])
+    # The repeats have other folds.
+    folds = [half.sort_values("image")["run"].to_numpy() % FOLDS for half in (first, second)]
+    assert not np.array_equal(*folds)
+    assert predictions.groupby("group")["run"].nunique().max() == 2  # one of each repeat
+
+
+def test_a_run_is_given_what_the_others_are_not() -> None:
+    settings = json.loads(SETTINGS.read_text())
+    held_out: list[str] = []
+    validating: list[str] = []
+    for run in plan(settings, KEPT):
+        write_splits(run, run.folder / "data")
+        splits = {path.name: load_packed(path) for path in (run.folder / "data").iterdir()}
+        groups = {name: set(split.groups) for name, split in splits.items()}
+        assert not groups["train"] & groups["validation"]
+        assert not groups["train"] & groups["held_out"]
+        assert not groups["validation"] & groups["held_out"]
+        assert sum(map(len, splits.values())) == IMAGES
+        held_out += splits["held_out"].names
+        validating += splits["validation"].names
+    assert len(held_out) == len(set(held_out)) == IMAGES
+    assert sorted(validating) == sorted(held_out)
+
+
+def test_images_keep_their_pixels_and_labels() -> None:
+    settings = json.loads(SETTINGS.read_text())
+    run = plan(settings, KEPT)[0]
+    write_splits(run, run.folder / "data")
+    split = load_packed(run.folder / "data" / "train")
+    source = load_packed(paths.PACKED / "train")
+    row = next(row for row, name in enumerate(split.names) if name in source.names)
+    original = source.names.index(split.names[row])
+    assert np.array_equal(split.images[row], source.images[original])
+    assert split.labels[row] == source.labels[original]
+
+
+def test_the_outputs_have_every_run_and_epoch() -> None:
+    finish()
+    runs = read("runs")
+    assert runs["run"].tolist() == [1, 2, 3]
+    assert runs["seed"].tolist() == [1, 2, 3]
+    history = read("history")
+    assert history[["run", "epoch"]].to_numpy().tolist() == [
+        [run, epoch] for run in (1, 2, 3) for epoch in range(EPOCHS)
     ]
-    assert len(read("predictions.csv")) == 40 * len(SEEDS)
-    stages = {(row["layer"], row["stage"]) for row in read("activations.csv")}
+    stages = set(read("activations")[["layer", "stage"]].itertuples(index=False, name=None))
     assert stages == {
         (layer, stage)
         for layer in ("layer_1", "layer_2")
         for stage in ("linear", "batch_norm", "activation")
     }
-    metrics = json.loads((REPORT / "metrics.json").read_text())
-    assert metrics["runs"] == len(SEEDS)
-    mean = sum(float(row["test_loss"]) for row in runs) / len(SEEDS)
-    assert metrics["test_loss"] == pytest.approx(mean, abs=1e-6)
-    assert f"ablate: {TECHNIQUE}: accuracy " in printed()
+    assert f"ablate: {TECHNIQUE}: accuracy {runs['accuracy'].mean():.3f} ± " in printed()
 
 
-def test_the_figures_are_those_of_the_predictions_and_of_the_epoch_used() -> None:
+def test_the_metrics_are_those_of_the_predictions_and_of_the_epoch_used() -> None:
     finish()
-    history = {(row["seed"], row["epoch"]): row for row in read("history.csv")}
-    answers = read("predictions.csv")
-    for run in read("runs.csv"):
-        used = history[run["seed"], run["used_epoch"]]
-        assert used["val_loss"] == run["val_loss"]
-        epochs = [row for (seed, _), row in history.items() if seed == run["seed"]]
-        assert used["val_loss"] == min((row["val_loss"] for row in epochs), key=float)
-        own = [row for row in answers if row["seed"] == run["seed"]]
-        right = sum(float(row[f"probability_{row['label']}"]) > 0.5 for row in own)
-        assert float(run["test_accuracy"]) == pytest.approx(right / len(own))
+    history, predictions = read("history"), read("predictions")
+    for run in read("runs").itertuples():
+        epochs = history[history["run"] == run.run].set_index("epoch")
+        assert epochs.loc[run.used_epoch, "val_loss"] == run.val_loss == epochs["val_loss"].min()
+        own = predictions[predictions["run"] == run.run]
+        assert len(own) == run.images
+        correct = [row[f"probability_{row['label']}"] > 0.5 for _, row in own.iterrows()]
+        assert run.accuracy == pytest.approx(np.mean(correct), abs=1e-6)
 
 
 def test_without_checkpointing_the_weights_are_the_last(params: Params) -> None:
-    write_params(params, {"keep": ["model"]})
+    write_params(params, {"base": "params", "checkpoint.enabled": False})
     finish()
-    assert {row["used_epoch"] for row in read("runs.csv")} == {str(EPOCHS - 1)}
+    assert set(read("runs")["used_epoch"]) == {EPOCHS - 1}
 
 
-def test_a_killed_comparison_repeats_no_finished_seed() -> None:
+def test_a_mean_curve_ends_where_the_first_run_does() -> None:
+    history = pd.DataFrame({"run": [1, 1, 2], "epoch": [0, 1, 0], "val_loss": [1.0, 3.0, 2.0]})
+    assert mean_history(history)["val_loss"].to_dict() == {0: 1.5}
+
+
+def test_folds_are_even_in_images_and_classes_and_keep_groups_together() -> None:
+    draw = np.random.default_rng(0)
+    labels = (draw.random(500) < 0.3).astype(np.int64)
+    groups = [f"{label}-{draw.integers(150)}" for label in labels]
+    folds = divide(labels, groups, 5, draw)
+    assert pd.Series(folds).groupby(groups).nunique().max() == 1
+    for chosen in (labels == 0, labels == 1, labels >= 0):
+        counts = np.bincount(folds[chosen], minlength=5)
+        assert np.ptp(counts) <= 4
+    assert not np.array_equal(folds, divide(labels, groups, 5, np.random.default_rng(9)))
+
+
+def test_a_set_too_small_for_its_folds_is_refused() -> None:
+    for split in ("train", "validation"):
+        path = paths.PACKED / split / "meta.json"
+        meta = json.loads(path.read_text())
+        meta["groups"] = ["same"] * len(meta["names"])
+        path.write_text(json.dumps(meta))
+    assert "136 images without the test split are too few for 3 folds" in fail()
+
+
+def test_a_killed_comparison_repeats_no_finished_run() -> None:
     whole = finish()
     clear()
     process = start()
@@ -198,13 +286,13 @@ def test_a_killed_comparison_repeats_no_finished_seed() -> None:
     assert gone(process.pid), "its runs go on without it"
     done = results()
     # A mark that training would not leave again.
-    kept = json.loads(done[0].read_text())
-    kept["epochs"][0]["learning_rate"] = 0.125
-    done[0].write_text(json.dumps(kept))
+    path = done[0].with_name("history.csv")
+    history = read_table(path)
+    history.loc[0, "learning_rate"] = 0.125
+    history.to_csv(path, index=False)
     assert finish() != whole
-    assert f"{len(done)} of {len(SEEDS)} seeds are done already" in printed()
-    marked = [row for row in read("history.csv") if row["learning_rate"] == "0.125"]
-    assert len(marked) == 1, "the finished seed was trained again"
+    assert f"{len(done)} of {FOLDS} runs are done already" in printed()
+    assert (read("history")["learning_rate"] == 0.125).sum() == 1, "a finished run was repeated"
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
@@ -219,7 +307,7 @@ def test_an_interrupted_comparison_ends_in_the_same_bytes(how: signal.Signals) -
     assert not outputs(), "something half-done is left"
     if how != signal.SIGKILL:
         assert process.exitcode == runner.INTERRUPTED
-        done = f"keeps {len(results())} of {len(SEEDS)} seeds and goes on"
+        done = f"keeps {len(results())} of {FOLDS} runs and continues"
         assert printed() == f"bluelight: ablate: interrupted; `dvc repro` {done}\n"
     assert finish() == whole
 
@@ -234,33 +322,29 @@ def test_ctrl_c_reaches_the_whole_group_and_is_one_line() -> None:
     assert gone(process.pid)
 
 
-def test_a_kept_seed_is_not_taken_for_that_of_another_test_split(pack: Pack) -> None:
+def test_a_kept_run_is_not_taken_for_that_of_other_images(pack: Pack) -> None:
     process = start()
     wait_for(1, process)
     process.kill()
     process.join()
     assert gone(process.pid)
-    shutil.rmtree(paths.PACKED / "test")
-    pack("test", 30, seed=6)
+    shutil.rmtree(paths.PACKED / "validation")
+    pack("validation", 30, seed=6)
+    rename("validation", "validation-")
     finish()
     assert "are done already" not in printed()
-    assert len(read("predictions.csv")) == 30 * len(SEEDS)
+    assert len(read("predictions")) == 126
 
 
 def test_a_run_that_diverges_is_named(params: Params) -> None:
-    write_params(
-        params,
-        {"keep": ["train.weight_decay"]},
-        {"learning_rate": 10.0, "weight_decay": 10.0},
-        epochs=400,
-        seeds=[4],
-    )
+    technique = {"train.weight_decay": 10.0, "train.learning_rate": 10.0}
+    write_params(params, technique, epochs=400, processes=1)
     text = fail()
-    assert text.startswith(f"bluelight: ablate: {TECHNIQUE}, seed 4: ")
+    assert text.startswith(f"bluelight: ablate: {TECHNIQUE}, run 1: ")
     assert "lower train.learning_rate" in text
 
 
-def test_a_run_that_is_killed_is_told() -> None:
+def test_a_run_that_is_killed_is_reported() -> None:
     process = start()
     while not list(KEPT.glob("*/logs")):
         time.sleep(0.002)
@@ -268,12 +352,12 @@ def test_a_run_that_is_killed_is_told() -> None:
     os.kill(workers[0], signal.SIGKILL)
     process.join()
     assert process.exitcode == 1
-    assert "lower ablate.processes, then `dvc repro` goes on" in printed().splitlines()[-1]
+    assert "a worker process was killed" in printed().splitlines()[-1]
     assert "Traceback" not in printed()
     assert gone(process.pid)
 
 
-def test_an_unknown_technique_names_the_nearest() -> None:
+def test_without_the_file_of_stage_techniques_it_names_it() -> None:
     assert fail("dropuot") == (
-        "bluelight: ablate: params.yaml has no technique `dropuot`; did you mean `dropout`?\n"
+        "bluelight: ablate: reports/ablation/dropuot/params.json not found; `dvc repro` makes it\n"
     )

@@ -88,11 +88,13 @@ def test_the_calibration_error_is_torchmetrics() -> None:
     of_two = binary_calibration_error(
         torch.tensor(PAIR[:, 1]), torch.tensor(PAIR_LABELS), n_bins=BINS
     )
-    assert measured(PAIR_LABELS, PAIR, 1)["ece"] == pytest.approx(float(of_two))
+    assert measured(PAIR_LABELS, PAIR, 1)["calibration_error"] == pytest.approx(float(of_two))
     of_three = multiclass_calibration_error(
         torch.tensor(PROBABILITIES), torch.tensor(LABELS), num_classes=3, n_bins=BINS
     )
-    assert measured(LABELS, PROBABILITIES, None)["ece"] == pytest.approx(float(of_three))
+    assert measured(LABELS, PROBABILITIES, None)["calibration_error"] == pytest.approx(
+        float(of_three)
+    )
 
 
 def test_four_images_by_hand() -> None:
@@ -106,19 +108,23 @@ def test_four_images_by_hand() -> None:
     assert found["average_precision"] == pytest.approx(1 / 2 * 1 + 1 / 2 * 2 / 3)
     assert found["brier"] == pytest.approx((0.01 + 0.64 + 0.09 + 0.01) / 4)
     # Each in a bin of its own, a fifteenth wide: off by 0.1, 0.8, 0.3 and 0.1.
-    assert found["ece"] == pytest.approx((0.1 + 0.8 + 0.3 + 0.1) / 4)
+    assert found["calibration_error"] == pytest.approx((0.1 + 0.8 + 0.3 + 0.1) / 4)
     assert found["loss"] == pytest.approx(-math.log(0.9 * 0.2 * 0.7 * 0.9) / 4)
 
 
 def test_images_of_one_bin_make_up_for_each_other() -> None:
     probabilities = np.tile([0.25, 0.75], (4, 1))
-    assert measured(np.array([1, 1, 1, 0]), probabilities, 1)["ece"] == pytest.approx(0)
-    assert measured(np.array([1, 1, 0, 0]), probabilities, 1)["ece"] == pytest.approx(0.25)
+    assert measured(np.array([1, 1, 1, 0]), probabilities, 1)["calibration_error"] == pytest.approx(
+        0
+    )
+    assert measured(np.array([1, 1, 0, 0]), probabilities, 1)["calibration_error"] == pytest.approx(
+        0.25
+    )
 
 
 def test_certainty_that_is_wrong_has_a_finite_loss() -> None:
     found = measured(np.array([0, 1]), np.array([[0.0, 1.0], [0.0, 1.0]]), positive=1)
-    assert found["ece"] == 0.5
+    assert found["calibration_error"] == 0.5
     assert 10 < found["loss"] < 20
 
 

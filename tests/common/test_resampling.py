@@ -3,7 +3,6 @@
 import time
 import tracemalloc
 from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 import pytest
@@ -18,7 +17,7 @@ from pipeline.common.metrics import (
     weighted_metrics,
 )
 from pipeline.common.resampling import Resampling, percentile, resampled
-from pipeline.evaluate.estimates import estimate, estimate_all, gain
+from pipeline.evaluate.estimates import CHANCE, Estimates, Metrics, difference, estimate
 
 Score = Callable[[Labels], float]
 
@@ -36,8 +35,14 @@ def by_label(labels: Labels, predicted: Labels) -> Predictions:
     return Predictions(labels, predicted, np.eye(2)[predicted], 1)
 
 
+def estimated(
+    predictions: Predictions, how: Resampling = HOW, metrics: Metrics = weighted_metrics
+) -> Estimates:
+    return estimate(predictions, metrics, np.arange(len(predictions.labels)), how)
+
+
 def test_every_metric_has_an_interval_that_holds_its_value() -> None:
-    found = estimate_all(predictions(300, classes=3), HOW)
+    found = estimated(predictions(300, classes=3))
     assert len(found.intervals) == 10
     for name, interval in found.intervals.items():
         assert interval.low <= found.values[name] <= interval.high, name
@@ -57,7 +62,7 @@ def test_intervals_agree_with_resampling_one_by_one(metric: str) -> None:
     score = score_of[metric]
     draw = np.random.default_rng(1)
     slow = [score(draw.integers(0, 200, 200)) for _ in range(500)]
-    quick = estimate_all(shown, HOW).intervals[metric]
+    quick = estimated(shown).intervals[metric]
     assert [quick.low, quick.high] == pytest.approx(np.quantile(slow, HOW.tails), abs=0.02)
 
 
@@ -66,7 +71,7 @@ def test_intervals_cover_the_truth_as_often_as_they_say() -> None:
     for right in np.random.default_rng(2).binomial(images, truth, size=300):
         labels = np.zeros(images, dtype=np.int64)
         predicted = (np.arange(images) >= right).astype(np.int64)
-        found = estimate(partial(label_metrics, by_label(labels, predicted)), images, HOW)
+        found = estimated(by_label(labels, predicted), HOW, label_metrics)
         interval = found.intervals["accuracy"]
         covered += interval.low <= truth <= interval.high
     assert covered / 300 == pytest.approx(0.9, abs=0.05)
@@ -84,6 +89,31 @@ def test_every_resample_has_as_many_images(monkeypatch: pytest.MonkeyPatch) -> N
     assert found["of the first"].mean() == pytest.approx(1, abs=0.1)
 
 
+def test_duplicates_are_drawn_together() -> None:
+    groups = np.array([0, 0, 1, 2, 2, 2])
+
+    def count(weights: Values) -> dict[str, Values]:
+        assert (weights[0] == weights[1]).all()
+        assert (weights[3] == weights[5]).all()
+        return {"groups": weights[[0, 2, 3]].sum(axis=0), "images": weights.sum(axis=0)}
+
+    found = resampled(count, 6, HOW, groups)
+    assert set(found["groups"]) == {3.0}
+    assert found["images"].min() == 3
+    assert found["images"].max() == 9
+
+
+def test_an_interval_is_wider_where_images_repeat_each_other() -> None:
+    once = predictions(60)
+    rows, groups = np.repeat(np.arange(60), 4), np.repeat(np.arange(60), 4)
+    repeated = Predictions.most_probable(once.labels[rows], once.probabilities[rows], None)
+    honest = estimate(repeated, label_metrics, groups, HOW).intervals["accuracy"]
+    naive = estimated(repeated, HOW, label_metrics).intervals["accuracy"]
+    alone = estimated(once, HOW, label_metrics).intervals["accuracy"]
+    assert honest == alone
+    assert honest.high - honest.low > 1.6 * (naive.high - naive.low)
+
+
 def test_resamples_without_a_class_are_left_out_of_its_interval() -> None:
     values = np.array([np.nan, *np.linspace(0, 1, 101)])
     interval = percentile(values, HOW)
@@ -92,9 +122,9 @@ def test_resamples_without_a_class_are_left_out_of_its_interval() -> None:
 
 def test_what_is_undefined_is_left_out() -> None:
     alone = Predictions.most_probable(np.zeros(9, dtype=np.int64), np.tile([0.9, 0.1], (9, 1)), 1)
-    found = estimate_all(alone, HOW)
+    found = estimated(alone)
     assert found.values.keys().isdisjoint({"roc_auc", "average_precision"})
-    assert found.intervals.keys() == found.values.keys() - {"ece_if_calibrated"}
+    assert found.intervals.keys() == found.values.keys() - {CHANCE}
 
 
 def test_two_models_are_compared_on_the_same_resamples() -> None:
@@ -102,10 +132,9 @@ def test_two_models_are_compared_on_the_same_resamples() -> None:
     nearly = labels.copy()
     nearly[0] = 1 - nearly[0]
     ours, theirs = (
-        estimate(partial(label_metrics, by_label(labels, predicted)), 100, HOW)
-        for predicted in (labels, nearly)
+        estimated(by_label(labels, predicted), HOW, label_metrics) for predicted in (labels, nearly)
     )
-    found = gain(ours, theirs, "accuracy", HOW)
+    found = difference(ours, theirs, "accuracy", HOW)
     assert found["value"] == 0.01
     # One image makes all the difference: it is drawn once on average, hardly ever five times.
     assert found["low"] == 0
@@ -124,5 +153,5 @@ def test_ten_thousand_images_are_resampled_in_bounded_memory() -> None:
 def test_the_test_split_is_resampled_within_two_seconds() -> None:
     shown = predictions(352)
     started = time.process_time()
-    estimate_all(shown, Resampling(0.95, 2000))
+    estimated(shown, Resampling(0.95, 2000))
     assert time.process_time() - started < 2  # 0.2 measured

@@ -1,4 +1,4 @@
-"""`bluelight demo`: what its server answers, and what it refuses."""
+"""`bluelight demo`: what its server replies, and what it refuses."""
 
 import base64
 import io
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -23,11 +24,17 @@ from pipeline.common import paths
 from pipeline.common.artifact import DESCRIPTION
 from pipeline.common.images import MAXIMUM_PIXELS, Pixels, resize
 from pipeline.common.params import AugmentParams, Params
-from pipeline.common.tables import Assigned, write_assignment
-from pipeline.demo import replies, server
-from pipeline.demo.examples import COUNT, examples
-from pipeline.demo.kinds import DRAWS, SEED, TOGETHER
-from pipeline.demo.replies import MAXIMUM_BYTES
+from pipeline.common.tables import SPLIT_COLUMNS, write_table
+from pipeline.demo import server
+from pipeline.demo.occlusion import occlusion_map, overlay
+from pipeline.demo.replies import (
+    ALL_KINDS,
+    AUGMENTATION_SEED,
+    DRAWS,
+    EXAMPLES,
+    MAXIMUM_BYTES,
+    examples,
+)
 from pipeline.train.augmentation import Augmentation
 from tests.helpers import artifacts
 from tests.helpers.demos import served
@@ -38,7 +45,7 @@ from tests.helpers.processes import environment
 PHOTO = encoded(1)
 
 
-class Answer(NamedTuple):
+class Reply(NamedTuple):
     """A reply of the server."""
 
     status: int
@@ -49,25 +56,29 @@ class Answer(NamedTuple):
     def content(self) -> Any:
         return json.loads(self.body)
 
+    @property
+    def lines(self) -> list[Any]:
+        return [json.loads(line) for line in self.body.splitlines()]
+
 
 class Client(NamedTuple):
-    """Something that speaks to the demo."""
+    """A client of the demo."""
 
     port: int
 
-    def send(self, method: str, path: str, body: bytes = b"", **headers: str) -> Answer:
+    def send(self, method: str, path: str, body: bytes = b"", **headers: str) -> Reply:
         connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request(method, path, body or None, named)
         reply = connection.getresponse()
-        found = Answer(reply.status, dict(reply.getheaders()), reply.read())
+        found = Reply(reply.status, dict(reply.getheaders()), reply.read())
         connection.close()
         return found
 
-    def get(self, path: str, **headers: str) -> Answer:
+    def get(self, path: str, **headers: str) -> Reply:
         return self.send("GET", path, b"", **headers)
 
-    def post(self, path: str, body: bytes, **headers: str) -> Answer:
+    def post(self, path: str, body: bytes, **headers: str) -> Reply:
         return self.send("POST", path, body, **headers)
 
 
@@ -90,7 +101,7 @@ def pixels_of(data_uri: str) -> Pixels:
         return np.array(image)
 
 
-# ---- answers
+# ---- replies
 
 
 def test_the_page_asks_nothing_of_other_machines(demo: Client) -> None:
@@ -102,8 +113,8 @@ def test_the_page_asks_nothing_of_other_machines(demo: Client) -> None:
         assert b"https://" not in found.body
 
 
-def test_an_answer_is_the_models(demo: Client, folder: Path) -> None:
-    found = demo.post("/answer", PHOTO).content
+def test_the_prediction_is_the_models(demo: Client, folder: Path) -> None:
+    found = demo.post("/prediction", PHOTO).content
     (expected,) = load(folder / "model").predict([picture(1)])
     assert found["label"] == expected.label
     shown = {one["name"]: one["probability"] for one in found["classes"]}
@@ -114,9 +125,23 @@ def test_an_answer_is_the_models(demo: Client, folder: Path) -> None:
 
 def test_the_photo_is_shown_in_its_own_shape_with_the_map_over_it(demo: Client) -> None:
     wide = np.concatenate([picture(1), picture(2)], axis=1)
-    found = demo.post("/answer", encode(wide)).content
+    found = demo.post("/prediction", encode(wide)).content
     assert pixels_of(found["photo"]).shape == (240, 480, 3)
-    assert pixels_of(found["map"]).shape == (8, 8, 4)
+    lines = demo.post("/occlusion", encode(wide)).lines
+    assert pixels_of(lines[-1]["map"]).shape == (8, 8, 4)
+
+
+def test_the_map_comes_row_by_row_with_the_share_that_is_done(demo: Client, folder: Path) -> None:
+    lines = demo.post("/occlusion", PHOTO).lines
+    shares = [line["done"] for line in lines]
+    assert len(shares) == 8  # the image has 8 rows of pixels
+    assert shares == sorted(set(shares))
+    assert shares[-1] == 1
+    model, image = load(folder / "model"), resize(picture(1), 8)
+    (predicted,) = model.predictions(image[np.newaxis])
+    maps = list(occlusion_map(model, image, model.description.classes.index(predicted.label)))
+    for line, changes in zip(lines, maps, strict=True):
+        np.testing.assert_array_equal(pixels_of(line["map"]), overlay(changes))
 
 
 def test_each_kind_of_augmentation_is_drawn_as_training_draws(demo: Client, params: Params) -> None:
@@ -124,9 +149,11 @@ def test_each_kind_of_augmentation_is_drawn_as_training_draws(demo: Client, para
     image = resize(picture(1), 8)
     np.testing.assert_array_equal(pixels_of(found["original"]), image)
     kinds = {kind["name"]: kind for kind in found["kinds"]}
-    assert set(kinds) == {*AugmentParams.model_fields, TOGETHER}
-    together = [Augmentation(params.augment, SEED)(image, 7, index) for index in range(DRAWS)]
-    shown = {pixels_of(uri).tobytes() for uri in kinds[TOGETHER]["drawn"]}
+    assert set(kinds) == {*AugmentParams.model_fields, ALL_KINDS}
+    together = [
+        Augmentation(params.augment, AUGMENTATION_SEED)(image, 7, index) for index in range(DRAWS)
+    ]
+    shown = {pixels_of(uri).tobytes() for uri in kinds[ALL_KINDS]["images"]}
     assert shown == {drawn.tobytes() for drawn in together}
 
 
@@ -134,13 +161,13 @@ def test_a_kind_is_applied_alone_and_always(demo: Client, params: Params) -> Non
     kinds = {kind["name"]: kind for kind in demo.post("/augmentations/0", PHOTO).content["kinds"]}
     image = resize(picture(1), 8)
     for name, turned in (("horizontal_flip", image[:, ::-1]), ("vertical_flip", image[::-1])):
-        (drawn,) = kinds[name]["drawn"]
+        (drawn,) = kinds[name]["images"]
         np.testing.assert_array_equal(pixels_of(drawn), turned)
         assert kinds[name]["probability"] == getattr(params.augment, name).probability
     assert kinds["vertical_flip"]["probability"] == 0, "it is shown though training has it off"
-    assert kinds["rotation"]["strength"] == {"degrees": params.augment.rotation.degrees}
+    assert kinds["rotation"]["settings"] == {"degrees": params.augment.rotation.degrees}
     for name in ("rotation", "shift", "scale", "noise"):
-        drawn = [pixels_of(uri) for uri in kinds[name]["drawn"]]
+        drawn = [pixels_of(uri) for uri in kinds[name]["images"]]
         assert len(drawn) == DRAWS
         assert all((pixels != image).any() for pixels in drawn)
 
@@ -150,9 +177,9 @@ def test_drawing_again_draws_others_and_the_same_number_the_same(demo: Client) -
     assert first == again != other
 
 
-def test_many_at_once_get_the_answers_of_one(demo: Client) -> None:
+def test_many_requests_at_once_get_the_replies_of_one(demo: Client) -> None:
     photos = [encoded(seed) for seed in range(4)] * 3
-    paths_of = ["/answer", "/augmentations/3", "/augmentations/4"] * 4
+    paths_of = ["/prediction", "/augmentations/3", "/occlusion"] * 4
     alone = [demo.post(*one).body for one in zip(paths_of, photos, strict=True)]
     with ThreadPoolExecutor(6) as pool:
         together = [one.body for one in pool.map(demo.post, paths_of, photos)]
@@ -164,25 +191,25 @@ def test_many_at_once_get_the_answers_of_one(demo: Client) -> None:
 
 def test_examples_are_drawn_where_there_are_no_data(demo: Client) -> None:
     listed = demo.get("/about").content["examples"]
-    assert len(listed) == COUNT
-    assert {one["label"] for one in listed} == set(artifacts.CLASSES)
+    assert len(listed) == EXAMPLES
+    assert set(listed) == set(artifacts.CLASSES)
     found = demo.get("/examples/0")
     assert found.headers["Content-Type"] == "image/jpeg"
-    assert demo.post("/answer", found.body).status == 200
+    assert demo.post("/prediction", found.body).status == 200
 
 
 @pytest.mark.usefixtures("elsewhere")
 def test_examples_are_of_the_test_split_and_of_all_classes() -> None:
-    rows = [Assigned(f"{i:02}.png", "c" if i == 40 else "ab"[i % 2], "test", "") for i in range(41)]
-    rows += [Assigned("a.png", "a", "train", ""), Assigned("0.tiff", "a", "test", "")]
-    for row in rows:
-        write(paths.RAW_IMAGES / row.image, row.image.encode())
-    write_assignment(paths.SPLIT_CSV, rows)
+    rows = [(f"{i:02}.png", "c" if i == 40 else "ab"[i % 2], "test", "", "") for i in range(41)]
+    rows += [("a.png", "a", "train", "", ""), ("0.tiff", "a", "test", "", "")]
+    for name, *_ in rows:
+        write(paths.RAW_IMAGES / name, name.encode())
+    write_table(paths.SPLIT_CSV, pd.DataFrame(sorted(rows), columns=SPLIT_COLUMNS))
     (paths.RAW_IMAGES / "01.png").unlink()  # not everything was pulled
     found = examples()
     assert [one.name for one in found[:4]] == ["00.png", "40.png", "02.png", "03.png"]
     assert [one.label for one in found[:4]] == ["a", "c", "a", "b"]
-    assert len(found) == COUNT
+    assert len(found) == EXAMPLES
     assert found[0].data == b"00.png"
 
 
@@ -210,7 +237,7 @@ def huge_png() -> bytes:
         (huge_png(), "This file has more than 80 megapixels; reduce it."),
     ],
 )
-@pytest.mark.parametrize("path", ["/answer", "/augmentations/0"])
+@pytest.mark.parametrize("path", ["/prediction", "/occlusion", "/augmentations/0"])
 def test_a_file_that_is_no_photo_gets_one_sentence(
     demo: Client, path: str, data: bytes, message: str
 ) -> None:
@@ -218,23 +245,23 @@ def test_a_file_that_is_no_photo_gets_one_sentence(
     assert found.status == 422
     assert found.content["error"].startswith(message)
     assert found.content["error"].endswith(".")
-    assert demo.post("/answer", PHOTO).status == 200
+    assert demo.post("/prediction", PHOTO).status == 200
 
 
 def test_a_huge_file_is_refused_before_it_is_read(demo: Client) -> None:
-    found = demo.post("/answer", b"x", Content_Length=str(MAXIMUM_BYTES + 1))
+    found = demo.post("/prediction", b"x", Content_Length=str(MAXIMUM_BYTES + 1))
     assert found.status == 413
     assert found.content["error"] == "This file has more than 20 MB; reduce the photo."
 
 
 def test_the_largest_file_is_read(demo: Client) -> None:
     padded = PHOTO + bytes(MAXIMUM_BYTES - len(PHOTO))
-    assert demo.post("/answer", padded).status == 200
+    assert demo.post("/prediction", padded).status == 200
 
 
 @pytest.mark.parametrize("length", ["-1", "many", ""])
 def test_a_length_that_is_none_is_refused(demo: Client, length: str) -> None:
-    assert demo.post("/answer", b"x", Content_Length=length).status == 411
+    assert demo.post("/prediction", b"x", Content_Length=length).status == 411
 
 
 @pytest.mark.parametrize(
@@ -250,22 +277,23 @@ def test_a_length_that_is_none_is_refused(demo: Client, length: str) -> None:
     ],
 )
 def test_other_sites_are_refused(demo: Client, headers: dict[str, str]) -> None:
-    for found in (demo.get("/about", **headers), demo.post("/answer", PHOTO, **headers)):
+    for found in (demo.get("/about", **headers), demo.post("/prediction", PHOTO, **headers)):
         assert found.status == 403
         assert set(found.content) == {"error"}
 
 
 def test_the_port_may_be_forwarded(demo: Client) -> None:
     own = {"Host": "localhost:9999", "Origin": "http://localhost:9999"}
-    assert demo.post("/answer", PHOTO, **own).status == 200
+    assert demo.post("/prediction", PHOTO, **own).status == 200
 
 
 @pytest.mark.parametrize(
-    "path", ["/nothing", "/examples/99", "/examples/-1", "/../server.py", "/page.js/", "/answer"]
+    "path",
+    ["/nothing", "/examples/99", "/examples/-1", "/../server.py", "/page.js/", "/prediction"],
 )
 def test_other_paths_are_not_found(demo: Client, path: str) -> None:
     assert demo.get(path).status == 404
-    if path != "/answer":
+    if path != "/prediction":
         assert demo.post(path, PHOTO).status == 404
 
 
@@ -274,25 +302,25 @@ def test_it_listens_on_this_machine_alone(demo: Client) -> None:
         other.connect(("127.0.0.2", demo.port))  # as if from another network
 
 
-def test_a_defect_is_told_on_the_terminal_and_the_server_goes_on(
+def test_a_bug_is_reported_on_the_terminal_and_the_server_keeps_serving(
     demo: Client, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(server, "answer", lambda *_: 1 / 0)
-        found = demo.post("/answer", PHOTO)
+        patch.setattr(server, "prediction", lambda *_: 1 / 0)
+        found = demo.post("/prediction", PHOTO)
     assert found.status == 500
     assert found.content["error"].startswith("Something went wrong")
     assert "ZeroDivisionError" in capsys.readouterr().err
-    assert demo.post("/answer", PHOTO).status == 200
+    assert demo.post("/prediction", PHOTO).status == 200
 
 
 def test_a_browser_that_hangs_up_leaves_no_trace(
     demo: Client, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with socket.create_connection(("127.0.0.1", demo.port)) as caller:
-        head = "POST /answer HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999\r\n\r\n"
+        head = "POST /prediction HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999\r\n\r\n"
         caller.sendall(head.encode() + b"begun")
-    assert demo.post("/answer", PHOTO).status == 200
+    assert demo.post("/prediction", PHOTO).status == 200
     assert capsys.readouterr().err == ""
 
 
@@ -314,9 +342,9 @@ def test_a_port_that_is_taken_is_one_line(
 ) -> None:
     options = ("--model", str(folder / "model"), "--port", str(demo.port))
     assert run_cli(monkeypatch, *options) == 1
-    said = capsys.readouterr().err
-    assert said == (
-        f"bluelight: port {demo.port} cannot be listened on (Address already in use); name another "
+    errors = capsys.readouterr().err
+    assert errors == (
+        f"bluelight: cannot listen on port {demo.port} (Address already in use); choose another "
         "with --port\n"
     )
 
@@ -332,7 +360,7 @@ def test_a_model_that_is_not_there_is_one_line(
     content["training"]["augment"].pop("blur")
     description.write_text(json.dumps(content), encoding="utf-8")
     assert run_cli(monkeypatch) == 1
-    assert "does not tell how the training images of" in capsys.readouterr().err
+    assert "does not say how the training images of" in capsys.readouterr().err
 
 
 def test_the_command_serves_until_it_is_interrupted(elsewhere: Path) -> None:
@@ -348,15 +376,15 @@ def test_the_command_serves_until_it_is_interrupted(elsewhere: Path) -> None:
         assert process.stdout is not None
         address = process.stdout.readline().split()[0]
         port = int(address.rsplit(":", 1)[1].strip("/"))
-        found = Client(port).post("/answer", PHOTO)
+        found = Client(port).post("/prediction", PHOTO)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=30)
     assert found.content["label"] in artifacts.CLASSES
     assert (process.returncode, errors) == (0, "")
 
 
-def test_what_the_page_says_of_limits_is_what_holds(demo: Client) -> None:
+def test_the_limits_on_the_page_are_those_that_hold(demo: Client) -> None:
     about = demo.get("/about").content
     assert about["limits"] == "20 MB and 80 megapixels"
-    assert about["maximum_bytes"] == replies.MAXIMUM_BYTES
+    assert about["maximum_bytes"] == MAXIMUM_BYTES
     assert about["classes"] == artifacts.CLASSES

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from pipeline.common.errors import BluelightError
-from pipeline.fetch.fetching import fetch
+from pipeline.fetch.stage import fetch
 from tests.helpers.pictures import (
     SYNTHETIC,
     contents,

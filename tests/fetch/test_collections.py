@@ -13,9 +13,9 @@ from PIL import Image
 from torchvision import datasets
 
 from pipeline.common.errors import SourceError
-from pipeline.common.tables import read_labels
-from pipeline.fetch.fetching import fetch
-from pipeline.fetch.sources.torchvision import DATASETS
+from pipeline.common.tables import LABEL_COLUMNS, read_table
+from pipeline.fetch.libraries import DATASETS
+from pipeline.fetch.stage import fetch
 from tests.helpers.pictures import SYNTHETIC, fetch_params, write, write_folders
 
 
@@ -105,7 +105,8 @@ def test_a_dataset_that_is_on_disk(tmp_path: Path, name: str) -> None:
     assert manifest["images"] == 60
     assert len(manifest["classes"]) == 10
     first = {"MNIST": "0 - zero", "FashionMNIST": "T-shirt/top"}[name]
-    rows = [row[:3] for row in read_labels(tmp_path / "raw/labels.csv")]
+    table = read_table(tmp_path / "raw/labels.csv", LABEL_COLUMNS, text=True)
+    rows = list(table[["image", "label", "split"]].itertuples(index=False, name=None))
     assert ("train/000000.png", first, "train") in rows
     assert ("test/000010.png", first, "test") in rows
     stored = datasets.MNIST if name == "MNIST" else datasets.FashionMNIST

@@ -14,8 +14,8 @@ from dvc.utils.hydra import apply_overrides
 from ruamel.yaml import YAML
 
 from pipeline.common.errors import ImageError, SourceError
-from pipeline.fetch.fetching import fetch
-from pipeline.fetch.sources.repositories import Address, checkout, parse
+from pipeline.fetch.repositories import Address, checkout, parse
+from pipeline.fetch.stage import fetch
 from tests.helpers.imports import ROOT
 from tests.helpers.pictures import (
     SYNTHETIC,

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from pipeline.common.files import digest
-from pipeline.common.tables import Labelled, read_labels
-from pipeline.fetch.fetching import fetch
+from pipeline.common.tables import LABEL_COLUMNS, read_table
+from pipeline.fetch.stage import fetch
 from tests.helpers.pictures import (
     SYNTHETIC,
     contents,
@@ -31,8 +31,10 @@ def run(source: Path | str, destination: Path, **changes: object) -> dict[str, A
     return manifest
 
 
-def labels(destination: Path) -> list[Labelled]:
-    return read_labels(destination / "labels.csv")
+def labels(destination: Path) -> list[tuple[str, ...]]:
+    """Return the rows of `labels.csv`: image, label, published split and SHA-256."""
+    table = read_table(destination / "labels.csv", LABEL_COLUMNS, text=True)
+    return list(table.itertuples(index=False, name=None))
 
 
 def test_csv_and_images(tmp_path: Path) -> None:
@@ -43,8 +45,8 @@ def test_csv_and_images(tmp_path: Path) -> None:
     assert manifest["counts"] == {"other": 4, "emergency": 4}
     assert manifest["images"] == 8
     assert labels(tmp_path / "raw")[:2] == [
-        Labelled("0.png", "other", "", digest(source / "images/0.png")),
-        Labelled("1.png", "emergency", "", digest(source / "images/1.png")),
+        ("0.png", "other", "", digest(source / "images/0.png")),
+        ("1.png", "emergency", "", digest(source / "images/1.png")),
     ]
     assert contents(tmp_path / "raw/images") == contents(source / "images")
     assert sorted(path.name for path in (tmp_path / "raw").iterdir()) == [
@@ -67,7 +69,7 @@ def test_wrapping_folders_are_looked_through(tmp_path: Path) -> None:
     write_folders(tmp_path / "source/a/b", {"dog": 3, "cat": 3})
     write(tmp_path / "source/a/README.txt", b"about")
     run(tmp_path / "source", tmp_path / "raw")
-    assert {row.image for row in labels(tmp_path / "raw")} >= {"cat/0.png", "dog/2.png"}
+    assert {row[0] for row in labels(tmp_path / "raw")} >= {"cat/0.png", "dog/2.png"}
 
 
 def test_folders_within_a_class_belong_to_it(tmp_path: Path) -> None:
@@ -123,7 +125,7 @@ def test_table_with_byte_order_mark_crlf_quotes_and_spaces(tmp_path: Path, encod
     )
     assert b"\r\n" in (source / "train.csv").read_bytes()
     run(source, tmp_path / "raw")
-    assert [row.image for row in labels(tmp_path / "raw")] == sorted(names)
+    assert [row[0] for row in labels(tmp_path / "raw")] == sorted(names)
     assert b"\r" not in (tmp_path / "raw/labels.csv").read_bytes()
 
 
@@ -191,7 +193,7 @@ def test_same_bytes_again_and_a_new_hash_for_any_change(tmp_path: Path) -> None:
 def test_an_old_result_is_replaced_and_a_killed_one_cleared_away(tmp_path: Path) -> None:
     source = write_folders(tmp_path / "source", {"dog": 3, "cat": 3})
     write(tmp_path / "raw/old.txt", b"old")
-    write(tmp_path / ".raw.partial/half.txt", b"half")
+    write(tmp_path / ".raw.999999999.partial/half.txt", b"half")
     run(source, tmp_path / "raw")
     assert sorted(os.listdir(tmp_path)) == ["raw", "source"]  # noqa: PTH208 - hidden ones too
     assert not (tmp_path / "raw/old.txt").exists()

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.fetch.watching import watch
+from pipeline.common.params import Params
+from pipeline.fetch import stage as fetch_stage
+from pipeline.fetch.stage import watch
 from tests.helpers.clones import clone_into, dvc, run, set_params
 from tests.helpers.pictures import contents, encoded, write, write_folders
 
@@ -86,6 +88,18 @@ def test_a_lost_source_is_named_and_a_known_one_is_a_line_away(clone: Path, phot
     run(clone, "ln", "-sfn", "name", "data/source/files")
     assert "fetch: 20 images from synthetic" in dvc(clone, "repro", "fetch")
     assert run(clone, "git", "status", "--porcelain", "data") == ""
+
+
+def test_skipped_images_are_counted_on_the_terminal(
+    params: Params, elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos = write_folders(elsewhere / "photos", {"dog": 3, "cat": 4})
+    write(photos / "cat/bad.png", b"bad")
+    skipping = params.fetch.model_copy(update={"source": str(photos), "on_bad_image": "skip"})
+    fetch_stage.run(params.model_copy(update={"fetch": skipping}))
+    printed = capsys.readouterr().out
+    assert "7 images from" in printed
+    assert "1 unusable image was skipped; data/raw/manifest.json lists them" in printed
 
 
 # ---- the link itself

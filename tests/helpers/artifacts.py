@@ -20,9 +20,9 @@ from pipeline.common.artifact import (
     write_network,
 )
 from pipeline.common.params import load_params
-from pipeline.package.card import model_card
 from pipeline.package.onnx_graph import build_onnx
-from pipeline.train.mlp import Mlp
+from pipeline.package.stage import model_card
+from pipeline.train.mlp import MLP
 from tests.helpers.imports import ROOT
 
 ARCHITECTURE: dict[str, Any] = {
@@ -35,10 +35,10 @@ CLASSES = ["other", "emergency"]
 DECISION = Decision(temperature=1.5, positive="emergency", threshold=0.4, rule="cost")
 
 
-def network(size: int = 8, classes: int = 2, **architecture: Any) -> Mlp:
+def network(size: int = 8, classes: int = 2, **architecture: Any) -> MLP:
     """A network whose batch normalisation has seen something, in evaluation mode."""
     torch.manual_seed(0)
-    model = Mlp(
+    model = MLP(
         size=size,
         classes=classes,
         mean=[0.5, 0.4, 0.3],
@@ -55,11 +55,11 @@ def network(size: int = 8, classes: int = 2, **architecture: Any) -> Mlp:
     return model.eval()
 
 
-def weights_of(model: Mlp) -> Weights:
+def weights_of(model: MLP) -> Weights:
     return {name: tensor.numpy() for name, tensor in model.state_dict().items()}
 
 
-def describe(model: Mlp, classes: list[str], **architecture: Any) -> NetworkDescription:
+def describe(model: MLP, classes: list[str], **architecture: Any) -> NetworkDescription:
     return NetworkDescription(
         version="0",
         classes=classes,
@@ -75,10 +75,11 @@ def describe(model: Mlp, classes: list[str], **architecture: Any) -> NetworkDesc
 
 def write(
     folder: Path,
-    model: Mlp | None = None,
+    model: MLP | None = None,
     *,
     classes: list[str] = CLASSES,
     decision: Decision = DECISION,
+    data_source: str = "synthetic",
     **architecture: Any,
 ) -> Path:
     """Write an artifact of this network, beside what `train` would have left."""
@@ -86,12 +87,13 @@ def write(
     source = folder.with_name(f"{folder.name}-{paths.NETWORK.name}")
     write_network(source, weights_of(model), describe(model, classes, **architecture))
     description, weights = read_network(source)
-    onnx = build_onnx(parse_weights(weights), description)
+    onnx = build_onnx(parse_weights(weights), description, None, decision, "mit")
     whole = Description(
-        **description.model_dump(),
+        **description.model_dump(exclude={"data"}),
+        data=description.data | {"source": data_source},
         name=paths.MODEL.name,
         decision=decision,
         sha256=sha256_of({WEIGHTS: weights, ONNX: onnx}),
     )
-    write_artifact(folder, whole, weights, onnx, model_card(whole))
+    write_artifact(folder, whole, weights, onnx, model_card(whole, "mit"))
     return folder

@@ -1,4 +1,4 @@
-"""Headless Chromium, spoken to over a pipe in its DevTools protocol: no driver, no port."""
+"""Headless Chromium, controlled over a pipe by its DevTools protocol: no driver, no port."""
 
 import fcntl
 import json
@@ -33,13 +33,13 @@ class Browser:
 
     Attributes:
         requested: Every address that the tab has asked for.
-        problems: What the page threw, and what its console reports as an error.
+        problems: Exceptions that the page threw, and errors on its console.
     """
 
-    def __init__(self, commands: int, answers: int) -> None:
+    def __init__(self, commands: int, replies: int) -> None:
         self.requested: list[str] = []
         self.problems: list[str] = []
-        self._commands, self._answers = commands, answers
+        self._commands, self._replies = commands, replies
         self._unread = b""
         self._last = 0
         self._session: dict[str, str] = {}
@@ -50,7 +50,7 @@ class Browser:
             self.command(f"{domain}.enable")
 
     def command(self, method: str, **params: Any) -> dict[str, Any]:
-        """Give a command and wait for its result."""
+        """Send a command and return its result."""
         self._last += 1
         order = {"id": self._last, "method": method, "params": params, **self._session}
         os.write(self._commands, json.dumps(order).encode() + b"\0")
@@ -60,8 +60,10 @@ class Browser:
         found: dict[str, Any] = message["result"]
         return found
 
-    def open(self, url: str, width: int) -> None:
-        """Go to a page in a window of this many pixels."""
+    def open(self, url: str, width: int, *, dark: bool = False) -> None:
+        """Go to a page, in a window of this many pixels, with a light or a dark colour scheme."""
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.command("Emulation.setEmulatedMedia", features=[scheme])
         self.command(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -78,6 +80,11 @@ class Browser:
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")
 
+    def overflow(self) -> int:
+        """By how many pixels the page is wider than its window."""
+        element = "document.documentElement"
+        return int(self.run(f"{element}.scrollWidth - {element}.clientWidth"))
+
     def wait(self, condition: str) -> None:
         """Wait until a JavaScript expression holds."""
         end = time.monotonic() + PATIENCE
@@ -93,9 +100,9 @@ class Browser:
 
     def _message(self) -> dict[str, Any]:
         while b"\0" not in self._unread:
-            ready, _, _ = select.select([self._answers], [], [], PATIENCE)
-            part = os.read(self._answers, 1 << 20) if ready else b""
-            assert part, "the browser is silent"
+            ready, _, _ = select.select([self._replies], [], [], PATIENCE)
+            part = os.read(self._replies, 1 << 20) if ready else b""
+            assert part, "the browser does not reply"
             self._unread += part
         whole, self._unread = self._unread.split(b"\0", 1)
         message: dict[str, Any] = json.loads(whole)
@@ -114,14 +121,14 @@ class Browser:
 
 @contextmanager
 def started(folder: Path) -> Iterator[Browser]:
-    """A browser with a profile of its own; the test is skipped where there is none."""
+    """Start a browser with its own profile; skip the test where no browser is installed."""
     program = next(filter(None, map(shutil.which, NAMES)), None)
     if program is None:
         pytest.skip(f"no browser: install Debian's `chromium` (looked for {', '.join(NAMES)})")
     read, write = _high_pipe()
-    answers, theirs = _high_pipe()
+    replies, theirs = _high_pipe()
     command = [program, *FLAGS, f"--user-data-dir={folder}"]
-    # It reads 3 and writes 4.
+    # It reads from descriptor 3 and writes to 4.
     plumbing = ["bash", "-c", f'exec "$@" 3<&{read} 4>&{theirs}', "bash"]
     with subprocess.Popen(
         [*plumbing, *command], pass_fds=(read, theirs), stderr=subprocess.DEVNULL
@@ -129,17 +136,17 @@ def started(folder: Path) -> Iterator[Browser]:
         os.close(read)
         os.close(theirs)
         try:
-            yield Browser(write, answers)
-        finally:  # it ends when nobody holds the pipe
+            yield Browser(write, replies)
+        finally:  # it ends when the pipe is closed
             os.close(write)
-            os.close(answers)
+            os.close(replies)
             with suppress(subprocess.TimeoutExpired):
                 process.wait(PATIENCE)
             process.kill()
 
 
 def _high_pipe() -> tuple[int, int]:
-    """A pipe whose ends are neither 3 nor 4."""
+    """Open a pipe whose ends are neither 3 nor 4."""
     ends = os.pipe()
     high = tuple(fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in ends)
     for end in ends:

@@ -1,14 +1,13 @@
-"""What the report is made of, made up but for the techniques; never to be taken for results."""
+"""Made-up content for the report page, all but the techniques; these are not results."""
 
 from typing import Any
 
-from pipeline.ablate.outcomes import Comparison
-from pipeline.ablate.technique_figures import draw_all
+from pipeline.common.resampling import from_data
 from pipeline.report.page import Content
 from tests.helpers.data import CLASSES
 
 OF_LABELS = ("accuracy", "balanced_accuracy", "precision", "recall", "f1")
-METRICS = (*OF_LABELS, "roc_auc", "average_precision", "loss", "brier", "ece")
+METRICS = (*OF_LABELS, "roc_auc", "average_precision", "loss", "brier", "calibration_error")
 PICTURES = (
     "overview",
     "loss",
@@ -18,37 +17,44 @@ PICTURES = (
     "precision_recall",
     "reliability",
     "thresholds",
-    "mistakes",
-    "uncertain",
+    "confident_errors",
+    "least_confident",
     "augmentation",
     "contact_sheet",
 )
 
 
-def content(techniques: Comparison) -> Content:
+def content(comparison: dict[str, Any], plots: dict[str, bytes]) -> Content:
     train = {
         "epochs_run": 3,
         "used_epoch": 2,
         "train_loss": 0.1,
         "val_loss": 0.2,
-        "clean_train_loss": 0.1,
+        "unaugmented_train_loss": 0.1,
     }
+    techniques = from_data(comparison)
+    by_name = {technique["name"]: technique for technique in techniques["techniques"]}
+    techniques["baseline"] = by_name.get("baseline")
     return Content(
         model={
             "name": "made-up",
-            "data": {"content_hash": "0" * 64},
+            "data": {"content_hash": "0" * 64, "source": "synthetic"},
             "classes": CLASSES,
             "size": 32,
             "architecture": {"dropout": 0.5},
-            "training": {"augment": {}},
+            "training": {"augment": {}, "train": {"epochs": 90}},
             "decision": {"positive": CLASSES[1], "threshold": 0.25},
         },
         train=train | {"overfitting_gap": 0.1},
         test=results(),
+        classes=[
+            {"name": CLASSES[0], "images": 60, "precision": 0.8, "recall": 0.9, "f1": 0.847},
+            {"name": CLASSES[1], "images": 0, "precision": None, "recall": None, "f1": None},
+        ],
         references=references(),
         audit=audit(),
-        copies=[],
-        figures=dict.fromkeys(PICTURES, b"") | draw_all(techniques),
+        duplicates=[],
+        pictures=dict.fromkeys(PICTURES, b"") | plots,
         techniques=techniques,
     )
 
@@ -61,23 +67,24 @@ def estimates(*names: str) -> dict[str, Any]:
 
 
 def results() -> dict[str, Any]:
-    """`metrics.json` of stage `evaluate`."""
-    decided = {"threshold": 0.25, "missed": 12, "false_alarms": 3456, "miss_cost": 2.0}
-    before = {"ece_if_calibrated": 0.02, **estimates("loss", "brier", "ece")}
+    """`estimates.json` of stage `evaluate`, for a binary model with threshold and temperature."""
+    decision = {"positive": CLASSES[1], "threshold": 0.25, "temperature": 1.25, "miss_cost": 2.0}
     return {
         "images": 100,
         "confidence": 0.95,
-        **estimates(*METRICS),
-        "ece_if_calibrated": 0.03,
+        "decision": decision,
+        **estimates(*METRICS, "cost"),
+        "missed": 12,
+        "false_alarms": 3456,
+        "calibration_error_by_chance": 0.03,
         "majority_accuracy": 0.5,
-        "temperature": 1.25,
-        "before_temperature": before,
-        "at_threshold": decided | estimates(*OF_LABELS, "cost"),
+        "uncalibrated": estimates("loss", "brier", "calibration_error"),
+        "most_probable": {**estimates(*METRICS, "cost"), "missed": 34, "false_alarms": 56},
     }
 
 
 def references() -> dict[str, Any]:
-    """`references.json` of stage `evaluate`."""
+    """`reference_models.json` of stage `evaluate`."""
     gains = {
         "majority_class": (0.2, 0.1, 0.3),
         "nearest_neighbour": (0.05, -0.01, 0.11),

@@ -1,4 +1,4 @@
-"""A training that is cut after some epochs and goes on from its checkpoint."""
+"""A training that is cut after some epochs and continues from its checkpoint."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +9,8 @@ from torch import Tensor
 
 from pipeline.common.params import Params
 from pipeline.train.classifier import Classifier
-from pipeline.train.datamodule import VehicleData
-from pipeline.train.fit import _quieten, build
+from pipeline.train.datamodule import ImageDataModule
+from pipeline.train.fit import _silence_lightning
 
 
 @dataclass(frozen=True)
@@ -38,19 +38,12 @@ class Recorder(pl.Callback):
             trainer.save_checkpoint(self._path)
 
 
-def train(params: Params, folders: tuple[Path, Path], path: Path, *, resume: bool = False) -> Run:
+def train(params: Params, packed: Path, path: Path, *, resume: bool = False) -> Run:
     """Train `params.train.epochs` epochs; the checkpoint of the middle goes to, or is, `path`."""
-    _quieten()
+    _silence_lightning()
     settings = params.train
-    data = VehicleData(
-        *folders,
-        params.augment,
-        seed=settings.seed,
-        batch_size=settings.batch_size,
-        workers=settings.workers,
-    )
-    network = build(params.model, data, settings.seed)
-    classifier = Classifier(network, [1.0] * len(data.train.classes), settings)
+    data = ImageDataModule(packed, params.augment, settings)
+    classifier = Classifier(params.model, settings, data.description)
     recorder = Recorder(path, -1 if resume else settings.epochs // 2 - 1)
     trainer = pl.Trainer(
         accelerator="cpu",
@@ -66,11 +59,11 @@ def train(params: Params, folders: tuple[Path, Path], path: Path, *, resume: boo
     return Run(recorder.rates, classifier.state_dict())
 
 
-def resumes_exactly(params: Params, folders: tuple[Path, Path], path: Path) -> bool:
+def resumes_exactly(params: Params, packed: Path, path: Path) -> bool:
     """Whether a run in two halves takes the steps, and ends in the bits, of a run in one."""
-    whole = train(params, folders, path)
+    whole = train(params, packed, path)
     torch.rand(3)  # what the global generator holds must not matter
-    rest = train(params, folders, path, resume=True)
+    rest = train(params, packed, path, resume=True)
     pairs = zip(whole.state.values(), rest.state.values(), strict=True)
     same = all(torch.equal(one, other) for one, other in pairs)
     return same and rest.rates == whole.rates[-len(rest.rates) :] and len(rest.rates) > 0

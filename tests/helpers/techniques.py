@@ -1,12 +1,16 @@
-"""Made-up results of stage `ablate`, plausible enough to draw; never to be taken for results."""
+"""Made-up results of stage `ablate`, plausible enough to draw; these are not results."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from pipeline.common.tables import write_csv
+from pipeline.common.files import write_json
+from pipeline.common.resampling import Resampling
+from pipeline.common.tables import write_table
+from pipeline.compare.plots import draw_all
+from pipeline.compare.stage import Outcome, compare, load, ordered
 from tests.helpers.data import CLASSES
 
 NAMES = [
@@ -18,7 +22,7 @@ NAMES = [
     "checkpointing",
     "combined",
 ]
-# How quickly it learns its photos by heart, how often it answers rightly.
+# How quickly it memorises the training images, and its accuracy.
 CHARACTER = {
     "baseline": (1.0, 0.74),
     "early_stopping": (1.0, 0.75),
@@ -26,16 +30,18 @@ CHARACTER = {
     "batch_norm": (1.4, 0.74),
     "augmentation": (0.25, 0.79),
     "checkpointing": (1.0, 0.755),
-    "combined": (0.15, 0.80),
+    "combined": (0.15, 0.82),
 }
 TRAINS_AS = {"checkpointing": "baseline", "early_stopping": "baseline"}
-PATIENCE, MIN_DELTA = 5, 0.01
+FOLDS, PATIENCE, MIN_DELTA = 5, 5, 0.01
+HOW = Resampling(confidence=0.95, resamples=200)
 
 
-def settings(name: str, epochs: int = 40) -> dict[str, Any]:
-    """The params of a technique's runs, as far as the report reads them."""
+def settings(name: str, repeats: int = 1, epochs: int = 40) -> dict[str, Any]:
+    """The params of a technique's runs, as far as the comparison reads them."""
     everything = name == "combined"
     return {
+        "ablate": {"folds": FOLDS, "repeats": repeats, "size": 24},
         "model": {
             "dropout": 0.5 if everything or name == "dropout" else 0.0,
             "batch_norm": everything or name == "batch_norm",
@@ -53,113 +59,114 @@ def settings(name: str, epochs: int = 40) -> dict[str, Any]:
     }
 
 
-def write_technique(
-    folder: Path, name: str, seeds: int = 5, epochs: int = 40, images: int = 352
-) -> Path:
-    """Write what `ablate` would of a technique; returns its folder."""
+def write_technique(folder: Path, name: str, images: int = 350, repeats: int = 1) -> Path:
+    """Write what stages `techniques` and `ablate` would of a technique; returns its folder."""
     own = folder / name
-    own.mkdir(parents=True)
     speed, accuracy = CHARACTER.get(name, (0.6, 0.76))
-    histories = [_history(name, seed, speed, epochs) for seed in range(1, seeds + 1)]
-    right = [_right(name, seed, accuracy, images) for seed in range(1, seeds + 1)]
-    _write_history(own / "history.csv", histories)
-    _write_runs(own / "runs.csv", name, histories, right)
-    _write_predictions(own / "predictions.csv", right)
-    _write_activations(own / "activations.csv", name, epochs)
+    histories, runs, predictions, activations = [], [], [], []
+    for run in range(1, FOLDS * repeats + 1):
+        history = _history(name, run, speed)
+        losses = history["val_loss"]
+        keeps = name in {"checkpointing", "combined"}
+        used = int(losses.idxmin()) if keeps else len(history) - 1
+        train, validation = history.loc[used, ["train_loss", "val_loss"]]
+        histories.append(history)
+        runs.append(
+            {
+                "run": run,
+                "seed": run,
+                "epochs_run": len(history),
+                "used_epoch": used,
+                "train_loss": train,
+                "val_loss": validation,
+                "unaugmented_train_loss": train,
+                "overfitting_gap": validation - train,
+            }
+        )
+        predictions.append(_predictions(name, run, accuracy, images))
+        activations.append(_activations(run, normed=name in {"batch_norm", "combined"}))
+    write_json(own / "params.json", settings(name, repeats))
+    write_table(own / "runs.csv", pd.DataFrame(runs))
+    write_table(own / "history.csv", pd.concat(histories))
+    write_table(own / "predictions.csv", pd.concat(predictions))
+    write_table(own / "activations.csv", pd.concat(activations))
     return own
 
 
-def _history(name: str, seed: int, speed: float, epochs: int) -> list[list[float]]:
-    """Epoch, losses, accuracies and rate, until patience runs out where the technique stops."""
-    draw = np.random.default_rng([seed, sum(TRAINS_AS.get(name, name).encode())])
-    at = np.arange(epochs)
+def outcomes(folder: Path, names: list[str], **sizes: int) -> list[Outcome]:
+    """Write techniques and read them back, in the order in which they are shown."""
+    return [load(write_technique(folder, name, **sizes)) for name in ordered(names)]
+
+
+def compared(
+    folder: Path, names: list[str], **sizes: int
+) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """The content of `comparison.json` for made-up techniques, and their plots."""
+    read = outcomes(folder, names, **sizes)
+    comparison = compare(read, HOW, CLASSES[1])
+    return comparison, draw_all(read, comparison)
+
+
+def _history(name: str, run: int, speed: float, epochs: int = 40) -> pd.DataFrame:
+    """Losses and accuracies, until patience runs out where the technique stops early."""
+    draw = np.random.default_rng([run, sum(TRAINS_AS.get(name, name).encode())])
+    epoch = np.arange(epochs)
     noise = draw.normal(0, 0.02, (2, epochs))
-    train = 0.72 * np.exp(-0.07 * speed * at) + 0.02 + 0.3 * np.abs(noise[0])
-    validation = 0.68 - 0.22 * (1 - np.exp(-0.25 * at)) + 0.02 * speed * at + noise[1]
-    rows = np.stack([at, train, validation, 1 - train / 1.4, 1 - validation / 2, 0 * at + 0.001], 1)
-    whole: list[list[float]] = rows.round(6).tolist()
-    return whole[: _stop(validation)] if name == "early_stopping" else whole
-
-
-def _stop(validation: np.ndarray) -> int:
+    train = 0.72 * np.exp(-0.07 * speed * epoch) + 0.02 + 0.3 * np.abs(noise[0])
+    validation = 0.68 - 0.22 * (1 - np.exp(-0.25 * epoch)) + 0.02 * speed * epoch + noise[1]
+    table = pd.DataFrame(
+        {
+            "run": run,
+            "epoch": epoch,
+            "train_loss": train,
+            "val_loss": validation,
+            "train_accuracy": 1 - train / 1.4,
+            "val_accuracy": 1 - validation / 2,
+            "learning_rate": 0.001,
+            "early_stopping_best": np.nan,
+            "early_stopping_wait": np.nan,
+        }
+    ).round(6)
+    if name != "early_stopping":
+        return table
     best, wait = np.inf, 0
-    for epoch, value in enumerate(validation):
-        improved = value < best - MIN_DELTA
-        best, wait = (value, 0) if improved else (best, wait + 1)
+    for row, value in enumerate(table["val_loss"]):
+        best, wait = (value, 0) if value < best - MIN_DELTA else (best, wait + 1)
+        table.loc[row, ["early_stopping_best", "early_stopping_wait"]] = best, wait
         if wait >= PATIENCE:
-            return epoch + 1
-    return len(validation)
+            return table[: row + 1]
+    return table
 
 
-def _right(name: str, seed: int, accuracy: float, images: int) -> np.ndarray:
-    """Images have their own difficulty, and a seed the same luck in every technique."""
-    difficulty = np.random.default_rng(0).uniform(-0.3, 0.3, images)
-    draw = np.random.default_rng([seed, sum(name.encode())])
-    luck = np.random.default_rng(seed).normal(0, 0.01)
-    answers: np.ndarray = draw.random(images) < np.clip(accuracy + difficulty + luck, 0, 1)
-    return answers
-
-
-def _write_history(path: Path, histories: list[list[list[float]]]) -> None:
-    columns = "seed,epoch,train_loss,val_loss,train_accuracy,val_accuracy,learning_rate"
-    rows = ([s, int(r[0]), *r[1:]] for s, rows in enumerate(histories, 1) for r in rows)
-    write_csv(path, columns.split(","), rows)
-
-
-def _write_runs(
-    path: Path, name: str, histories: list[list[list[float]]], right: list[np.ndarray]
-) -> None:
-    columns = (
-        "seed,test_accuracy,test_f1,test_roc_auc,test_loss,train_loss,val_loss,clean_train_loss,overfitting_gap,"
-        "epochs_run,used_epoch"
+def _predictions(name: str, run: int, accuracy: float, images: int) -> pd.DataFrame:
+    """Images have their own difficulty, and a run the same luck in every technique."""
+    repeat, fold = divmod(run - 1, FOLDS)
+    chosen = np.flatnonzero(np.random.default_rng(repeat).permutation(images) % FOLDS == fold)
+    difficulty = np.random.default_rng(0).uniform(-0.3, 0.3, images)[chosen]
+    draw = np.random.default_rng([run, sum(name.encode())])
+    luck = np.random.default_rng(run).normal(0, 0.01)
+    right = draw.random(len(chosen)) < np.clip(accuracy + difficulty + luck, 0, 1)
+    labels = chosen % 2
+    emergency = np.where(right == (labels == 1), 0.8, 0.2)
+    return pd.DataFrame(
+        {
+            "run": run,
+            "image": [f"{image}.jpg" for image in chosen],
+            "label": [CLASSES[label] for label in labels],
+            "group": [f"group-{image // 2}" for image in chosen],
+            f"probability_{CLASSES[0]}": 1 - emergency,
+            f"probability_{CLASSES[1]}": emergency,
+        }
     )
+
+
+def _activations(run: int, *, normed: bool, epochs: int = 40) -> pd.DataFrame:
     rows = []
-    for seed, (history, answers) in enumerate(zip(histories, right, strict=True), start=1):
-        losses = [row[2] for row in history]
-        keeps = name in {"checkpointing", "combined"}
-        used = int(np.argmin(losses)) if keeps else len(history) - 1
-        share = float(answers.mean())
-        train, validation = history[used][1:3]
-        figures = [share, share - 0.06, share + 0.07, validation + 0.01, train, validation]
-        rounded = [round(value, 6) for value in [*figures, train, validation - train]]
-        rows.append([seed, *rounded, len(history), used])
-    write_csv(path, columns.split(","), rows)
-
-
-def _write_predictions(path: Path, right: list[np.ndarray]) -> None:
-    write_csv(
-        path,
-        ["image", "label", "seed", *(f"probability_{name}" for name in CLASSES)],
-        (
-            [f"{image}.jpg", CLASSES[image % 2], seed, *_probabilities(image % 2, bool(answer))]
-            for seed, answers in enumerate(right, start=1)
-            for image, answer in enumerate(answers)
-        ),
-    )
-
-
-def _probabilities(label: int, right: bool) -> list[float]:
-    guess = label if right else 1 - label
-    return [0.8 if index == guess else 0.2 for index in range(len(CLASSES))]
-
-
-def _write_activations(path: Path, name: str, epochs: int) -> None:
-    normed = name in {"batch_norm", "combined"}
-    write_csv(
-        path,
-        ["seed", "epoch", "layer", "stage", "mean", "deviation"],
-        (
-            [1, epoch, layer, stage, *moments]
-            for epoch in range(epochs)
-            for layer in ("layer_1", "layer_2")
-            for stage, moments in _stages(epoch, normed=normed)
-        ),
-    )
-
-
-def _stages(epoch: int, *, normed: bool) -> Iterator[tuple[str, tuple[float, float]]]:
-    growth = round(0.4 + (0.05 if normed else 0.02) * epoch, 6)
-    yield "linear", (-growth, 1.5 * growth)
-    if normed:
-        yield "batch_norm", (0.02, 1.1)
-    yield "activation", (0.4, 0.6)
+    for epoch in range(epochs):
+        growth = round(0.4 + (0.05 if normed else 0.02) * epoch, 6)
+        stages = {"linear": (-growth, 1.5 * growth), "activation": (0.4, 0.6)}
+        if normed:
+            stages["batch_norm"] = (0.02, 1.1)
+        for layer in ("layer_1", "layer_2"):
+            rows += [(run, epoch, layer, stage, *moments) for stage, moments in stages.items()]
+    return pd.DataFrame(rows, columns=["run", "epoch", "layer", "stage", "mean", "std"])

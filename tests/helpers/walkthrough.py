@@ -22,7 +22,7 @@ TINY = {
     "model.hidden": [16],
     "train.epochs": 2,
     "ablate.epochs": 2,
-    "ablate.seeds": [1, 2],
+    "ablate.folds": 3,
     "techniques": {"baseline": {}},
 }
 

@@ -8,27 +8,28 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from pipeline.common.errors import BluelightError
 from pipeline.common.images import resize
 from pipeline.common.packed import PackedSplit, load_packed
-from pipeline.common.tables import Assigned
-from pipeline.pack.packing import pack
+from pipeline.common.tables import SPLIT_COLUMNS
+from pipeline.pack.stage import pack
 from tests.helpers.pictures import contents, encoded, pack_params, picture, write
 
 CLASSES = ["cat", "dog"]
 
 
-def rows_in(folder: Path, count: int = 70) -> list[Assigned]:
+def rows_in(folder: Path, count: int = 70) -> pd.DataFrame:
     """Images on disk, each tenth in validation, test and dropped, the rest in train."""
     splits = ["validation", "test", "dropped", *["train"] * 7]
     rows = []
     for index in range(count):
         name = f"{'ab'[index % 2]}/{count - index:03}.png"
         write(folder / name, encoded(index))
-        rows.append(Assigned(name, CLASSES[index % 2], splits[index % 10], str(index)))
-    return rows
+        rows.append((name, CLASSES[index % 2], splits[index % 10], str(index), ""))
+    return pd.DataFrame(rows, columns=SPLIT_COLUMNS)
 
 
 def packed_in(root: Path) -> Path:
@@ -41,10 +42,10 @@ def test_every_image_once_in_its_split_sorted_by_name(tmp_path: Path) -> None:
     pack(pack_params(), tmp_path / "images", rows, CLASSES, tmp_path / "packed")
     for name in ("train", "validation", "test"):
         split = load_packed(tmp_path / "packed" / name)
-        expected = sorted(row for row in rows if row.split == name)
-        assert split.names == [row.image for row in expected]
-        assert split.groups == [row.group for row in expected]
-        assert [split.classes[label] for label in split.labels] == [row.label for row in expected]
+        expected = rows[rows["split"] == name].sort_values("image")
+        assert split.names == list(expected["image"])
+        assert split.groups == list(expected["group"])
+        assert [split.classes[label] for label in split.labels] == list(expected["label"])
         assert (split.size, split.classes, len(split)) == (16, CLASSES, len(expected))
     assert sorted(os.listdir(tmp_path / "packed")) == ["test", "train", "validation"]  # noqa: PTH208
 
@@ -108,8 +109,9 @@ def test_a_failure_leaves_the_old_arrays_and_nothing_else(tmp_path: Path) -> Non
     rows = rows_in(tmp_path / "images")
     pack(pack_params(), tmp_path / "images", rows, CLASSES, tmp_path / "packed")
     before = contents(tmp_path / "packed")
-    write(tmp_path / "images" / rows[7].image, b"")
-    with pytest.raises(BluelightError, match=rows[7].image):
+    damaged = rows["image"][7]
+    write(tmp_path / "images" / damaged, b"")
+    with pytest.raises(BluelightError, match=damaged):
         pack(pack_params(24), tmp_path / "images", rows, CLASSES, tmp_path / "packed")
     assert contents(tmp_path / "packed") == before
 

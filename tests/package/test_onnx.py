@@ -8,19 +8,35 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from scipy.special import softmax
 
+from pipeline.common.artifact import LOGITS, PROBABILITIES, Decision
 from pipeline.common.errors import ArtifactError
 from pipeline.common.packed import load_packed
 from pipeline.package import onnx_graph
 from pipeline.package.onnx_graph import build_onnx
-from pipeline.predict.classifier import logits_of, open_session
-from pipeline.train.mlp import ACTIVATIONS, Mlp
+from pipeline.predict.classifier import open_session, outputs_of
+from pipeline.train.mlp import ACTIVATIONS, MLP
 from tests.helpers.artifacts import CLASSES, describe, network, weights_of
 from tests.helpers.data import Pack
 
+DECIDED = Decision(
+    temperature=0.5,
+    prior_correction=[0.25, -1.5],
+    positive="Rettungsdienst ü",
+    threshold=0.375,
+    rule="cost",
+)
 
-def built(model: Mlp, classes: list[str] = CLASSES, **architecture: Any) -> bytes:
-    return build_onnx(weights_of(model), describe(model, classes, **architecture))
+
+def built(
+    model: MLP,
+    classes: list[str] = CLASSES,
+    decision: Decision | None = None,
+    **architecture: Any,
+) -> bytes:
+    description = describe(model, classes, **architecture)
+    return build_onnx(weights_of(model), description, None, decision, "mit")
 
 
 OPTIONS: list[dict[str, Any]] = [
@@ -32,12 +48,14 @@ OPTIONS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-def test_it_answers_as_the_network_on_a_test_split(pack: Pack, options: dict[str, Any]) -> None:
+def test_it_computes_what_the_network_does_on_a_test_split(
+    pack: Pack, options: dict[str, Any]
+) -> None:
     images = load_packed(pack("test", 40)).images
     model = network(**options)
     with torch.inference_mode():
         expected = model(torch.from_numpy(np.array(images))).numpy()
-    found = logits_of(open_session(built(model, **options)), images)
+    found = outputs_of(open_session(built(model, **options)), images, LOGITS)
     assert found.dtype == np.float32
     assert np.ptp(expected) > 0.01
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
@@ -46,23 +64,47 @@ def test_it_answers_as_the_network_on_a_test_split(pack: Pack, options: dict[str
 def test_any_number_of_classes() -> None:
     model = network(classes=5)
     images = np.zeros((3, 8, 8, 3), dtype=np.uint8)
-    assert logits_of(open_session(built(model, list("abcde"))), images).shape == (3, 5)
+    session = open_session(built(model, list("abcde")))
+    assert outputs_of(session, images, LOGITS).shape == (3, 5)
 
 
 def test_same_network_same_bytes() -> None:
     assert built(network()) == built(network())
 
 
-def test_it_tells_its_classes_and_shapes(tmp_path: Path) -> None:
+def test_its_metadata_and_shapes_need_no_other_file(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
-    path.write_bytes(built(network(), ["anders", "Rettungsdienst ü"]))
+    path.write_bytes(built(network(), ["anders", "Rettungsdienst ü"], DECIDED))
     onnx.checker.check_model(path, full_check=True)
     properties = {item.key: item.value for item in onnx.load(path).metadata_props}
-    assert json.loads(properties["classes"]) == ["anders", "Rettungsdienst ü"]
+    assert json.loads(properties.pop("classes")) == ["anders", "Rettungsdienst ü"]
+    assert properties == {
+        "temperature": "0.5",
+        "threshold": "0.375",
+        "positive": "Rettungsdienst ü",
+        "license": "mit",
+    }
     session = open_session(path.read_bytes())
-    (images,), (logits,) = session.get_inputs(), session.get_outputs()
+    (images,), (logits, probabilities) = session.get_inputs(), session.get_outputs()
     assert (images.name, images.type, images.shape) == ("images", "tensor(uint8)", ["N", 8, 8, 3])
     assert (logits.name, logits.type, logits.shape) == ("logits", "tensor(float)", ["N", 2])
+    assert probabilities.name == "probabilities"
+    assert (probabilities.type, probabilities.shape) == ("tensor(float)", ["N", 2])
+
+
+def test_probabilities_have_temperature_and_prior_correction_in_them() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
+    session = open_session(built(network(), ["anders", "Rettungsdienst ü"], DECIDED))
+    logits = outputs_of(session, images, LOGITS).astype(np.float64)
+    expected = softmax(logits / 0.5 + np.array([0.25, -1.5]), axis=1)
+    found = outputs_of(session, images, PROBABILITIES)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
+def test_without_a_threshold_the_metadata_has_none() -> None:
+    decision = Decision(temperature=1, positive=None, threshold=None, rule="most_probable")
+    model = onnx.load_from_string(built(network(), decision=decision))
+    assert {item.key for item in model.metadata_props} == {"classes", "temperature", "license"}
 
 
 def test_weights_of_another_size_are_refused() -> None:

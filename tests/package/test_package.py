@@ -5,15 +5,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from ruamel.yaml import YAML
 
 from pipeline.common import paths
-from pipeline.common.artifact import Decision, read_network, write_network
+from pipeline.common.artifact import LOGITS, Decision, read_network, write_network
 from pipeline.common.errors import ArtifactError
 from pipeline.common.packed import PackedSplit, load_packed
 from pipeline.common.params import Params
 from pipeline.package import stage as package
-from pipeline.package.calibration import cross_entropy
-from pipeline.predict.classifier import ImageClassifier, load
+from pipeline.package.decision import cross_entropy
+from pipeline.predict.classifier import ImageClassifier, load, outputs_of
 from tests.helpers.artifacts import CLASSES, describe, network, weights_of
 from tests.helpers.data import Pack
 from tests.helpers.pictures import contents
@@ -51,6 +53,33 @@ def test_it_keeps_what_training_found(params: Params) -> None:
     assert model.description.classes == found.classes
 
 
+@pytest.mark.parametrize(
+    ("source", "public"),
+    [
+        ("synthetic", "synthetic"),
+        ("/home/somebody/photos", "photos"),
+        ("photos.zip", "photos.zip"),
+        ("git+file:///home/somebody/repository@main", "repository@main"),
+        ("https://user:secret@host.example/photos.zip?token=1", "https://host.example/photos.zip"),
+        ("kaggle:owner/dataset", "kaggle:owner/dataset"),
+    ],
+)
+def test_the_origin_of_the_data_is_told_without_secrets(source: str, public: str) -> None:
+    assert package.public_source(source) == public
+
+
+def test_a_model_of_drawn_scenes_says_so_in_its_card(params: Params) -> None:
+    model = packaged(params)
+    assert model.description.data["source"] == "synthetic"
+    card = (paths.MODEL / "README.md").read_text(encoding="utf-8")
+    assert "Trained on drawn scenes, not on photos" in card
+    own = params.fetch.model_copy(update={"source": "photos.zip"})
+    packaged(params.model_copy(update={"fetch": own}))
+    card = (paths.MODEL / "README.md").read_text(encoding="utf-8")
+    assert "drawn scenes" not in card
+    assert "from `photos.zip`" in card
+
+
 def test_the_same_network_gives_the_same_bytes(params: Params) -> None:
     packaged(params)
     before = contents(paths.MODEL)
@@ -58,12 +87,97 @@ def test_the_same_network_gives_the_same_bytes(params: Params) -> None:
     assert contents(paths.MODEL) == before
 
 
-def test_probabilities_are_likelier_than_the_networks_own(params: Params) -> None:
+def train_on_own_labels(heat: float) -> None:
+    """A network whose probabilities are those of the labels, but for logits too large by `heat`."""
+    model, images = network(), torch.from_numpy(np.array(validation().images))
+    with torch.inference_mode():
+        scale = 2 / float(model(images).std())
+        shares = torch.softmax(scale * model(images), dim=1)[:, 1].numpy()
+    labels = (np.random.default_rng(0).random(60) < shares).astype(np.int64)
+    np.save(paths.PACKED / "validation" / "labels.npy", labels)
+    with torch.no_grad():
+        model.output.weight.mul_(scale * heat)
+        model.output.bias.mul_(scale * heat)
+    write_network(paths.NETWORK, weights_of(model), describe(model, CLASSES))
+
+
+def test_an_overconfident_network_is_calibrated(params: Params) -> None:
+    train_on_own_labels(heat=6)
     model, split = packaged(params), validation()
-    logits = model.logits(split.images)
+    assert 2 < model.description.decision.temperature < 15
+    logits = outputs_of(model.session, split.images, LOGITS)
     loss = -np.log(model.probabilities(split.images)[np.arange(60), split.labels]).mean()
-    assert loss < cross_entropy(logits, split.labels, 1.0)
-    assert model.description.metrics["calibrated_loss"] == pytest.approx(loss, abs=1e-6)
+    assert loss < cross_entropy(logits, split.labels, 1.0, [])
+    metrics = model.description.metrics
+    assert metrics["calibrated_loss"] == pytest.approx(loss, abs=1e-5)
+    assert metrics["fitted_temperature"] == model.description.decision.temperature
+    assert 1 < metrics["fitted_temperature_low"] < metrics["fitted_temperature_high"]
+    assert "calibrated with temperature" in card()
+
+
+def test_a_temperature_that_may_be_one_is_one(params: Params) -> None:
+    train_on_own_labels(heat=1)
+    found = packaged(params).description
+    low, high = (found.metrics[f"fitted_temperature_{end}"] for end in ("low", "high"))
+    assert low < 1 < high
+    assert found.decision.temperature == 1
+    assert "as the network gives them" in card()
+
+
+def test_faultless_predictions_leave_the_temperature_at_one(params: Params) -> None:
+    train_on_own_labels(heat=1)
+    split, network = validation(), packaged(params)
+    predicted = network.probabilities(split.images).argmax(axis=1)
+    np.save(paths.PACKED / "validation" / "labels.npy", predicted)
+    assert packaged(params).description.decision.temperature == 1
+
+
+def card() -> str:
+    return (paths.MODEL / "README.md").read_text(encoding="utf-8")
+
+
+def test_balanced_classes_are_given_their_real_frequencies(params: Params, pack: Pack) -> None:
+    labels = np.load(pack("train", 50) / "labels.npy")
+    labels[:40], labels[40:] = 0, 1
+    np.save(paths.PACKED / "train" / "labels.npy", labels)
+    trained = {"train": {"class_weights": "balanced"}}
+    description = describe(network(), CLASSES).model_copy(update={"training": trained})
+    write_network(paths.NETWORK, weights_of(network()), description)
+    model, images = packaged(params), validation().images
+    decision = model.description.decision
+    assert decision.prior_correction == pytest.approx(np.log([1.6, 0.4]), abs=1e-6)
+    odds = np.log(model.probabilities(images)[:, 1] / model.probabilities(images)[:, 0])
+    logits = outputs_of(model.session, images, LOGITS).astype(np.float64)
+    balanced = (logits[:, 1] - logits[:, 0]) / decision.temperature
+    np.testing.assert_allclose(odds, balanced - np.log(4), atol=1e-4)
+    assert "corrected for the class weights" in card()
+
+
+def test_the_card_begins_with_what_hugging_face_reads(params: Params) -> None:
+    packaged(params)
+    start, front, text = card().split("---\n", 2)
+    assert start == ""
+    found = YAML(typ="safe").load(front)
+    assert (found["license"], found["pipeline_tag"]) == ("mit", "image-classification")
+    assert {"onnx", "mlp"} <= set(found["tags"])
+    assert (found["library_name"], "accuracy" in found["metrics"]) == ("onnx", True)
+    assert text.lstrip().startswith("# vehicle-classifier")
+
+
+@pytest.mark.parametrize(
+    ("source", "features", "licence"),
+    [
+        ("synthetic", {"kind": "pixels"}, "mit"),
+        ("synthetic", {"licence": "Apache-2.0"}, "apache-2.0"),
+        ("synthetic", {"licence": "BSD-3-Clause (torchvision)"}, "bsd-3-clause"),
+        ("synthetic", {"licence": "not known"}, "unknown"),
+        ("photos.zip", {"kind": "pixels"}, "unknown"),
+    ],
+)
+def test_the_licence_is_that_of_data_and_backbone(
+    source: str, features: dict[str, Any], licence: str
+) -> None:
+    assert package.licence_of(source, features) == licence
 
 
 def test_the_recall_asked_for_is_reached_on_validation(params: Params) -> None:

@@ -5,15 +5,16 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 from pipeline import load
 from pipeline.common.errors import ImageError
 from pipeline.common.packed import load_packed
-from pipeline.common.tables import Assigned
-from pipeline.pack.packing import pack
-from pipeline.predict import threads
+from pipeline.common.tables import SPLIT_COLUMNS
+from pipeline.pack.stage import pack
+from pipeline.predict import classifier
 from pipeline.predict.classifier import ImageClassifier
 from tests.helpers.artifacts import CLASSES, write
 from tests.helpers.pictures import encode, pack_params, picture
@@ -35,7 +36,7 @@ def files(tmp_path: Path) -> list[Path]:
     ]
 
 
-def test_paths_arrays_and_pil_images_are_answered_alike(
+def test_paths_arrays_and_pil_images_are_classified_alike(
     model: ImageClassifier, files: list[Path]
 ) -> None:
     expected = model.predict(files)
@@ -50,7 +51,8 @@ def test_photos_are_prepared_as_for_training(
     model: ImageClassifier, files: list[Path], tmp_path: Path
 ) -> None:
     names = [path.name for path in files]
-    rows = [Assigned(name, "other", "test", str(index)) for index, name in enumerate(names)]
+    table = [(name, "other", "test", str(index), "") for index, name in enumerate(names)]
+    rows = pd.DataFrame(table, columns=SPLIT_COLUMNS)
     pack(pack_params(size=8), files[0].parent, rows, CLASSES, tmp_path / "packed")
     packed = model.probabilities(load_packed(tmp_path / "packed/test").images)
     found = [list(prediction.probabilities.values()) for prediction in model.predict(files)]
@@ -64,7 +66,7 @@ def test_the_label_is_by_the_models_threshold(model: ImageClassifier) -> None:
         assert sum(prediction.probabilities.values()) == pytest.approx(1)
 
 
-def test_many_are_answered_in_order(model: ImageClassifier) -> None:
+def test_many_are_classified_in_order(model: ImageClassifier) -> None:
     one = model.predict(PICTURES)
     many = model.predict(PICTURES * 40)
     assert [p.label for p in many] == [p.label for p in one] * 40
@@ -91,7 +93,7 @@ def test_a_photo_taken_sideways_is_turned(model: ImageClassifier) -> None:
     [
         (np.zeros((9, 9)), r"image 1 is float64 \[9, 9\]; give uint8 RGB"),
         (np.zeros((9, 9, 4), dtype=np.uint8), r"image 1 is uint8 \[9, 9, 4\]; give uint8 RGB"),
-        (np.zeros((9, 0, 3), dtype=np.uint8), "8 pixels a side are needed"),
+        (np.zeros((9, 0, 3), dtype=np.uint8), "at least 8 pixels a side"),
         (Image.new("F", (9, 9)), "image 1 has floating-point pixels"),
         ("nowhere.jpg", r"nowhere\.jpg cannot be read \(No such file or directory\)"),
         ("a\0b", "cannot be read"),
@@ -109,13 +111,13 @@ def test_the_callers_warnings_are_left_as_they_were(model: ImageClassifier) -> N
 
 
 def test_only_a_few_blocks_are_taken_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threads, "available_cores", lambda: 2)
+    monkeypatch.setattr(classifier, "available_cores", lambda: 2)
     taken: list[int] = []
     items = (taken.append(index) or index for index in range(10_000))  # type: ignore[func-returns-value]
-    results = threads.blockwise(len, items)
-    assert next(results) == threads.BLOCK
-    assert len(taken) <= 6 * threads.BLOCK
-    assert sum(results) == 10_000 - threads.BLOCK
+    results = classifier.blockwise(len, items)
+    assert next(results) == classifier.BLOCK
+    assert len(taken) <= 6 * classifier.BLOCK
+    assert sum(results) == 10_000 - classifier.BLOCK
 
 
 def test_the_package_has_no_other_names() -> None:

@@ -1,4 +1,4 @@
-"""`bluelight predict`: what can be named, how answers are written, and what a bad image does."""
+"""`bluelight predict`: its inputs, the predictions that it writes, and unusable images."""
 
 import csv
 import json
@@ -16,15 +16,14 @@ from benchmarks import predict as benchmark
 from pipeline import cli, load
 from pipeline.common import paths
 from pipeline.common.artifact import Decision
-from pipeline.predict import predict as predicting
-from pipeline.predict import threads
+from pipeline.predict import classifier, command
 from tests.helpers import artifacts
 from tests.helpers.imports import ROOT
 from tests.helpers.pictures import encoded, write, write_table
 from tests.helpers.processes import environment
 
 
-class Said(NamedTuple):
+class Printed(NamedTuple):
     """What a command printed, and its exit status."""
 
     out: str
@@ -32,7 +31,7 @@ class Said(NamedTuple):
     status: int
 
 
-Predict = Callable[..., Said]
+Predict = Callable[..., Printed]
 
 
 @pytest.fixture
@@ -42,12 +41,12 @@ def predict(
     """Run the command in a folder that has a model."""
     artifacts.write(elsewhere / paths.MODEL)
 
-    def run(*arguments: str) -> Said:
+    def run(*arguments: str) -> Printed:
         monkeypatch.setattr(sys, "argv", ["bluelight", "predict", *arguments])
         with pytest.raises(SystemExit) as stopped:
             cli.main()
         printed = capsys.readouterr()
-        return Said(printed.out, printed.err, int(stopped.value.code or 0))
+        return Printed(printed.out, printed.err, int(stopped.value.code or 0))
 
     return run
 
@@ -66,9 +65,9 @@ def rows(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(StringIO(text)))
 
 
-def named(said: Said) -> list[str]:
-    assert (said.err, said.status) == ("", 0)
-    return [row["image"] for row in rows(said.out)]
+def named(printed: Printed) -> list[str]:
+    assert (printed.err, printed.status) == ("", 0)
+    return [row["image"] for row in rows(printed.out)]
 
 
 # ---- what can be named
@@ -133,21 +132,21 @@ def test_a_mistake_is_one_line(
     (elsewhere / "empty").mkdir()
     write(elsewhere / "two.csv", b"id,file\n1,photos/b.png\n")
     write(elsewhere / "none.csv", b"image\n")
-    said = predict(*arguments)
-    assert (said.out, said.status) == ("", 1)
-    assert said.err.startswith("bluelight: ")
-    assert message in said.err
-    assert len(said.err.splitlines()) == 1
+    printed = predict(*arguments)
+    assert (printed.out, printed.status) == ("", 1)
+    assert printed.err.startswith("bluelight: ")
+    assert message in printed.err
+    assert len(printed.err.splitlines()) == 1
 
 
-# ---- what is answered
+# ---- what is written
 
 
 def test_csv_has_label_and_probabilities(predict: Predict, photos: Path) -> None:
     model = load(paths.MODEL)
-    said = predict("photos")
-    assert said.out.splitlines()[0] == "image,label,probability_other,probability_emergency"
-    for row in rows(said.out):
+    printed = predict("photos")
+    assert printed.out.splitlines()[0] == "image,label,probability_other,probability_emergency"
+    for row in rows(printed.out):
         (expected,) = model.predict([photos.parent / row["image"]])
         assert row["label"] == expected.label
         for name, share in expected.probabilities.items():
@@ -181,7 +180,7 @@ def test_a_name_is_no_markup(predict: Predict) -> None:
 @pytest.mark.usefixtures("photos")
 def test_the_form_of_a_file_is_told_by_its_suffix(predict: Predict) -> None:
     printed = predict("photos").out
-    assert predict("photos", "--output", "new/found.csv") == Said("", "", 0)
+    assert predict("photos", "--output", "new/found.csv") == Printed("", "", 0)
     assert Path("new/found.csv").read_text(encoding="utf-8") == printed
     predict("photos", "--output", "found.json")
     assert len(json.loads(Path("found.json").read_text(encoding="utf-8"))) == 4
@@ -209,21 +208,21 @@ def test_a_threshold_needs_a_positive_class(predict: Predict) -> None:
 def test_the_number_of_cores_changes_nothing(
     predict: Predict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(threads, "BLOCK", 2)
+    monkeypatch.setattr(classifier, "BLOCK", 2)
     found = set()
     for cores in (1, 3):
-        monkeypatch.setattr(threads, "available_cores", lambda cores=cores: cores)
+        monkeypatch.setattr(classifier, "available_cores", lambda cores=cores: cores)
         found.add(predict("photos", "photos").out)
     assert len(found) == 1
 
 
 @pytest.mark.usefixtures("photos")
 def test_many_images_with_a_progress_bar(predict: Predict, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(predicting, "MANY", 2)
+    monkeypatch.setattr(command, "MANY", 2)
     expected = predict("photos").out
     monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes it for a terminal
-    said = predict("photos", "--output", "found.csv")
-    assert "4/4" in said.err
+    printed = predict("photos", "--output", "found.csv")
+    assert "4/4" in printed.err
     assert Path("found.csv").read_text(encoding="utf-8") == expected
 
 
@@ -242,8 +241,8 @@ def test_a_submission_has_the_hackathons_columns(predict: Predict) -> None:
 
 def test_a_submission_keeps_the_names_of_a_table(predict: Predict, photos: Path) -> None:
     write(photos / "test.csv", b"image_names\ndeep/d.png\nb.png\n")
-    said = predict("photos/test.csv", "--submission", "--threshold", "0")
-    assert said.out == "image_names,emergency_or_not\ndeep/d.png,1\nb.png,1\n"
+    printed = predict("photos/test.csv", "--submission", "--threshold", "0")
+    assert printed.out == "image_names,emergency_or_not\ndeep/d.png,1\nb.png,1\n"
 
 
 @pytest.mark.usefixtures("photos")
@@ -257,8 +256,8 @@ def test_labels_0_and_1_are_a_submissions_own(predict: Predict) -> None:
 def test_other_classes_cannot_be_submitted(predict: Predict) -> None:
     decision = Decision(temperature=1, positive=None, threshold=None, rule="most_probable")
     artifacts.write(paths.MODEL, classes=["cat", "dog"], decision=decision)
-    said = predict("photos", "--submission")
-    assert "tells cat, dog apart; emergency_or_not needs two classes" in said.err
+    printed = predict("photos", "--submission")
+    assert "the model's classes are cat, dog; emergency_or_not needs two classes" in printed.err
 
 
 @pytest.mark.usefixtures("photos")
@@ -276,23 +275,23 @@ def spoil(photos: Path) -> None:
 
 def test_a_bad_image_is_told_and_left_out(predict: Predict, photos: Path) -> None:
     spoil(photos)
-    said = predict("photos")
-    assert [row["image"] for row in rows(said.out)] == [
+    printed = predict("photos")
+    assert [row["image"] for row in rows(printed.out)] == [
         "photos/a.PNG",
         "photos/deep/d.png",
         "photos/deep/er/c.png",
     ]
-    assert said.status == 1
-    first, last = said.err.splitlines()
+    assert printed.status == 1
+    first, last = printed.err.splitlines()
     assert first.startswith("bluelight: photos/b.png is truncated")
-    assert last == "bluelight: 1 bad image was left out"
+    assert last == "bluelight: 1 unusable image was skipped"
 
 
 def test_an_image_that_a_table_invents_is_bad(predict: Predict, photos: Path) -> None:
     write(photos / "test.csv", b"image_names\nb.png\nnone.png\n")
-    said = predict("photos/test.csv", "--output", "found.csv")
-    assert "photos/none.png cannot be read (No such file" in said.err
-    assert said.status == 1
+    printed = predict("photos/test.csv", "--output", "found.csv")
+    assert "photos/none.png cannot be read (No such file" in printed.err
+    assert printed.status == 1
     assert len(rows(Path("found.csv").read_text(encoding="utf-8"))) == 1
 
 
@@ -305,10 +304,10 @@ def test_images_that_are_all_bad_leave_an_empty_table(predict: Predict) -> None:
 @pytest.mark.parametrize("output", [(), ("--output", "found.csv")])
 def test_strict_writes_nothing(predict: Predict, photos: Path, output: tuple[str, ...]) -> None:
     spoil(photos)
-    said = predict("photos", "--strict", *output)
-    assert (said.out, said.status) == ("", 1)
-    assert said.err.startswith("bluelight: photos/b.png is truncated")
-    assert len(said.err.splitlines()) == 1
+    printed = predict("photos", "--strict", *output)
+    assert (printed.out, printed.status) == ("", 1)
+    assert printed.err.startswith("bluelight: photos/b.png is truncated")
+    assert len(printed.err.splitlines()) == 1
     assert not Path("found.csv").exists()
 
 
@@ -322,9 +321,9 @@ def test_strict_is_the_same_where_all_is_well(predict: Predict) -> None:
 
 @pytest.mark.usefixtures("photos", "predict")
 def test_it_runs_on_its_own_and_stops_when_nobody_reads() -> None:
-    command = f"{sys.executable} -m pipeline predict photos | head -1"
+    line = f"{sys.executable} -m pipeline predict photos | head -1"
     done = subprocess.run(
-        ["bash", "-c", f"set -o pipefail; {command}"],
+        ["bash", "-c", f"set -o pipefail; {line}"],
         env=environment() | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,

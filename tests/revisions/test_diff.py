@@ -1,4 +1,4 @@
-"""`bluelight diff`: two revisions, told apart to the image, wherever DVC keeps their outputs."""
+"""`bluelight diff`: two revisions compared to the image, wherever DVC keeps their outputs."""
 
 import json
 import shutil
@@ -48,13 +48,15 @@ def test_two_commits_with_another_dropout_differ_as_counted_by_hand(project: Pat
     # Of 20 images two are gained and one is lost: ±0.165 about 0.05 in the normal approximation.
     assert accuracy["interval"]["low"] == pytest.approx(-0.1, abs=0.05)
     assert accuracy["interval"]["high"] == pytest.approx(0.2, abs=0.05)
-    changed = [(c["image"], c["label"], c["old"], c["new"]) for c in found["answers"]["changed"]]
+    changed = [
+        (c["image"], c["label"], c["old"], c["new"]) for c in found["predictions"]["changed"]
+    ]
     assert changed == [
         ("03.png", "emergency", "emergency", "other"),
         ("00.png", "other", "emergency", "other"),
         ("01.png", "emergency", "other", "emergency"),
     ]
-    assert found["answers"]["paired"]
+    assert found["predictions"]["paired"]
 
 
 def test_a_commit_is_shown_in_short_and_a_name_with_its_commit(project: Path) -> None:
@@ -72,7 +74,7 @@ def test_the_default_is_the_last_commit_against_the_workspace(project: Path) -> 
     assert found["params"] == {"model.dropout": {"old": 0.2, "new": 0.1}}
     assert found["new"] == {"name": "workspace", "commit": None}
     assert found["metrics"]["reports/test/metrics.json"]["accuracy"]["new"] == 1.0
-    assert {change["image"] for change in found["answers"]["changed"]} == {"02.png", "03.png"}
+    assert {change["image"] for change in found["predictions"]["changed"]} == {"02.png", "03.png"}
 
 
 def test_the_ends_of_an_interval_are_no_metrics(project: Path) -> None:
@@ -93,12 +95,25 @@ def test_a_changed_file_of_code_names_the_stages_that_read_it(project: Path) -> 
     assert found["stale"] == {"workspace": ["evaluate"]}
 
 
+def test_a_changed_threshold_is_shown_with_the_images_that_it_flips(project: Path) -> None:
+    replace(project / "params.yaml", "threshold: 0.5", "threshold: 0.9")
+    dvc(project, "repro", "--quiet")
+    found = difference()
+    assert found["decision"] == {"threshold": {"old": 0.5, "new": 0.9}}
+    flipped = found["predictions"]["changed"]
+    # Image 2 was wrongly an emergency vehicle; of the ten true ones only image 3 was missed.
+    assert len(flipped) == 10
+    assert all((row["old"], row["new"]) == ("emergency", "other") for row in flipped)
+    assert [row["image"] for row in flipped if row["kind"] == "gained"] == ["02.png"]
+    assert "threshold: 0.5 \N{RIGHTWARDS ARROW} 0.9" in call().stdout
+
+
 def test_libraries_that_changed_are_named(project: Path) -> None:
     replace(project / "requirements.lock", "torch==2.14.0", "torch==2.15.0")
     assert difference()["environment"] == {"torch": {"old": "2.14.0", "new": "2.15.0"}}
 
 
-def test_a_stage_that_ran_on_another_processor_is_told(
+def test_a_stage_that_ran_on_another_processor_is_reported(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PROCESSOR", "two")
@@ -106,7 +121,7 @@ def test_a_stage_that_ran_on_another_processor_is_told(
     assert difference()["environment"] == {"processor": {"old": "one", "new": "two"}}
 
 
-def test_a_commit_whose_params_were_not_run_is_told(project: Path) -> None:
+def test_a_commit_whose_params_were_not_run_is_reported(project: Path) -> None:
     replace(project / "params.yaml", "dropout: 0.2", "dropout: 0.1")
     commit(project, "not run")
     assert difference("HEAD~1", "HEAD")["stale"].popitem()[1] == ["train"]
@@ -118,9 +133,9 @@ def test_images_of_the_same_name_from_other_data_are_not_paired(project: Path) -
     reproduce(project, "other data")
     found = difference("HEAD~2", "HEAD")
     assert found["data"] == ["data/raw"]
-    # The first five images have other pixels now; of the changed answers all are among them.
-    assert not found["answers"]["paired"]
-    assert (found["answers"]["common"], found["answers"]["changed"]) == (15, [])
+    # The first five images have other pixels now; all changed predictions are among them.
+    assert not found["predictions"]["paired"]
+    assert (found["predictions"]["common"], found["predictions"]["changed"]) == (15, [])
     printed = call("HEAD~2", "HEAD").stdout
     assert "the test images differ (20 and 20, 15 of them the same)" in printed
     assert "unpaired" in printed
@@ -136,10 +151,11 @@ def test_what_is_missing_is_explained_and_the_rest_is_shown(project: Path) -> No
     shutil.rmtree(project / ".dvc/cache")
     printed = call("HEAD~1", "HEAD").stdout
     assert (
-        "! missing reports/test/predictions.csv, reports/train/history.csv of HEAD~1 (" in printed
+        "! missing reports/test/predictions.csv, reports/train/history.csv, "
+        "models/vehicle-classifier/model.json of HEAD~1 (" in " ".join(printed.split())
     )
-    assert "no remote is configured" in printed
-    assert "&& dvc repro`" in printed
+    assert "no remote is configured" in " ".join(printed.split())
+    assert "&& dvc repro`" in " ".join(printed.split())
     assert "+0.0500" in printed
 
 
@@ -148,7 +164,7 @@ def test_outputs_in_a_remote_are_fetched(project: Path, tmp_path: Path) -> None:
     shutil.move(project / ".dvc/cache", tmp_path / "store")  # a remote is laid out as the cache
     found = difference("HEAD~1", "HEAD")
     assert not found["missing"]
-    assert len(found["answers"]["changed"]) == 3
+    assert len(found["predictions"]["changed"]) == 3
 
 
 def test_a_remote_that_lacks_an_output_is_named(project: Path, tmp_path: Path) -> None:
@@ -180,28 +196,28 @@ def test_markdown_has_the_tables_that_a_job_summary_shows(project: Path) -> None
     assert printed.startswith("### HEAD~1 (")
     assert "| params | model.dropout: 0.5 \N{RIGHTWARDS ARROW} 0.2 |" in printed
     assert "| accuracy | 0.8500 | 0.9000 | +0.0500 |" in printed
-    assert "| 03.png | emergency | emergency | other | 80% | wrong now |" in printed
+    assert "| 03.png | emergency | emergency | other | 80% | now wrong |" in printed
 
 
-def test_the_page_holds_curves_and_pictures_and_refers_to_nothing(project: Path) -> None:
+def test_the_page_holds_curves_and_photos_and_refers_to_nothing(project: Path) -> None:
     call("HEAD~1", "HEAD", "--html", "page.html")
     page = (project / "page.html").read_text(encoding="utf-8")
     assert page.count("data:image/png;base64,") == 2  # loss and accuracy
-    assert page.count("data:image/jpeg;base64,") == 3  # the changed answers
+    assert page.count("data:image/jpeg;base64,") == 3  # the changed predictions
     assert 'src="http' not in page
     assert "href=" not in page
     for name in NAMES[:2] + NAMES[3:4]:
         assert name in page
 
 
-def test_pictures_that_are_missing_are_explained(project: Path) -> None:
+def test_photos_that_are_missing_are_explained(project: Path) -> None:
     shutil.rmtree(project / "data/raw")
     listing = run(project, "git", "show", "HEAD:dvc.lock")
     digest = next(line for line in listing.splitlines() if line.endswith(".dir")).split()[-1]
     (project / ".dvc/cache/files/md5" / digest[:2] / digest[2:]).unlink()
     call("HEAD~1", "HEAD", "--html", "page.html")
     page = (project / "page.html").read_text(encoding="utf-8")
-    assert "No pictures: missing data/raw/images/" in page
+    assert "No photos: missing data/raw/images/" in page
     assert "data:image/jpeg" not in page
 
 

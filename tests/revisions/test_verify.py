@@ -1,4 +1,4 @@
-"""`bluelight verify`: a commit made anew gives what its lock says, or the output is named."""
+"""`bluelight verify`: a rebuilt commit gives what its lock says, or the output is named."""
 
 import shutil
 from pathlib import Path
@@ -8,11 +8,11 @@ from typer.testing import CliRunner, Result
 
 from pipeline.cli import app
 from pipeline.common.errors import RevisionError
-from pipeline.revisions.numbers import largest_difference
+from pipeline.revisions.verification import largest_difference
 from tests.helpers.clones import commit, dvc, run
 from tests.helpers.projects import make_project, replace
 
-OUTPUTS = 6
+OUTPUTS = 8
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_a_clean_commit_holds_and_nothing_is_touched(project: Path) -> None:
     assert run(project, "git", "status", "--porcelain") == before == ""
 
 
-def test_an_older_commit_is_made_from_its_own_params(project: Path) -> None:
+def test_an_older_commit_is_rebuilt_from_its_own_params(project: Path) -> None:
     replace(project / "params.yaml", "dropout: 0.2", "dropout: 0.1")  # not committed
     assert f"all {OUTPUTS} outputs are equal" in verify("HEAD~1")
 
@@ -75,25 +75,25 @@ def test_neither_caches_nor_earlier_runs_are_used(project: Path) -> None:
 def test_one_digit_of_a_lock_entry_is_enough_to_fail(project: Path) -> None:
     spoil(project, "reports/train/history.csv")
     printed = verify(fails=True)
-    assert "1 of 6 outputs are not equal: reports/train/history.csv" in printed
-    assert "by how much cannot be told" in printed
+    assert "1 of 8 outputs differ: reports/train/history.csv" in printed
+    assert "so the size of the difference is unknown" in printed
     assert printed.count("\nequal") == OUTPUTS - 1
 
 
-def test_another_processor_is_told_with_the_size_of_the_difference(
+def test_another_processor_is_reported_with_the_size_of_the_difference(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     del project
     monkeypatch.setenv("PROCESSOR", "two")
     printed = verify(fails=True)
     assert "different  models/network" in printed
-    assert "model.safetensors: weights differ by 0.0001 at most (weight)" in printed
+    assert "model.safetensors: numbers differ by at most 0.0001 (weight)" in printed
     assert "processor one \N{RIGHTWARDS ARROW} two" in printed
     assert (
-        "reports/test/metrics.json: numbers differ by 2.5e-05 at most (at_threshold.recall)"
+        "reports/test/metrics.json: numbers differ by at most 2.5e-05 (at_threshold.recall)"
         in printed
     )
-    assert "to be expected: what it ran on is not what the lock was made on" in printed
+    assert "expected: the environment is not the one that dvc.lock was made in" in printed
 
 
 def test_another_processor_is_no_excuse_where_params_say_portable(
@@ -106,8 +106,8 @@ def test_another_processor_is_no_excuse_where_params_say_portable(
     monkeypatch.setenv("PROCESSOR", "two")
     printed = verify(fails=True)
     assert "processor one \N{RIGHTWARDS ARROW} two" in printed
-    assert "to be expected" not in printed
-    assert "nothing that is known of the environments explains it" in printed
+    assert "expected:" not in printed
+    assert "no known change of the environment explains it" in printed
 
 
 def test_libraries_that_are_not_as_locked_are_named(project: Path) -> None:
@@ -117,9 +117,9 @@ def test_libraries_that_are_not_as_locked_are_named(project: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")  # DVC's use of pygtrie
-def test_a_stage_is_made_with_what_it_needs_and_no_more(project: Path) -> None:
+def test_a_stage_is_rebuilt_with_what_it_needs_and_no_more(project: Path) -> None:
     spoil(project, "reports/test/predictions.csv")
-    assert "all 4 outputs are equal" in verify("HEAD", "train")
+    assert "all 5 outputs are equal" in verify("HEAD", "train")
     with pytest.raises(RevisionError, match=r"HEAD \(.*\): Stage 'nonsense' not found"):
         verify("HEAD", "nonsense")
 
@@ -132,7 +132,7 @@ def test_a_pipeline_that_fails_leaves_its_outputs_missing(project: Path) -> None
     assert "equal    data/raw" in printed
     assert "missing  models/network" in printed
     assert "the pipeline did not run to its end" in printed
-    assert "the lock of train was made with other params, code or data" in printed
+    assert "params, code or data of train changed after dvc.lock" in printed
 
 
 def test_an_output_that_was_never_locked_is_missing(project: Path) -> None:
@@ -162,24 +162,26 @@ def test_a_commit_on_no_branch_can_be_verified(project: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "old", "new", "words"),
+    ("suffix", "old", "new", "words"),
     [
         (
-            "m.json",
+            ".json",
             b'{"a": 1, "b": {"c": 0.5}}',
             b'{"a": 1, "b": {"c": 0.75}}',
-            "0.25 at most (b.c)",
+            "at most 0.25 (b.c)",
         ),
-        ("m.json", b'[{"a": 1}]', b'[{"a": 3}]', "2 at most (0.a)"),
-        ("m.json", b'{"a": 1}', b'{"b": 1}', "other keys"),
-        ("t.csv", b"x,y\na,1\nb,2\n", b"x,y\na,1\nb,2.5\n", "0.5 at most (y of row 1)"),
-        ("t.csv", b"x\n1\n", b"x\n1\n2\n", "another number of rows"),
-        ("t.csv", b"x\n1\n", b"x\n1.0\n", "no number differs"),
-        ("t.json", b"{", b"{}", ""),
-        ("p.png", b"1", b"2", ""),
+        (".json", b'[{"a": 1}]', b'[{"a": 3}]', "at most 2 (0.a)"),
+        (".json", b'{"a": 1}', b'{"b": 1}', "names, shapes"),
+        (".csv", b"x,y\na,1\nb,2\n", b"x,y\na,1\nb,2.5\n", "at most 0.5 (y of row 1)"),
+        (".csv", b"x\n1\n", b"x\n1\n2\n", "the number of rows differ"),
+        (".csv", b"x\n1\n", b"x\n1.0\n", "no number differs"),
+        (".json", b"{", b"{}", ""),
+        (".png", b"1", b"2", ""),
     ],
 )
-def test_the_difference_of_numbers_is_told(name: str, old: bytes, new: bytes, words: str) -> None:
-    found = largest_difference(name, old, new)
+def test_the_largest_difference_is_reported(
+    suffix: str, old: bytes, new: bytes, words: str
+) -> None:
+    found = largest_difference(suffix, old, new)
     assert words in found
     assert bool(words) == bool(found)

@@ -1,16 +1,18 @@
-"""Duplicates are found, exact and near; pictures that only resemble each other are not copies."""
+"""Duplicates are found, exact and near; pictures that only resemble each other are not grouped."""
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.common.images import Pixels, decode, resize
+from pipeline.common.tables import LABEL_COLUMNS
 from pipeline.split.duplicates import _candidates, find_duplicates, near_groups
 from tests.helpers.pictures import encode, encoded, write
 
@@ -26,7 +28,7 @@ def scene(seed: int, *, details: int | None = None) -> Pixels:
 
 
 def recompressed(pixels: Pixels) -> Pixels:
-    return decode(encode(pixels, "JPEG", quality=15), "copy")
+    return decode(encode(pixels, "JPEG", quality=15), "recompressed")
 
 
 def watermarked(pixels: Pixels) -> Pixels:
@@ -35,7 +37,7 @@ def watermarked(pixels: Pixels) -> Pixels:
     return marked
 
 
-COPIES: dict[str, Callable[[Pixels], Pixels]] = {
+CHANGES: dict[str, Callable[[Pixels], Pixels]] = {
     "recompressed": recompressed,
     "smaller": lambda pixels: resize(pixels, 90),
     "larger": lambda pixels: resize(pixels, 500),
@@ -50,26 +52,50 @@ COPIES: dict[str, Callable[[Pixels], Pixels]] = {
 
 
 def groups_of(folder: Path, pictures: list[Pixels], distance: int = 6) -> list[int]:
-    files = [
-        write(folder / f"{index}.png", encode(pixels)) for index, pixels in enumerate(pictures)
-    ]
-    groups: list[int] = find_duplicates(files, ["a"] * len(files), distance).groups.tolist()
-    return groups
+    return find(folder, [encode(pixels) for pixels in pictures], distance=distance)
+
+
+def find(
+    folder: Path,
+    files: list[bytes],
+    labels: str = "",
+    *,
+    distance: int = 6,
+    processes: int | None = None,
+    order: int = 1,
+) -> list[int]:
+    """Write files and return the group of each, searched in order (1) or in reverse (-1)."""
+    rows = []
+    for index, data in enumerate(files):
+        write(folder / f"{index}.png", data)
+        label = labels[index] if labels else "a"
+        rows.append((f"{index}.png", label, "", hashlib.sha256(data).hexdigest()))
+    images = pd.DataFrame(rows, columns=LABEL_COLUMNS)[::order]
+    groups = find_duplicates(images, folder, distance, processes=processes)
+    return [int(group) for group in groups[::order]]
 
 
 def thumbnail(pixels: Pixels) -> Pixels:
     return resize(np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8), 32)
 
 
-def test_exact_duplicates_share_a_group_and_a_hash(tmp_path: Path) -> None:
-    files = [write(tmp_path / f"{i}.png", encoded(i % 4)) for i in range(12)]
-    copies = find_duplicates(files, ["a"] * 12, 0)
-    assert len(set(copies.groups.tolist())) == 4
-    assert all(copies.groups[i] == copies.groups[i % 4] for i in range(12))
-    assert copies.sha256[0] == copies.sha256[4] != copies.sha256[1]
+def test_exact_duplicates_share_a_group_and_one_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[str] = []
+
+    def decode_noting(data: bytes, name: str) -> Pixels:
+        decoded.append(name)
+        return decode(data, name)
+
+    monkeypatch.setattr("pipeline.split.second_look.decode", decode_noting)
+    groups = find(tmp_path, [encoded(i % 4) for i in range(12)], distance=0)
+    assert len(set(groups)) == 4
+    assert groups[:4] == groups[4:8] == groups[8:]
+    assert len(decoded) == 4
 
 
-@pytest.mark.parametrize("change", COPIES.values(), ids=COPIES.keys())
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
 def test_near_duplicates_share_a_group(tmp_path: Path, change: Callable[[Pixels], Pixels]) -> None:
     scenes = [scene(seed) for seed in range(6)]
     groups = groups_of(tmp_path, scenes + [change(pixels) for pixels in scenes])
@@ -77,7 +103,7 @@ def test_near_duplicates_share_a_group(tmp_path: Path, change: Callable[[Pixels]
     assert len(set(groups)) == 6
 
 
-def test_the_same_coarse_shapes_with_other_details_are_no_copies(
+def test_the_same_coarse_shapes_with_other_details_are_no_duplicates(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pairs = [(scene(seed), scene(seed, details=seed + 100)) for seed in range(12)]
@@ -88,9 +114,8 @@ def test_the_same_coarse_shapes_with_other_details_are_no_copies(
 
 
 def test_different_labels_outweigh_a_likeness_but_not_the_same_picture(tmp_path: Path) -> None:
-    pixels = [scene(1), COPIES["cropped"](scene(1)), COPIES["larger"](scene(1))]
-    files = [write(tmp_path / f"{i}.png", encode(pixels)) for i, pixels in enumerate(pixels)]
-    groups = find_duplicates(files, ["a", "b", "c"], 6).groups
+    pictures = [scene(1), CHANGES["cropped"](scene(1)), CHANGES["larger"](scene(1))]
+    groups = find(tmp_path, [encode(pixels) for pixels in pictures], "abc")
     assert groups[0] == groups[2] != groups[1]
 
 
@@ -103,7 +128,7 @@ def drawn_sign(seed: int) -> Pixels:
     return resize(canvas, 28)
 
 
-def test_signs_drawn_alike_are_no_copies(tmp_path: Path) -> None:
+def test_signs_drawn_alike_are_no_duplicates(tmp_path: Path) -> None:
     signs = [drawn_sign(seed) for seed in range(60)]
     thumbnails = np.stack([thumbnail(pixels) for pixels in signs])
     confused = 60 - len(set(near_groups(thumbnails, 6).tolist()))
@@ -111,7 +136,7 @@ def test_signs_drawn_alike_are_no_copies(tmp_path: Path) -> None:
     assert 60 - len(set(groups_of(tmp_path, signs))) <= confused // 4
 
 
-def test_copies_of_copies_are_one_group(tmp_path: Path) -> None:
+def test_duplicates_of_duplicates_are_one_group(tmp_path: Path) -> None:
     first = scene(1)
     second = recompressed(first)
     third = (second * 0.7).astype(np.uint8)
@@ -123,19 +148,19 @@ def test_distance_zero_accepts_equal_hashes_only(tmp_path: Path) -> None:
     assert len(set(groups_of(tmp_path, [scene(1), cropped], distance=0))) == 2
 
 
-def test_flat_pictures_are_copies_only_if_exact(tmp_path: Path) -> None:
+def test_flat_pictures_are_duplicates_only_if_exact(tmp_path: Path) -> None:
     flat = [np.full((40, 40, 3), shade, np.uint8) for shade in (0, 90, 90, 91, 255)]
     groups = groups_of(tmp_path, flat)
     assert groups[1] == groups[2]
     assert len(set(groups)) == 4
 
 
-def test_traces_on_flat_pictures_do_not_make_them_copies() -> None:
+def test_traces_on_flat_pictures_do_not_make_them_duplicates() -> None:
     traces = thumbnail(scene(1)) // 128
     assert near_groups(np.stack([traces + 40, traces + 200]), 6).tolist() == [0, 1]
 
 
-def test_thousands_of_copies_of_one_picture_are_found_in_bounded_memory() -> None:
+def test_thousands_of_duplicates_of_one_picture_are_found_in_bounded_memory() -> None:
     thumbnails = np.repeat(thumbnail(scene(1))[None], 3000, axis=0)
     assert set(near_groups(thumbnails, 6).tolist()) == {0}
 
@@ -143,15 +168,10 @@ def test_thousands_of_copies_of_one_picture_are_found_in_bounded_memory() -> Non
 def test_order_and_processes_do_not_matter(tmp_path: Path) -> None:
     scenes = [scene(seed) for seed in range(5)]
     pictures = scenes + [recompressed(pixels) for pixels in scenes]
-    files = [write(tmp_path / f"{i}.png", encode(pixels)) for i, pixels in enumerate(pictures)]
-    forward = find_duplicates(files, ["a"] * 10, 6)
-    backward = find_duplicates(files[::-1], ["a"] * 10, 6, processes=2)
-    assert forward.sha256 == backward.sha256[::-1]
-    assert partition(forward.groups) == partition(backward.groups[::-1])
-
-
-def partition(groups: npt.NDArray[np.int64]) -> set[frozenset[int]]:
-    return {frozenset(np.flatnonzero(groups == group).tolist()) for group in set(groups.tolist())}
+    files = [encode(pixels) for pixels in pictures]
+    forward = find(tmp_path, files)
+    assert forward[:5] == forward[5:]
+    assert find(tmp_path, files, processes=2, order=-1) == forward
 
 
 @settings(deadline=None, max_examples=40)

@@ -1,14 +1,15 @@
-"""Folds keep what splits promise: copies together, classes in proportion, stable."""
+"""Folds keep what splits promise: duplicates together, classes in proportion, stable."""
 
 from collections import Counter
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.common.errors import SplitError
-from pipeline.common.tables import Assigned, read_assignment, write_assignment
+from pipeline.common.tables import SPLIT_COLUMNS, read_table, write_table
 from tests.helpers.pictures import split_params
 from tests.split.test_splitting import data_of, singles, with_conflict
 
@@ -18,8 +19,8 @@ SIZES = st.lists(
 ).filter(lambda sizes: all(n >= 15 for n in Counter(name for name, _ in sizes).values()))
 
 
-def rows_of(sizes: list[tuple[str, int]], **changes: object) -> list[Assigned]:
-    return data_of(sizes).divide(split_params(train=0.6, validation=0.2, test=0.2, **changes)).rows
+def rows_of(sizes: list[tuple[str, int]], **changes: object) -> pd.DataFrame:
+    return data_of(sizes).divide(split_params(train=0.6, validation=0.2, test=0.2, **changes))
 
 
 @settings(deadline=None, max_examples=30)
@@ -29,12 +30,13 @@ def test_no_group_crosses_folds_and_no_class_misses_one(
 ) -> None:
     fold = data.draw(st.integers(0, folds - 1))
     rows = rows_of(sizes, seed=seed, folds=folds, fold=fold)
-    assert len({(row.group, row.fold) for row in rows}) == len(sizes)
-    used = {(row.label, row.fold) for row in rows if row.split != "test"}
-    assert used == {(label, str(i)) for label, _ in sizes for i in range(folds)}
-    for row in rows:
-        expected = {"": "test", str(fold): "validation"}.get(row.fold, "train")
-        assert row.split == expected
+    assert len(rows[["group", "fold"]].drop_duplicates()) == len(sizes)
+    used = rows[rows["split"] != "test"]
+    assert set(zip(used["label"], used["fold"], strict=True)) == {
+        (label, str(i)) for label, _ in sizes for i in range(folds)
+    }
+    expected = [{"": "test", str(fold): "validation"}.get(own, "train") for own in rows["fold"]]
+    assert list(rows["split"]) == expected
 
 
 @settings(deadline=None, max_examples=30)
@@ -43,16 +45,16 @@ def test_the_test_split_is_the_same_with_and_without_folds(
     sizes: list[tuple[str, int]], folds: int, seed: int
 ) -> None:
     without, within = rows_of(sizes, seed=seed), rows_of(sizes, seed=seed, folds=folds)
-    assert [row.split == "test" for row in without] == [row.split == "test" for row in within]
-    assert {row.fold for row in without} == {""}
+    assert ((without["split"] == "test") == (within["split"] == "test")).all()
+    assert set(without["fold"]) == {""}
 
 
 @settings(deadline=None, max_examples=30)
 @given(count=st.integers(60, 400), folds=FOLDS, seed=st.integers(0, 2**32 - 1))
 def test_folds_of_a_class_differ_by_one_image_at_most(count: int, folds: int, seed: int) -> None:
-    rows = singles(count, "aab").divide(split_params(seed=seed, folds=folds)).rows
+    rows = singles(count, "aab").divide(split_params(seed=seed, folds=folds))
     for label in "ab":
-        sizes = Counter(row.fold for row in rows if row.label == label and row.fold)
+        sizes = Counter(rows["fold"][(rows["label"] == label) & (rows["fold"] != "")])
         assert max(sizes.values()) - min(sizes.values()) <= 1
 
 
@@ -60,31 +62,27 @@ def test_folds_of_a_class_differ_by_one_image_at_most(count: int, folds: int, se
 @given(order=st.permutations(range(60)), seed=st.integers(0, 2**32 - 1))
 def test_names_and_order_do_not_matter(order: list[int], seed: int) -> None:
     data, params = singles(60), split_params(seed=seed, folds=3)
-    first, second = data.divide(params).rows, data.reordered(order).divide(params).rows
-    assert [first[i].fold for i in order] == [row.fold for row in second]
+    first, second = data.divide(params), data.reordered(order).divide(params)
+    assert list(first["fold"][order]) == list(second["fold"])
 
 
 def test_every_fold_validates_in_its_turn() -> None:
-    validated = [
-        row.image
-        for fold in range(5)
-        for row in singles(200).divide(split_params(folds=5, fold=fold)).rows
-        if row.split == "validation"
-    ]
+    validated: list[str] = []
+    for fold in range(5):
+        rows = singles(200).divide(split_params(folds=5, fold=fold))
+        validated += rows["image"][rows["split"] == "validation"].tolist()
     assert len(validated) == len(set(validated)) == 170
 
 
 def test_more_images_move_few_of_those_that_were_there() -> None:
     params = split_params(folds=5)
-    before, after = (
-        {row.image: row.fold for row in singles(n).divide(params).rows} for n in (2000, 2100)
-    )
-    assert sum(before[name] != after[name] for name in before) <= 0.03 * len(before)
+    before, after = (singles(count).divide(params)["fold"] for count in (2000, 2100))
+    assert (before != after[:2000]).sum() <= 0.03 * len(before)
 
 
 def test_dropped_images_have_no_fold() -> None:
-    rows = with_conflict(1).divide(split_params(folds=2)).rows
-    assert {row.fold for row in rows if row.split == "dropped"} == {""}
+    rows = with_conflict(1).divide(split_params(folds=2))
+    assert set(rows["fold"][rows["split"] == "dropped"]) == {""}
 
 
 def test_a_class_too_small_for_the_folds_is_an_error() -> None:
@@ -96,6 +94,6 @@ def test_a_class_too_small_for_the_folds_is_an_error() -> None:
 
 
 def test_folds_come_back_from_the_table(tmp_path: Path) -> None:
-    rows = sorted(singles(40).divide(split_params(folds=4)).rows)
-    write_assignment(tmp_path / "split.csv", rows)
-    assert read_assignment(tmp_path / "split.csv") == rows
+    rows = singles(40).divide(split_params(folds=4))
+    write_table(tmp_path / "split.csv", rows)
+    assert read_table(tmp_path / "split.csv", SPLIT_COLUMNS, text=True).equals(rows)

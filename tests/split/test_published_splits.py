@@ -7,14 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from pipeline.common import paths
 from pipeline.common.errors import BluelightError, SourceError, SplitError
 from pipeline.common.files import read_json
 from pipeline.common.params import Params
-from pipeline.common.tables import Labelled, read_assignment, read_labels
-from pipeline.fetch.fetching import fetch
+from pipeline.common.tables import LABEL_COLUMNS, SPLIT_COLUMNS, read_table
+from pipeline.fetch.stage import fetch
 from pipeline.split import stage as split
 from pipeline.split.splitting import divide
 from tests.helpers.pictures import (
@@ -31,7 +33,8 @@ from tests.helpers.pictures import (
 def fetched(source: Path, root: Path, **changes: object) -> dict[str, str]:
     """Fetch and return the published split of each image."""
     fetch(fetch_params(source, **changes), SYNTHETIC, root / "data/raw")
-    return {row.image: row.split for row in read_labels(root / "data/raw/labels.csv")}
+    rows = read_table(root / "data/raw/labels.csv", LABEL_COLUMNS, text=True)
+    return dict(zip(rows["image"], rows["split"], strict=True))
 
 
 def write_splits(root: Path, *names: str, count: int = 3) -> Path:
@@ -145,7 +148,7 @@ def test_a_column_that_is_the_label(tmp_path: Path) -> None:
 def test_two_places_for_one_image(tmp_path: Path) -> None:
     rows = [(f"{i % 8}.png", str(i % 2), "test" if i == 8 else "train") for i in range(9)]
     with pytest.raises(
-        SourceError, match=r"line 10: 0\.png is in 'test', but in 'train' further up"
+        SourceError, match=r"line 10: 0\.png is in the split 'test', but 'train' further up"
     ):
         fetched(write_rows(tmp_path / "source", rows, "split"), tmp_path)
 
@@ -173,29 +176,30 @@ def test_no_such_table(tmp_path: Path, chosen: str) -> None:
 # ---- keeping
 
 
-def labelled(*rows: str) -> list[Labelled]:
-    """Images of the form "class split", named by number."""
-    cells = [row.split(" ") for row in rows]
-    return [Labelled(f"{i:02}", label, where) for i, (label, where) in enumerate(cells)]
+def labelled(*rows: str) -> pd.DataFrame:
+    """Make images of the form "class split", named by number."""
+    images = []
+    for index, row in enumerate(rows):
+        label, where = row.split(" ")
+        sha256 = hashlib.sha256(str(index).encode()).hexdigest()
+        images.append((f"{index:02}", label, where, sha256))
+    return pd.DataFrame(images, columns=LABEL_COLUMNS)
 
 
-def divided(
-    images: list[Labelled], groups: list[int] | None = None, **changes: object
-) -> list[str]:
-    sha256 = [hashlib.sha256(str(i).encode()).hexdigest() for i in range(len(images))]
+def divided(images: pd.DataFrame, groups: list[int] | None = None, **changes: object) -> list[str]:
     params = split_params(**({"published": "keep"} | changes))
-    rows = divide(images, sha256, groups or list(range(len(images))), params).rows
-    return [row.split for row in rows]
+    rows = divide(images, np.array(groups or range(len(images))), params)
+    return list(rows["split"])
 
 
 def test_a_whole_split_is_kept_as_it_is() -> None:
     images = labelled(*["a train", "b train", "a validation", "b validation", "a test", "b test"])
-    assert divided(images) == [image.split for image in images]
+    assert divided(images) == list(images["split"])
 
 
 def test_leaking_images_are_not_moved() -> None:
     images = labelled("a train", "b train", "a validation", "b validation", "a test", "b test")
-    assert divided(images, [0, 1, 2, 3, 0, 1]) == [image.split for image in images]
+    assert divided(images, [0, 1, 2, 3, 0, 1]) == list(images["split"])
 
 
 @pytest.mark.parametrize(
@@ -210,19 +214,14 @@ def test_missing_parts_are_carved_out_of_train(
     given: tuple[str, ...], shares: dict[str, int]
 ) -> None:
     images = labelled(*(f"{kind} {where}" for where in given for kind in "ab" for _ in range(100)))
-    splits = divided(images)
+    splits = pd.Series(divided(images))
+    of_train = images["split"] == "train"
     for kind in "ab":
-        of_train = [
-            where
-            for image, where in zip(images, splits, strict=True)
-            if (image.label, image.split) == (kind, "train")
-        ]
-        assert Counter(of_train) == shares
-    for image, where in zip(images, splits, strict=True):
-        assert image.split in ("train", where)
+        assert Counter(splits[of_train & (images["label"] == kind)]) == shares
+    assert (splits == images["split"])[~of_train].all()
 
 
-def test_a_training_image_with_a_copy_in_test_is_not_carved_out() -> None:
+def test_a_training_image_with_a_duplicate_in_test_is_not_carved_out() -> None:
     images = labelled(*["a train"] * 20, *["b train"] * 20, "a test", "b test")
     groups = [*range(40), 0, 20]
     for seed in range(20):
@@ -230,7 +229,7 @@ def test_a_training_image_with_a_copy_in_test_is_not_carved_out() -> None:
         assert (splits[0], splits[20]) == ("train", "train")
 
 
-def test_copies_are_carved_out_together() -> None:
+def test_duplicates_are_carved_out_together() -> None:
     images = labelled(*["a train"] * 40, *["b train"] * 40, "a test", "b test")
     groups = [*(i // 2 for i in range(80)), 80, 81]
     splits = divided(images, groups)
@@ -238,7 +237,7 @@ def test_copies_are_carved_out_together() -> None:
     assert set(splits) == {"train", "validation", "test"}
 
 
-def test_an_image_without_a_place_goes_to_its_copies_or_to_train() -> None:
+def test_an_image_without_a_place_goes_to_its_duplicates_or_to_train() -> None:
     images = labelled(
         *["a train", "b train", "a validation", "b validation", "a test", "b test"],
         *["a ", "b ", "a "],
@@ -247,7 +246,7 @@ def test_an_image_without_a_place_goes_to_its_copies_or_to_train() -> None:
 
 
 @pytest.mark.parametrize(("action", "expected"), [("drop", "dropped"), ("keep", "test")])
-def test_conflicting_copies(action: str, expected: str) -> None:
+def test_conflicting_duplicates(action: str, expected: str) -> None:
     images = labelled(
         *["a train", "b train", "a train", "b train", "a validation", "b validation"],
         *["a test", "b test"],
@@ -274,19 +273,20 @@ def params_of(params: Params, **changes: object) -> Params:
 
 
 def planted(root: Path) -> dict[str, Any]:
-    """A source with one of four test images, and one of validation, copied from train."""
+    """A source with one of four test images and one of validation copied from train."""
     source = write_splits(root / "source", "train", "val", "test", count=4)
     write(source / "test/a/0.png", (source / "train/a/0.png").read_bytes())
     write(source / "val/b/1.png", (source / "train/b/1.png").read_bytes())
     return fetched(source, root)
 
 
-def test_a_leak_is_kept_and_reported_loudly(
+def test_a_leak_is_kept_and_causes_a_warning(
     elsewhere: Path, params: Params, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given = planted(elsewhere)
     split.run(params_of(params, published="keep"))
-    assert {row.image: row.split for row in read_assignment(paths.SPLIT_CSV)} == given
+    rows = read_table(paths.SPLIT_CSV, SPLIT_COLUMNS, text=True)
+    assert dict(zip(rows["image"], rows["split"], strict=True)) == given
     audit = read_json(paths.SPLIT_AUDIT)
     assert audit["leaks"] == 1
     assert audit["published"] == {
@@ -298,10 +298,10 @@ def test_a_leak_is_kept_and_reported_loudly(
     assert {group["split"] for group in audit["groups"]} == {"train, test", "train, validation"}
     [warning] = capsys.readouterr().err.splitlines()
     assert "warning" in warning
-    assert "1 of its 8 test images have a copy in train" in warning
+    assert "1 of its 8 test images have a duplicate in train" in warning
 
 
-def test_a_leak_is_mended_and_told_where_splits_are_ignored(
+def test_a_leak_is_mended_and_reported_where_splits_are_ignored(
     elsewhere: Path, params: Params, capsys: pytest.CaptureFixture[str]
 ) -> None:
     planted(elsewhere)

@@ -1,12 +1,14 @@
-"""The split keeps copies together, classes in proportion, and images where they were."""
+"""The split keeps duplicates together, classes in proportion, and images where they were."""
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,40 +18,43 @@ from pipeline.common import paths
 from pipeline.common.errors import SplitError
 from pipeline.common.files import write_json
 from pipeline.common.params import Params, SplitParams
-from pipeline.common.tables import USED_SPLITS, Labelled, read_assignment, write_labels
+from pipeline.common.tables import (
+    LABEL_COLUMNS,
+    SPLIT_COLUMNS,
+    USED_SPLITS,
+    read_table,
+    write_table,
+)
 from pipeline.split import stage as split
 from pipeline.split.audit import audit, leaking
-from pipeline.split.splitting import Division, divide
+from pipeline.split.splitting import divide
 from tests.helpers.pictures import contents, encode, picture, split_params, write
 
 
-@dataclass(frozen=True)
-class Data:
-    """Images as `divide` takes them."""
+class Data(NamedTuple):
+    """Images, and the number of each one's group."""
 
-    images: list[Labelled]
-    sha256: list[str]
+    images: pd.DataFrame
     groups: list[int]
 
-    def divide(self, params: SplitParams) -> Division:
-        return divide(self.images, self.sha256, self.groups, params)
+    def divide(self, params: SplitParams) -> pd.DataFrame:
+        return divide(self.images, np.array(self.groups), params)
 
     def reordered(self, order: Sequence[int]) -> "Data":
-        """The same content under other names, in another order, with groups numbered anew."""
-        return Data(
-            [Labelled(f"new{place}", self.images[i].label) for place, i in enumerate(order)],
-            [self.sha256[i] for i in order],
-            [1000 - self.groups[i] for i in order],
-        )
+        """Return the same content under other names, in another order, with other group numbers."""
+        images = self.images.iloc[list(order)].reset_index(drop=True)
+        names = [f"new{place}" for place in range(len(order))]
+        return Data(images.assign(image=names), [1000 - self.groups[i] for i in order])
 
 
 def data_of(sizes: Sequence[tuple[str, int]], start: int = 0) -> Data:
-    """Groups of these classes and sizes."""
+    """Make groups of these classes and sizes."""
     images, groups = [], []
     for group, (label, size) in enumerate(sizes, start=start):
-        images += [Labelled(f"{group:05}-{index}", label) for index in range(size)]
+        names = [f"{group:05}-{index}" for index in range(size)]
+        images += [(name, label, "", content(name)) for name in names]
         groups += [group] * size
-    return Data(images, [content(image.image) for image in images], groups)
+    return Data(pd.DataFrame(images, columns=LABEL_COLUMNS), groups)
 
 
 def content(name: str) -> str:
@@ -60,16 +65,15 @@ def singles(count: int, classes: str = "ab", start: int = 0) -> Data:
     return data_of([(classes[i % len(classes)], 1) for i in range(count)], start)
 
 
-def split_of(division: Division) -> dict[str, str]:
-    return {row.image: row.split for row in division.rows}
+def split_of(rows: pd.DataFrame) -> dict[str, str]:
+    return dict(zip(rows["image"], rows["split"], strict=True))
 
 
 def with_conflict(where: int) -> Data:
-    """Forty images, two of them copies with different labels, and two with the same."""
+    """Make forty images, two of them duplicates with different labels, and two with the same."""
     data = data_of([("ab"[i % 2], 2 if i < 2 else 1) for i in range(38)])
-    images = list(data.images)
-    images[where] = Labelled(images[where].image, "b")
-    return Data(images, data.sha256, data.groups)
+    data.images.loc[where, "label"] = "b"
+    return data
 
 
 SIZES = st.lists(
@@ -89,13 +93,11 @@ def shared(shares: tuple[float, float, float], seed: int = 11) -> SplitParams:
 def test_no_group_crosses_splits_and_no_class_misses_one(
     sizes: list[tuple[str, int]], shares: tuple[float, float, float], seed: int
 ) -> None:
-    rows = data_of(sizes).divide(shared(shares, seed)).rows
-    splits_of_group: dict[str, set[str]] = {}
-    for row in rows:
-        splits_of_group.setdefault(row.group, set()).add(row.split)
-    assert all(len(splits) == 1 for splits in splits_of_group.values())
-    assert len(splits_of_group) == len(sizes)
-    present = {(row.label, row.split) for row in rows}
+    rows = data_of(sizes).divide(shared(shares, seed))
+    splits = rows.groupby("group")["split"].nunique()
+    assert (splits == 1).all()
+    assert len(splits) == len(sizes)
+    present = set(zip(rows["label"], rows["split"], strict=True))
     assert present == {(label, name) for label, _ in sizes for name in USED_SPLITS}
 
 
@@ -104,22 +106,21 @@ def test_no_group_crosses_splits_and_no_class_misses_one(
 def test_classes_are_divided_to_within_one_image(
     count: int, shares: tuple[float, float, float], seed: int
 ) -> None:
-    rows = singles(count, "aab").divide(shared(shares, seed)).rows
-    totals = Counter(row.label for row in rows)
-    counts = Counter((row.label, row.split) for row in rows)
+    rows = singles(count, "aab").divide(shared(shares, seed))
+    totals = Counter(rows["label"])
+    counts = Counter(zip(rows["label"], rows["split"], strict=True))
     for label, total in totals.items():
         for name, share in zip(USED_SPLITS, shares, strict=True):
             assert abs(counts[label, name] - total * share) <= 1
 
 
 @settings(deadline=None, max_examples=40)
-@given(copies=st.lists(st.integers(2, 6), max_size=30), seed=st.integers(0, 2**32 - 1))
-def test_single_images_make_up_for_groups_of_any_size(copies: list[int], seed: int) -> None:
-    data = data_of([("a", size) for size in copies] + [("a", 1), ("b", 1)] * 100)
-    counts = Counter(
-        row.split for row in data.divide(split_params(seed=seed)).rows if row.label == "a"
-    )
-    total = 100 + sum(copies)
+@given(several=st.lists(st.integers(2, 6), max_size=30), seed=st.integers(0, 2**32 - 1))
+def test_single_images_make_up_for_groups_of_any_size(several: list[int], seed: int) -> None:
+    data = data_of([("a", size) for size in several] + [("a", 1), ("b", 1)] * 100)
+    rows = data.divide(split_params(seed=seed))
+    counts = Counter(rows["split"][rows["label"] == "a"])
+    total = 100 + sum(several)
     assert abs(counts["train"] - 0.7 * total) <= 1
     assert abs(counts["test"] - 0.15 * total) <= 1
 
@@ -128,11 +129,11 @@ def test_single_images_make_up_for_groups_of_any_size(copies: list[int], seed: i
 @given(sizes=SIZES, order=st.randoms(use_true_random=False))
 def test_names_and_order_do_not_matter(sizes: list[tuple[str, int]], order: object) -> None:
     data = data_of(sizes)
-    places = list(range(len(data.images)))
+    places = list(range(len(data.groups)))
     order.shuffle(places)  # type: ignore[attr-defined]
-    first = data.divide(split_params()).rows
-    second = data.reordered(places).divide(split_params()).rows
-    assert [first[i].split for i in places] == [row.split for row in second]
+    first = data.divide(split_params())
+    second = data.reordered(places).divide(split_params())
+    assert list(first["split"][places]) == list(second["split"])
 
 
 def test_another_seed_divides_otherwise() -> None:
@@ -156,32 +157,31 @@ def test_more_images_move_few_of_those_that_were_there(seed: int) -> None:
 def test_large_groups_fall_into_splits_as_often_as_small_ones() -> None:
     # A place taken as the least of the members' would send most large groups to train.
     data = data_of([("a", 2), ("a", 8)] * 500 + [("b", 1)] * 20)
-    rows = data.divide(split_params()).rows
-    sizes = Counter(row.group for row in rows)
-    counts = Counter(row.split for row in rows if sizes[row.group] == 8)
+    rows = data.divide(split_params())
+    sizes = rows.groupby("group")["image"].transform("size")
+    counts = Counter(rows["split"][sizes == 8])
     assert abs(counts["train"] / 4000 - 0.7) < 0.06
 
 
-def test_a_split_overfull_with_copies_takes_no_more_from_the_others() -> None:
+def test_a_split_overfull_with_duplicates_takes_no_more_from_the_others() -> None:
     # Of the two groups, the second fills validation with 20 of the 12 images that are its share.
-    rows = data_of([("a", 20)] * 2 + [("a", 1), ("b", 1)] * 40).divide(split_params()).rows
-    counts = Counter(row.split for row in rows if row.label == "a")
+    rows = data_of([("a", 20)] * 2 + [("a", 1), ("b", 1)] * 40).divide(split_params())
+    counts = Counter(rows["split"][rows["label"] == "a"])
     assert counts == {"train": 56, "validation": 20, "test": 4}
 
 
-def test_conflicting_copies_are_dropped() -> None:
-    division = with_conflict(1).divide(split_params())
-    dropped = [row.image for row in division.rows if row.split == "dropped"]
-    assert dropped == ["00000-0", "00000-1"]
+def test_conflicting_duplicates_are_dropped() -> None:
+    rows = with_conflict(1).divide(split_params())
+    assert list(rows["image"][rows["split"] == "dropped"]) == ["00000-0", "00000-1"]
 
 
-def test_conflicting_copies_can_be_kept_together() -> None:
-    rows = with_conflict(1).divide(split_params(conflicting_labels="keep")).rows
-    assert rows[0].split == rows[1].split != "dropped"
-    assert (rows[0].label, rows[1].label) == ("a", "b")
+def test_conflicting_duplicates_can_be_kept_together() -> None:
+    rows = with_conflict(1).divide(split_params(conflicting_labels="keep"))
+    assert rows["split"][0] == rows["split"][1] != "dropped"
+    assert list(rows["label"][:2]) == ["a", "b"]
 
 
-def test_conflicting_copies_can_be_an_error() -> None:
+def test_conflicting_duplicates_can_be_an_error() -> None:
     with pytest.raises(SplitError, match=r"00000-0 \(a\), 00000-1 \(b\); correct the labels"):
         with_conflict(1).divide(split_params(conflicting_labels="error"))
 
@@ -192,27 +192,25 @@ def test_a_class_too_small_for_three_splits_is_an_error() -> None:
         data.divide(split_params())
 
 
-def test_a_class_whose_copies_all_conflict_is_an_error() -> None:
+def test_a_class_whose_duplicates_all_conflict_is_an_error() -> None:
     data = data_of([("a", 1)] * 20 + [("b", 2)])
-    images = [*data.images[:-1], Labelled("last", "a")]
+    data.images.loc[len(data.groups) - 1, "label"] = "a"
     with pytest.raises(SplitError, match="class 'b' has 0 usable images"):
-        Data(images, data.sha256, data.groups).divide(split_params())
+        data.divide(split_params())
 
 
 def test_a_leak_planted_by_hand_is_caught() -> None:
     groups = np.array([0, 0, 1, 1, 2, 3, 3])
     clean = np.array(["train", "train", "test", "test", "test", "validation", "dropped"])
-    assert leaking(groups, clean) == 0
+    assert not leaking(groups, clean).any()
     leaky = np.array(["train", "test", "test", "train", "test", "train", "dropped"])
-    assert leaking(groups, leaky) == 2
+    assert leaking(groups, leaky).tolist() == [False, True, True, False, False, False, False]
 
 
-def test_audit_counts_copies_conflicts_and_leaks() -> None:
+def test_audit_counts_duplicates_conflicts_and_leaks() -> None:
     data = with_conflict(1)
-    sha256 = list(data.sha256)
-    sha256[2] = sha256[3]
-    division = Data(data.images, sha256, data.groups).divide(split_params())
-    account = audit(division, sha256, ["a", "b"], split_params())
+    data.images.loc[2, "sha256"] = data.images["sha256"][3]
+    account = audit(data.divide(split_params()), data.images, ["a", "b"], split_params())
     assert account["images"] == 40
     assert account["exact_duplicates"] == {"groups": 1, "files": 2}
     assert account["near_duplicates"] == {"groups": 1, "files": 2}
@@ -226,45 +224,46 @@ def test_audit_counts_copies_conflicts_and_leaks() -> None:
 
 
 def test_expected_leaks_of_random_splits_agree_with_their_formula() -> None:
-    division = data_of([("a", 2)] * 100 + [("a", 1)] * 800 + [("b", 1)] * 20).divide(split_params())
-    sha256 = [content(row.image) for row in division.rows]
-    leaks = audit(division, sha256, ["a", "b"], split_params())["leaks_of_random_splits"]
-    # Of the 200 files with a copy, 15 % are in test, and 70 % of those have theirs in train.
+    data = data_of([("a", 2)] * 100 + [("a", 1)] * 800 + [("b", 1)] * 20)
+    account = audit(data.divide(split_params()), data.images, ["a", "b"], split_params())
+    leaks = account["leaks_of_random_splits"]
+    # Of the 200 files with a duplicate, 15 % are in test, and 70 % of those have theirs in train.
     assert abs(leaks["mean"] - 200 * 0.15 * 0.7) < 2
     assert leaks["least"] <= leaks["first"] <= leaks["most"]
 
 
 @pytest.mark.usefixtures("elsewhere")
-def test_a_group_that_takes_in_much_of_the_data_is_told_of_aloud(
+def test_a_group_that_takes_in_much_of_the_data_causes_a_warning(
     params: Params, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rows = [Labelled(f"{index:02}.png", "ab"[index % 2]) for index in range(40)]
-    for index, row in enumerate(rows):
-        same = index % 2 == 0 and index < 24
-        write(paths.RAW_IMAGES / row.image, encode(picture(0 if same else index)))
-    write_labels(paths.RAW_LABELS, rows)
-    write_json(paths.RAW_MANIFEST, {"classes": ["a", "b"], "skipped": []})
+    write_raw([0 if index % 2 == 0 and index < 24 else index for index in range(40)], "ab" * 20)
     split.run(params)
-    told = capsys.readouterr().err
-    assert "12 of 40 images are one group of copies, 00.png among them" in told
-    assert "lower split.near_duplicate_distance" in told
+    warning = capsys.readouterr().err
+    assert "12 of 40 images are one group of duplicates, 00.png among them" in warning
+    assert "lower split.near_duplicate_distance" in warning
+
+
+def write_raw(seeds: Sequence[int], labels: str) -> list[str]:
+    """Write `data/raw` with a picture of each seed; return the names."""
+    rows = []
+    for index, (seed, label) in enumerate(zip(seeds, labels, strict=True)):
+        data = encode(picture(seed))
+        write(paths.RAW_IMAGES / f"{index:02}.png", data)
+        rows.append((f"{index:02}.png", label, "", hashlib.sha256(data).hexdigest()))
+    write_table(paths.RAW_LABELS, pd.DataFrame(rows, columns=LABEL_COLUMNS))
+    write_json(paths.RAW_MANIFEST, {"classes": sorted(set(labels)), "skipped": []})
+    return [name for name, *_ in rows]
 
 
 def test_the_stage_writes_the_same_bytes_again(elsewhere: Path, params: Params) -> None:
-    rows = []
-    for index in range(24):
-        name = f"{index:02}.png"
-        write(paths.RAW_IMAGES / name, encode(picture(index - index % 6 // 5)))
-        rows.append(Labelled(name, "ab"[index // 2 % 2]))
-    write_labels(paths.RAW_LABELS, rows)
-    write_json(paths.RAW_MANIFEST, {"classes": ["a", "b"], "skipped": []})
+    names = write_raw([index - index % 6 // 5 for index in range(24)], "aabb" * 6)
     split.run(params)
-    first = contents(elsewhere / paths.SPLIT)
+    first = contents(elsewhere / "data/split")
     split.run(params)
-    assert contents(elsewhere / paths.SPLIT) == first
+    assert contents(elsewhere / "data/split") == first
     assert sorted(first) == ["audit.json", "contact_sheet.png", "split.csv"]
     assert json.loads(first["audit.json"])["exact_duplicates"] == {"groups": 4, "files": 8}
-    assert [row.image for row in read_assignment(paths.SPLIT_CSV)] == [row.image for row in rows]
+    assert list(read_table(paths.SPLIT_CSV, SPLIT_COLUMNS, text=True)["image"]) == names
     with Image.open(paths.SPLIT_CONTACT_SHEET) as sheet:
         assert sheet.width > 1000
         assert len(np.unique(np.asarray(sheet).reshape(-1, 3), axis=0)) > 1000

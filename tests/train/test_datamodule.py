@@ -1,5 +1,6 @@
 """Batches: every image once an epoch, in an order that only the seed and the epoch decide."""
 
+from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -9,12 +10,12 @@ from pytorch_lightning import Trainer
 from torch.utils.data import BatchSampler, DataLoader
 
 from pipeline.common.errors import TrainingError
-from pipeline.common.params import Params
+from pipeline.common.params import Params, TrainParams
 from pipeline.train.datamodule import (
     Batch,
     DividedBatches,
     EpochSampler,
-    VehicleData,
+    ImageDataModule,
     channel_statistics,
 )
 from tests.helpers.data import SIZE, Pack
@@ -48,9 +49,13 @@ def test_no_batch_holds_a_single_image() -> None:
     assert len(left_out) > 5
 
 
-def vehicle_data(pack: Pack, params: Params, workers: int) -> VehicleData:
-    train, validation = pack("train", 40), pack("validation", 21)
-    return VehicleData(train, validation, params.augment, seed=1, batch_size=16, workers=workers)
+def image_data(pack: Pack, params: Params) -> ImageDataModule:
+    pack("train", 40)
+    return ImageDataModule(pack("validation", 21).parent, params.augment, in_batches(params))
+
+
+def in_batches(params: Params, workers: int = 0) -> TrainParams:
+    return params.train.model_copy(update={"batch_size": 16, "workers": workers})
 
 
 @pytest.mark.parametrize(("images", "kept"), [(71, 71), (69, 69), (68, 68), (67, 64), (65, 64)])
@@ -67,7 +72,7 @@ def test_every_process_has_its_part_of_every_batch(images: int, kept: int) -> No
 
 
 def test_too_few_images_for_the_processes_are_told(pack: Pack, params: Params) -> None:
-    data = vehicle_data(pack, params, workers=0)
+    data = image_data(pack, params)
     data.trainer = Trainer(accelerator="cpu", devices=12, logger=False)
     with pytest.raises(TrainingError, match="21 images in a split are too few for 12 processes"):
         data.setup("fit")
@@ -79,17 +84,12 @@ def test_too_few_images_for_the_processes_are_told(pack: Pack, params: Params) -
     [("fork", 1), ("fork", 2), ("fork", 4), ("spawn", 2)],
 )
 def test_workers_do_not_change_the_batches(
-    pack: Pack, params: Params, start: str, workers: int
+    pack: Pack, params: Params, tmp_path: Path, start: str, workers: int
 ) -> None:
-    alone = vehicle_data(pack, params, workers=0).train_dataloader()
-    helped = VehicleData(
-        pack("train2", 40),
-        pack("validation2", 21),
-        params.augment,
-        seed=1,
-        batch_size=16,
-        workers=workers,
-    ).train_dataloader()
+    alone = image_data(pack, params).train_dataloader()
+    folder = tmp_path / "data" / "packed"
+    other = ImageDataModule(folder, params.augment, in_batches(params, workers))
+    helped = other.train_dataloader()
     helped.multiprocessing_context = start
     for epoch in range(2):  # the second time with workers that have already run an epoch
         choose(alone, epoch)
@@ -106,7 +106,7 @@ def choose(loader: DataLoader[Batch], epoch: int) -> None:
 
 
 def test_epochs_feed_different_pictures_of_the_same_images(pack: Pack, params: Params) -> None:
-    loader = vehicle_data(pack, params, workers=0).train_dataloader()
+    loader = image_data(pack, params).train_dataloader()
     first = torch.cat([images for images, _ in loader])
     choose(loader, 1)
     second = torch.cat([images for images, _ in loader])
@@ -115,7 +115,7 @@ def test_epochs_feed_different_pictures_of_the_same_images(pack: Pack, params: P
 
 
 def test_validation_is_fed_as_it_is(pack: Pack, params: Params) -> None:
-    data = vehicle_data(pack, params, workers=0)
+    data = image_data(pack, params)
     images = torch.cat([images for images, _ in data.val_dataloader()])
     np.testing.assert_array_equal(images.numpy(), data.validation.images)
 

@@ -12,12 +12,14 @@ import numpy.typing as npt
 import pytest
 from ruamel.yaml import YAML
 from safetensors.numpy import load_file
+from scipy.special import softmax
 
 from pipeline.common import paths
+from pipeline.common.artifact import LOGITS
 from pipeline.common.packed import load_packed
 from pipeline.common.params import load_params
 from pipeline.package import stage as package
-from pipeline.predict.classifier import calibrated, load
+from pipeline.predict.classifier import load, outputs_of
 from pipeline.train import stage as train
 from tests.helpers.data import Pack
 from tests.helpers.imports import ROOT
@@ -97,13 +99,15 @@ def test_two_processes_find_what_one_does(workplace: Workplace, command: tuple[s
     """To 1e-6, no validation image can have counted twice."""
     folder = workplace()
     train.run(load_params())
-    alone, figures, files = weights(folder), history(folder), contents(folder)
-    assert len(figures) == 4
+    alone, metrics, files = weights(folder), history(folder), contents(folder)
+    assert len(metrics) == 4
     workplace(devices=2, strategy="ddp")
     printed = trained(folder, command)
-    np.testing.assert_allclose(history(folder), figures, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(history(folder), metrics, rtol=1e-5, atol=1e-6)
     assert_close(weights(folder), alone)
-    assert contents(folder).keys() - {paths.ENVIRONMENT.as_posix()} == files.keys()
+    # The runner's own: what the stage ran on, and its lock.
+    notes = {paths.ENVIRONMENT.as_posix(), (paths.RESUME / "train.lock").as_posix()}
+    assert contents(folder).keys() - notes == files.keys()
     assert printed.count("train: 4 epochs (stopped early)") == len(printed.splitlines()) == 1
 
 
@@ -125,5 +129,6 @@ def measured_loss(folder: Path) -> float:
     """The validation loss of the weights that were written."""
     package.run(load_params())
     split = load_packed(folder / "data/packed/validation")
-    shares = calibrated(load(folder / "models/vehicle-classifier").logits(split.images), 1.0)
+    session = load(folder / "models/vehicle-classifier").session
+    shares = softmax(outputs_of(session, split.images, LOGITS), axis=1)
     return float(-np.log(shares[np.arange(len(split)), split.labels]).mean())

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.train.mlp import ACTIVATIONS, Mlp
+from pipeline.train.mlp import ACTIVATIONS, MLP
 
 DEFAULTS: dict[str, Any] = {
     "size": 8,
@@ -21,12 +21,12 @@ DEFAULTS: dict[str, Any] = {
 IMAGES = torch.randint(0, 256, (5, 8, 8, 3), dtype=torch.uint8)
 
 
-def network(**changes: Any) -> Mlp:
+def network(**changes: Any) -> MLP:
     torch.manual_seed(0)
-    return Mlp(**(DEFAULTS | changes))
+    return MLP(**(DEFAULTS | changes))
 
 
-def kinds(model: Mlp) -> list[str]:
+def kinds(model: MLP) -> list[str]:
     names = [type(m).__name__ for m in model.modules() if not list(m.children())]
     return [name for name in names if name != "Sequential"]
 

@@ -1,4 +1,4 @@
-"""The same bytes on other processors: instructions are capped, and products are of one kind."""
+"""The same bytes on other processors: instructions are limited, and products are of one kind."""
 
 import json
 import shutil
@@ -16,7 +16,7 @@ from pipeline.common.errors import TrainingError
 from pipeline.common.instructions import ARRAYS, LIMIT, TORCH, can_limit, limit_instructions
 from pipeline.common.params import Params
 from pipeline.train.hardware import check_instructions
-from pipeline.train.linear import Linear
+from pipeline.train.mlp import Linear, has_onednn_product
 from tests.helpers.data import Pack
 from tests.helpers.imports import ROOT
 from tests.helpers.processes import environment
@@ -24,7 +24,7 @@ from tests.helpers.processes import environment
 QEMU = shutil.which("qemu-x86_64")
 INPUTS, OUTPUTS = 300, 40
 
-needs_cap = pytest.mark.skipif(not can_limit(), reason="not an x86 processor with AVX2")
+needs_limit = pytest.mark.skipif(not can_limit(), reason="not an x86 processor with AVX2")
 
 
 @pytest.fixture
@@ -64,8 +64,8 @@ def differing(one: dict[str, str], other: dict[str, str]) -> list[str]:
     return sorted(name for name in one | other if one.get(name) != other.get(name))
 
 
-@needs_cap
-def test_a_stage_caps_whatever_the_variables_were(project: Path) -> None:
+@needs_limit
+def test_a_stage_limits_whatever_the_variables_were(project: Path) -> None:
     plain = train(project)
     noted = json.loads((project / paths.ENVIRONMENT).read_text(encoding="utf-8"))[0]
     assert TORCH.items() <= noted["variables"].items()
@@ -74,7 +74,7 @@ def test_a_stage_caps_whatever_the_variables_were(project: Path) -> None:
     assert not differing(plain, otherwise)
 
 
-@needs_cap
+@needs_limit
 @pytest.mark.slow
 @pytest.mark.skipif(QEMU is None, reason="no qemu-x86_64 (Debian's package qemu-user)")
 def test_a_processor_without_avx512_makes_the_same_bytes(project: Path) -> None:
@@ -84,7 +84,7 @@ def test_a_processor_without_avx512_makes_the_same_bytes(project: Path) -> None:
     assert not differing(here, train(project, str(QEMU), "-cpu", "Haswell"))
 
 
-def test_nothing_is_imported_before_the_cap() -> None:
+def test_nothing_is_imported_before_the_limit() -> None:
     code = """
 import sys, pipeline.run
 print(*({"numpy", "scipy", "cv2", "torch"} & set(sys.modules)))
@@ -94,9 +94,9 @@ print(*({"numpy", "scipy", "cv2", "torch"} & set(sys.modules)))
     assert done.stdout.strip() == ""
 
 
-@pytest.mark.parametrize(("flags", "caps"), [("fma sse2 avx2", True), ("sse2 avx", False)])
-def test_only_a_processor_with_avx2_is_capped_to_it(
-    elsewhere: Path, monkeypatch: pytest.MonkeyPatch, flags: str, caps: bool
+@pytest.mark.parametrize(("flags", "limits"), [("fma sse2 avx2", True), ("sse2 avx", False)])
+def test_only_a_processor_with_avx2_is_limited_to_it(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch, flags: str, limits: bool
 ) -> None:
     processor = elsewhere / "cpuinfo"
     processor.write_text(f"processor\t: 0\nflags\t\t: {flags}\nbugs\t\t:\n", encoding="utf-8")
@@ -105,15 +105,15 @@ def test_only_a_processor_with_avx2_is_capped_to_it(
     found: dict[str, str] = {}
     monkeypatch.setattr("os.environ", found)
     limit_instructions(torch=True)
-    assert found == (ARRAYS | TORCH if caps else {})
+    assert found == (ARRAYS | TORCH if limits else {})
     found.clear()
     limit_instructions(torch=False)
-    assert found == (ARRAYS if caps else {})
+    assert found == (ARRAYS if limits else {})
     monkeypatch.setattr("platform.machine", lambda: "aarch64")
     assert not can_limit()
 
 
-@needs_cap
+@needs_limit
 def test_training_refuses_what_would_not_be_portable(
     params: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,3 +165,28 @@ def test_half_precision_is_left_to_pytorch() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         assert layer(values).dtype == torch.bfloat16
     assert layer.double()(values.double()).dtype == torch.float64
+
+
+@pytest.mark.parametrize("fault", [AttributeError, RuntimeError, TypeError, None])
+def test_without_the_private_product_pytorchs_own_is_used_and_said_so(
+    fault: type[Exception] | None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Relies on `torch.ops.mkldnn._linear_pointwise`, which any release may move or change."""
+
+    def changed(left: torch.Tensor, right: torch.Tensor, *_: object) -> torch.Tensor:
+        if fault is not None:
+            raise fault
+        return left @ right.t()  # without the bias
+
+    monkeypatch.setattr("pipeline.train.mlp._product", changed)
+    has_onednn_product.cache_clear()
+    try:
+        layer, values = Linear(INPUTS, OUTPUTS), torch.randn(4, INPUTS)
+        assert torch.equal(layer(values), nn.Linear.forward(layer, values))
+        layer(values)
+    finally:
+        has_onednn_product.cache_clear()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "results are not the same on all processors" in line

@@ -1,14 +1,16 @@
-"""What TensorBoard shows: true figures, without a trace in the training, whole after a resume."""
+"""What TensorBoard shows: true values, without a trace in the training."""
 
 import io
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -21,16 +23,14 @@ from torch.nn.functional import cross_entropy
 
 import pipeline.train.fit as fitting
 from pipeline.common.params import Params
-from pipeline.train.activations import ActivationProbe
-from pipeline.train.datamodule import VehicleData
-from pipeline.train.events import EventLog
-from pipeline.train.fit import Fit, build, fit
-from pipeline.train.graph import graph_of
-from pipeline.train.hardest import gallery, hardest
-from pipeline.train.hparams import log_hparams
-from pipeline.train.mlp import Mlp
-from pipeline.train.preview import augmentation_preview
-from pipeline.train.tensorboard import CURVES, RUNS, grid
+from pipeline.train.augmentation import augmentation_preview
+from pipeline.train.callbacks import Activations
+from pipeline.train.classifier import Classifier
+from pipeline.train.datamodule import ImageDataModule
+from pipeline.train.fit import Fit, fit
+from pipeline.train.logger import CURVES
+from pipeline.train.mlp import MLP
+from pipeline.train.tensorboard import batch_grid, draw_top_losses, graph_of, top_losses
 from tests.helpers.data import Pack
 from tests.helpers.imports import ROOT
 from tests.helpers.processes import environment
@@ -51,27 +51,26 @@ def params(params: Params) -> Params:
 
 
 @pytest.fixture
-def data(pack: Pack, params: Params) -> VehicleData:
-    return VehicleData(
-        pack("train", 40),
-        pack("validation", 24),
-        params.augment,
-        seed=params.train.seed,
-        batch_size=params.train.batch_size,
-        workers=0,
-    )
+def data(pack: Pack, params: Params) -> ImageDataModule:
+    pack("train", 40)
+    return ImageDataModule(pack("validation", 24).parent, params.augment, params.train)
 
 
 @pytest.fixture
-def train(data: VehicleData, params: Params, tmp_path: Path) -> Train:
-    def run(logs: Path, **changes: Any) -> Fit:
-        network = build(params.model, data, params.train.seed)
-        settings = params.train.model_copy(update=changes)
-        callbacks = params.early_stopping, params.checkpoint
-        state = tmp_path / "state" / logs.name
-        return fit(network, data, settings, *callbacks, logs=logs, state=state)
+def train(data: ImageDataModule, params: Params, tmp_path: Path) -> Train:
+    def run(logs: Path, *, model: dict[str, Any] | None = None, **changes: Any) -> Fit:
+        chosen = params.model_copy(
+            update={
+                "model": params.model.model_copy(update=model or {}),
+                "train": params.train.model_copy(update=changes),
+            }
+        )
+        return fit(chosen, data, logs=logs, state=tmp_path / "state" / logs.name)
 
     return run
+
+
+RUNS = ["", "after_batch_norm", "after_linear", "training", "validation"]
 
 
 def read(run: Path) -> EventAccumulator:
@@ -92,12 +91,14 @@ def pixels(event: Any) -> npt.NDArray[np.uint8]:
 
 
 def contents(logs: Path) -> dict[str, bytes]:
-    return {run.name: next(run.iterdir()).read_bytes() for run in sorted(logs.iterdir())}
+    """The event file of each run, by the run's name; the folder's own has none."""
+    files = sorted(logs.rglob("events.*"))
+    return {file.relative_to(logs).parent.name: file.read_bytes() for file in files}
 
 
-def tiny(size: int = 2, *, batch_norm: bool = True) -> Mlp:
+def tiny(size: int = 2, *, batch_norm: bool = True) -> MLP:
     torch.manual_seed(0)
-    return Mlp(
+    return MLP(
         size=size,
         classes=2,
         mean=[0.5] * 3,
@@ -110,12 +111,12 @@ def tiny(size: int = 2, *, batch_norm: bool = True) -> Mlp:
 
 
 def test_loss_and_accuracy_are_one_tag_in_two_runs(train: Train, tmp_path: Path) -> None:
-    epochs = train(tmp_path / "logs").epochs
+    history = train(tmp_path / "logs").history
     for tag in ("loss", "accuracy"):
         for run, prefix in (("training", "train"), ("validation", "val")):
-            expected = [getattr(row, f"{prefix}_{tag}") for row in epochs]
+            expected = history[f"{prefix}_{tag}"].tolist()
             assert values(tmp_path / "logs" / run, f"{CURVES}/{tag}") == pytest.approx(expected)
-    rates = [row.learning_rate for row in epochs]
+    rates = history["learning_rate"].tolist()
     assert values(tmp_path / "logs" / "training", "learning_rate") == pytest.approx(rates)
 
 
@@ -123,10 +124,11 @@ def test_the_training_is_the_same_to_the_bit_without(
     train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watched = train(tmp_path / "a")
-    monkeypatch.setattr(fitting, "TensorBoard", lambda *_: pl.Callback())
+    monkeypatch.setattr(fitting, "TrainingPictures", lambda *_: pl.Callback())
+    monkeypatch.setattr(fitting, "Activations", pl.Callback)
     alone = train(tmp_path / "b")
-    assert not list((tmp_path / "b").iterdir())
-    assert watched.epochs == alone.epochs
+    assert not read(tmp_path / "b" / "training").Tags()["images"]
+    pd.testing.assert_frame_equal(watched.history, alone.history)
     trained, expected = watched.network.state_dict(), alone.network.state_dict()
     assert all(torch.equal(trained[name], expected[name]) for name in expected)
 
@@ -136,7 +138,7 @@ def test_two_runs_leave_the_same_bytes(train: Train, tmp_path: Path) -> None:
     torch.manual_seed(5)
     train(tmp_path / "b")
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
-    assert sorted(contents(tmp_path / "a")) == sorted(RUNS)
+    assert sorted(contents(tmp_path / "a")) == RUNS
 
 
 def test_snapshots_are_spread_over_a_long_run(train: Train, tmp_path: Path) -> None:
@@ -149,13 +151,13 @@ def test_snapshots_are_spread_over_a_long_run(train: Train, tmp_path: Path) -> N
     for tag in ("weights/layer_1", "gradients/layer_2", "weights/output"):
         assert steps(training.Histograms(tag)) == spread
     assert steps(training.Images("images/augmented_batch")) == spread
-    assert steps(validation.Images("images/hardest")) == spread
+    assert steps(validation.Images("images/top_losses")) == spread
     assert steps(training.Images("images/augmentation")) == [0]
     assert steps(training.Scalars(f"{CURVES}/loss")) == list(range(21))
 
 
 def test_activations_are_those_of_the_validation_images(
-    train: Train, data: VehicleData, tmp_path: Path
+    train: Train, data: ImageDataModule, tmp_path: Path
 ) -> None:
     network = train(tmp_path / "logs").network
     images = torch.from_numpy(data.validation.images.copy())
@@ -165,7 +167,7 @@ def test_activations_are_those_of_the_validation_images(
         normalised = network.hidden[0][1](linear)  # type: ignore[index]
     for run, expected in (("after_linear", linear), ("after_batch_norm", normalised)):
         mean = values(tmp_path / "logs" / run, "activations/layer_1_mean")
-        deviation = values(tmp_path / "logs" / run, "activations/layer_1_deviation")
+        deviation = values(tmp_path / "logs" / run, "activations/layer_1_std")
         assert len(mean) == len(deviation) == 3
         assert mean[-1] == pytest.approx(float(expected.mean()), abs=1e-5)
         assert deviation[-1] == pytest.approx(float(expected.std(correction=0)), abs=1e-5)
@@ -179,32 +181,39 @@ def test_a_unit_that_never_fires_is_dead() -> None:
         first.weight[1], first.bias[1] = 0, -1
         first.weight[0], first.bias[0] = 0.5, 0  # fires for some images
         first.weight[2:], first.bias[2:] = -0.5, 0
-    probe = ActivationProbe(network)
-    probe.attach()
-    for shade in (0, 255):  # a unit that fires in one batch only is alive
-        network(torch.full((3, 2, 2, 3), shade, dtype=torch.uint8))
-    seen = probe.detach()
-    assert seen["layer_1"]["activation"].constant_units == 0.25
-    assert "batch_norm" not in seen["layer_1"]
+    # A unit that fires in one batch only is alive.
+    rows = measured(network, torch.zeros(3, 2, 2, 3), torch.full((3, 2, 2, 3), 255.0))
+    assert rows["layer_1", "activation"]["constant_units"] == 0.25
+    assert ("layer_1", "batch_norm") not in rows
 
 
-def test_a_probe_that_is_detached_sees_nothing_more() -> None:
+def measured(network: MLP, *batches: torch.Tensor) -> dict[tuple[str, str], dict[str, Any]]:
+    """What `Activations` records of a validation pass over these images."""
+    activations = Activations()
+    trainer: Any = SimpleNamespace(current_epoch=0)
+    module: Any = SimpleNamespace(network=network)
+    activations.on_validation_epoch_start(trainer, module)
+    for batch in batches:
+        network(batch.byte())
+    activations.on_validation_epoch_end(trainer, module)
+    network(batches[0].byte())  # is seen no more
+    return {(row["layer"], row["stage"]): row for row in activations.rows}
+
+
+def test_batches_of_a_pass_are_measured_as_one_and_nothing_after_it() -> None:
     network = tiny().eval()
-    probe = ActivationProbe(network)
-    probe.attach()
-    network(torch.zeros(2, 2, 2, 3, dtype=torch.uint8))
-    seen = probe.detach()["layer_2"]["linear"].count
-    network(torch.zeros(2, 2, 2, 3, dtype=torch.uint8))
-    assert seen == probe.detach()["layer_2"]["linear"].count == 6
+    draw = torch.Generator().manual_seed(2)
+    images = torch.randint(0, 256, (7, 2, 2, 3), generator=draw).float()
+    parts = measured(network, images[:4], images[4:])
+    whole = measured(network, images)
+    assert parts.keys() == whole.keys()
+    for place, row in whole.items():
+        assert parts[place] == pytest.approx(row)
 
 
-def test_without_batch_norm_there_is_no_run_for_it(
-    train: Train, params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plain = params.model.model_copy(update={"batch_norm": False})
-    monkeypatch.setattr(f"{__name__}.build", lambda _, *rest: fitting.build(plain, *rest))
-    train(tmp_path / "logs")
-    assert sorted(contents(tmp_path / "logs")) == ["after_linear", "training", "validation"]
+def test_without_batch_norm_there_is_no_run_for_it(train: Train, tmp_path: Path) -> None:
+    train(tmp_path / "logs", model={"batch_norm": False})
+    assert sorted(contents(tmp_path / "logs")) == ["", "after_linear", "training", "validation"]
 
 
 def test_weights_are_those_at_the_end_of_the_epoch(train: Train, tmp_path: Path) -> None:
@@ -215,19 +224,16 @@ def test_weights_are_those_at_the_end_of_the_epoch(train: Train, tmp_path: Path)
 
 
 def test_gradients_are_those_of_the_first_batch(
-    data: VehicleData, params: Params, tmp_path: Path
+    train: Train, data: ImageDataModule, params: Params, tmp_path: Path
 ) -> None:
     # Without dropout the first gradient of all can be computed without the Trainer.
     plain = params.model.model_copy(update={"dropout": 0.0})
-    network = build(plain, data, params.train.seed).train()
+    network = Classifier(plain, params.train, data.description).network.train()
     images, labels = next(iter(data.train_dataloader()))
     loss = cross_entropy(network(images), labels)
     (gradient,) = torch.autograd.grad(loss, [network.output.weight])
-    network = build(plain, data, params.train.seed)
-    callbacks = params.early_stopping, params.checkpoint
-    logs, state = tmp_path / "logs", tmp_path / "state"
-    fit(network, data, params.train, *callbacks, logs=logs, state=state)
-    first = read(logs / "training").Histograms("gradients/output")[0].histogram_value
+    train(tmp_path / "logs", model={"dropout": 0.0})
+    first = read(tmp_path / "logs" / "training").Histograms("gradients/output")[0].histogram_value
     assert (first.min, first.max) == pytest.approx(
         (float(gradient.min()), float(gradient.max())), rel=1e-4
     )
@@ -235,14 +241,14 @@ def test_gradients_are_those_of_the_first_batch(
 
 
 def test_the_augmented_batch_is_what_the_loader_feeds(
-    train: Train, data: VehicleData, tmp_path: Path
+    train: Train, data: ImageDataModule, tmp_path: Path
 ) -> None:
     train(tmp_path / "logs")
     loader = data.train_dataloader()
     loader.batch_sampler.sampler.set_epoch(1)  # type: ignore[union-attr]
     expected = next(iter(loader))[0]
     shown = pixels(read(tmp_path / "logs" / "training").Images("images/augmented_batch")[1])
-    assert np.array_equal(shown, grid(expected))
+    assert np.array_equal(shown, batch_grid(expected))
     for place in (0, 9):
         row, column = divmod(place, 8)
         top, left = 2 + row * (8 + 2), 2 + column * (8 + 2)
@@ -251,44 +257,48 @@ def test_the_augmented_batch_is_what_the_loader_feeds(
 
 
 def test_the_augmentation_is_shown_once_as_in_the_report(
-    train: Train, data: VehicleData, params: Params, tmp_path: Path
+    train: Train, data: ImageDataModule, params: Params, tmp_path: Path
 ) -> None:
     train(tmp_path / "logs")
     (event,) = read(tmp_path / "logs" / "training").Images("images/augmentation")
-    assert np.array_equal(pixels(event), augmentation_preview(data, params.train.seed))
+    seed = params.train.seed
+    expected = augmentation_preview(data.train.images, data.augmentation, seed)
+    assert np.array_equal(pixels(event), expected)
 
 
-def test_the_hardest_images_have_the_highest_loss(data: VehicleData) -> None:
+def test_top_losses_are_the_images_with_the_highest_loss(data: ImageDataModule) -> None:
     network = tiny(size=8).train()
-    answers = hardest(network, data.validation, 5)
+    found = top_losses(network, data.validation, 5)
     assert network.training, "the mode is left as it was"
     with torch.inference_mode():
         logits = network.eval()(torch.from_numpy(data.validation.images.copy()))
-    losses = cross_entropy(
-        logits, torch.from_numpy(data.validation.labels), reduction="none"
-    ).numpy()
-    assert [answer.index for answer in answers] == np.argsort(-losses)[:5].tolist()
-    first = answers[0]
-    assert first.loss == pytest.approx(losses.max())
-    assert first.predicted == int(logits[first.index].argmax())
-    assert first.probability == pytest.approx(float(logits[first.index].softmax(0).max()))
+    labels = torch.from_numpy(data.validation.labels)
+    losses = cross_entropy(logits, labels, reduction="none").numpy()
+    assert found["row"].tolist() == np.argsort(-losses)[:5].tolist()
+    first, split = found.iloc[0], data.validation
+    assert first["loss"] == pytest.approx(losses.max())
+    assert first["image"] == split.names[first["row"]]
+    assert first["true"] == split.classes[split.labels[first["row"]]]
+    assert first["predicted"] == split.classes[int(logits[first["row"]].argmax())]
+    assert first["probability"] == pytest.approx(float(logits[first["row"]].softmax(0).max()))
 
 
-def test_the_gallery_enlarges_images_and_writes_below(data: VehicleData) -> None:
-    answers = hardest(tiny(size=8), data.validation, 5)
-    sheet = gallery(data.validation, answers)
-    image = data.validation.images[answers[4].index]  # the first of the second row
+def test_top_losses_are_drawn_enlarged_with_captions(data: ImageDataModule) -> None:
+    found = top_losses(tiny(size=8), data.validation, 5)
+    sheet = draw_top_losses(data.validation, found)
+    image = data.validation.images[found["row"][4]]  # the first of the second row
     top = 8 + (128 + 48 + 8)
     assert np.array_equal(sheet[top : top + 128, 8:136], image.repeat(16, 0).repeat(16, 1))
-    assert (sheet[top + 128 : top + 176, 8:136] < 128).any(), "there is writing below"
+    assert (sheet[top + 128 : top + 176, 8:136] < 128).any(), "there is no caption"
 
 
-def test_the_last_gallery_is_of_the_weights_at_the_end(
-    train: Train, data: VehicleData, tmp_path: Path
+def test_the_last_top_losses_are_of_the_weights_at_the_end(
+    train: Train, data: ImageDataModule, tmp_path: Path
 ) -> None:
     network = train(tmp_path / "logs").network
-    shown = pixels(read(tmp_path / "logs" / "validation").Images("images/hardest")[-1])
-    assert np.array_equal(shown, gallery(data.validation, hardest(network, data.validation)))
+    shown = pixels(read(tmp_path / "logs" / "validation").Images("images/top_losses")[-1])
+    split = data.validation
+    assert np.array_equal(shown, draw_top_losses(split, top_losses(network, split)))
 
 
 def test_the_graph_has_every_module_once_in_order(train: Train, tmp_path: Path) -> None:
@@ -314,7 +324,8 @@ def test_the_graph_has_every_module_once_in_order(train: Train, tmp_path: Path) 
 
 def test_the_graph_has_the_same_bytes_in_another_process() -> None:
     code = (
-        "from tests.train.test_tensorboard import tiny; from pipeline.train.graph import graph_of;"
+        "from tests.train.test_tensorboard import tiny;"
+        "from pipeline.train.tensorboard import graph_of;"
         "print(graph_of(tiny()).SerializeToString(deterministic=True).hex())"
     )
     done = subprocess.run(
@@ -329,25 +340,10 @@ def test_the_graph_has_the_same_bytes_in_another_process() -> None:
     assert done.stdout.strip() == graph_of(tiny()).SerializeToString(deterministic=True).hex()
 
 
-def test_hparams_and_the_figures_they_led_to_are_in_one_run(params: Params, tmp_path: Path) -> None:
-    sections = {"model": params.model.model_dump(), "train": params.train.model_dump()}
-    log = EventLog(tmp_path)
-    log_hparams(log, sections, {"val_loss": 0.25, "epochs_run": 3}, step=2)
-    log.close()
-    events = read(tmp_path)
+def test_hparams_are_the_params_a_run_learns_from(train: Train, tmp_path: Path) -> None:
+    train(tmp_path / "logs")
+    events = read(tmp_path / "logs")
     content = events.SummaryMetadata(metadata.SESSION_START_INFO_TAG).plugin_data.content
     start = metadata.parse_session_start_info_plugin_data(content).hparams
-    assert start["model.dropout"].number_value == params.model.dropout
-    assert start["model.batch_norm"].bool_value is True
-    assert start["model.hidden"].string_value == "[16, 8]"
-    assert start["train.schedule"].string_value == params.train.schedule
+    assert {"train.learning_rate", "augment.noise.std", "checkpoint.enabled"} <= set(start)
     assert "train.threads" not in start
-    content = events.SummaryMetadata(metadata.EXPERIMENT_TAG).plugin_data.content
-    experiment = metadata.parse_experiment_plugin_data(content)
-    # TensorBoard looks these tags up in the run of the params.
-    tags = [info.name.tag for info in experiment.metric_infos]
-    assert {tag: events.Scalars(tag)[-1].value for tag in tags} == {
-        "result/val_loss": 0.25,
-        "result/epochs_run": 3.0,
-    }
-    assert {info.name for info in experiment.hparam_infos} == set(start)

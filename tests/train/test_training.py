@@ -1,18 +1,18 @@
 """Training: repeatable to the bit, stopping and choosing weights as params say."""
 
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 
 from pipeline.common.errors import TrainingError
 from pipeline.common.packed import load_packed
 from pipeline.common.params import Params
-from pipeline.train.datamodule import VehicleData
-from pipeline.train.fit import Fit, build, fit
+from pipeline.train.datamodule import ImageDataModule
+from pipeline.train.fit import Fit, fit
 from tests.helpers.data import Pack
 
 
@@ -37,28 +37,14 @@ class Runs:
     """Runs trainings on the same small data."""
 
     def __init__(self, pack: Pack, logs: Path) -> None:
-        self.folders = pack("train", 64), pack("validation", 40)
+        pack("train", 64)
+        self.packed = pack("validation", 40).parent
         self.logs = logs
 
     def __call__(self, params: Params) -> Fit:
-        data = VehicleData(
-            *self.folders,
-            params.augment,
-            seed=params.train.seed,
-            batch_size=params.train.batch_size,
-            workers=params.train.workers,
-        )
-        network = build(params.model, data, params.train.seed)
+        data = ImageDataModule(self.packed, params.augment, params.train)
         with tempfile.TemporaryDirectory() as state:
-            return fit(
-                network,
-                data,
-                params.train,
-                params.early_stopping,
-                params.checkpoint,
-                logs=self.logs,
-                state=Path(state) / "run",
-            )
+            return fit(params, data, logs=self.logs, state=Path(state) / "run")
 
 
 @pytest.fixture
@@ -83,13 +69,13 @@ def test_same_params_same_bits_whatever_the_global_generator_holds(
     torch.rand(7)
     second = runs(params)
     assert equal(first, second)
-    assert first.epochs == second.epochs
+    pd.testing.assert_frame_equal(first.history, second.history)
 
 
 def test_workers_do_not_change_the_result(runs: Runs, params: Params) -> None:
     alone, helped = runs(params), runs(with_train(params, workers=2))
     assert equal(alone, helped)
-    assert alone.epochs == helped.epochs
+    pd.testing.assert_frame_equal(alone.history, helped.history)
 
 
 def test_another_seed_gives_another_run(runs: Runs, params: Params) -> None:
@@ -98,16 +84,19 @@ def test_another_seed_gives_another_run(runs: Runs, params: Params) -> None:
 
 def test_it_learns(runs: Runs, params: Params) -> None:
     run = runs(with_train(params, epochs=25, learning_rate=0.01))
-    assert run.epochs[-1].train_loss < 0.8 * run.epochs[0].train_loss
-    assert run.used_epoch.val_accuracy > 0.8
+    losses = run.history["train_loss"].tolist()
+    assert losses[-1] < 0.8 * losses[0]
+    assert run.metrics["val_accuracy"] > 0.8
 
 
 def test_without_callbacks_every_epoch_runs_and_the_last_weights_are_used(
     runs: Runs, params: Params
 ) -> None:
     run = runs(with_callbacks(params, early_stopping=False, checkpoint=False))
-    assert [row.epoch for row in run.epochs] == [0, 1, 2]
-    assert run.used == 2
+    assert run.history["epoch"].tolist() == [0, 1, 2]
+    assert run.history["early_stopping_best"].isna().all()
+    assert run.history["early_stopping_wait"].isna().all()
+    assert run.used_epoch == 2
 
 
 def test_early_stopping_ends_after_patience_and_keeps_the_last_weights(
@@ -116,25 +105,43 @@ def test_early_stopping_ends_after_patience_and_keeps_the_last_weights(
     # A rate this small improves nothing by min_delta: epoch 0 stays the best.
     still = with_train(params, epochs=20, learning_rate=1e-9)
     run = runs(with_callbacks(still, early_stopping=True, checkpoint=False))
-    assert len(run.epochs) == 3
-    assert run.used == 2
+    assert len(run.history) == 3
+    assert run.used_epoch == 2
+
+
+def test_the_history_has_what_early_stopping_decided_in_each_epoch(
+    runs: Runs, params: Params
+) -> None:
+    wild = with_train(params, epochs=12, learning_rate=0.1, schedule="constant")
+    history = runs(with_callbacks(wild, early_stopping=True, checkpoint=False)).history
+    best = float("inf")
+    waits: list[int] = []
+    for epoch, loss in enumerate(history["val_loss"]):
+        improved = loss < best - 0.01
+        best = loss if improved else best
+        waits.append(0 if improved else waits[-1] + 1)
+        assert history["early_stopping_best"][epoch] == pytest.approx(best)
+    assert history["early_stopping_wait"].tolist() == waits
+    assert max(waits) == 2, "the test shows nothing if patience never runs out"
+    assert waits.count(0) > 1, "nor if nothing improves"
 
 
 def test_checkpointing_goes_back_to_the_best_epoch(runs: Runs, params: Params) -> None:
     wild = with_train(params, epochs=12, learning_rate=0.1, schedule="constant")
     run = runs(with_callbacks(wild, early_stopping=False, checkpoint=True))
-    losses = [row.val_loss for row in run.epochs]
-    assert run.used == losses.index(min(losses))
-    assert run.used < 11, "the test shows nothing if the last epoch is the best"
-    assert measured_loss(run, runs.folders[1]) == pytest.approx(min(losses), abs=1e-5)
+    losses = run.history["val_loss"].tolist()
+    assert run.used_epoch == losses.index(min(losses))
+    assert run.used_epoch < 11, "the test shows nothing if the last epoch is the best"
+    assert measured_loss(run, runs.packed / "validation") == pytest.approx(min(losses), abs=1e-5)
 
 
 def test_the_gap_compares_images_as_they_are(runs: Runs, params: Params) -> None:
     run = runs(with_callbacks(with_train(params, epochs=3), False, True))
-    training = measured_loss(run, runs.folders[0])
-    assert run.clean_train_loss == pytest.approx(training, abs=1e-5)
-    assert run.overfitting_gap == pytest.approx(run.used_epoch.val_loss - training, abs=1e-5)
-    assert abs(training - run.used_epoch.train_loss) > 0.001, "dropout should tell them apart"
+    training = measured_loss(run, runs.packed / "train")
+    metrics = run.metrics
+    assert metrics["unaugmented_train_loss"] == pytest.approx(training, abs=1e-5)
+    assert metrics["overfitting_gap"] == pytest.approx(metrics["val_loss"] - training, abs=1e-5)
+    assert abs(training - metrics["train_loss"]) > 0.001, "dropout should tell them apart"
 
 
 def measured_loss(run: Fit, folder: Path) -> float:
@@ -145,11 +152,11 @@ def measured_loss(run: Fit, folder: Path) -> float:
 
 
 def test_the_cosine_schedule_lowers_the_rate(runs: Runs, params: Params) -> None:
-    cosine = runs(with_train(params, schedule="cosine")).epochs
-    constant = runs(with_train(params, schedule="constant")).epochs
+    cosine = runs(with_train(params, schedule="cosine")).history["learning_rate"]
+    constant = runs(with_train(params, schedule="constant")).history["learning_rate"]
     rate = params.train.learning_rate
-    assert [row.learning_rate for row in cosine] == pytest.approx([rate, 0.75 * rate, 0.25 * rate])
-    assert len({row.learning_rate for row in constant}) == 1
+    assert cosine.tolist() == pytest.approx([rate, 0.75 * rate, 0.25 * rate])
+    assert constant.nunique() == 1
 
 
 def test_a_loss_that_is_not_finite_stops_with_causes(runs: Runs, params: Params) -> None:
@@ -161,12 +168,7 @@ def test_a_loss_that_is_not_finite_stops_with_causes(runs: Runs, params: Params)
         runs(wild)
 
 
-def test_used_epoch_is_the_row_of_the_weights(runs: Runs, params: Params) -> None:
-    run = runs(params)
-    assert replace(run, used=1).used_epoch == run.epochs[1]
-
-
 def test_half_precision_trains_and_leaves_weights_in_full(runs: Runs, params: Params) -> None:
     run = runs(with_train(params, precision="bf16-mixed"))
     assert {weight.dtype for weight in run.network.parameters()} == {torch.float32}
-    assert run.epochs != runs(params).epochs
+    assert not run.history.equals(runs(params).history)

@@ -3,11 +3,10 @@
 
 const at = (id) => document.getElementById(id);
 const percent = (share) => `${(100 * share).toFixed(1)} %`;
-const points = (share) => `by ${(100 * share).toFixed(1)} percentage points`;
 
-let page; // what /about says
+let page; // the reply to /about
 let current; // the photo shown
-let asked = 0; // photos asked about: an answer that a later one has overtaken is dropped
+let asked = 0; // number of photos asked about: a reply that a later one has overtaken is dropped
 let draws = 0;
 
 function element(tag, content = "", attributes = {}) {
@@ -17,16 +16,32 @@ function element(tag, content = "", attributes = {}) {
   return made;
 }
 
-async function request(path, options) {
+async function send(path, options) {
   let reply;
   try {
     reply = await fetch(path, options);
   } catch {
-    throw new Error("The demo does not answer; is it still running in its terminal?");
+    throw new Error("The demo does not respond. Is it still running in its terminal?");
   }
-  const content = await reply.json();
-  if (!reply.ok) throw new Error(content.error);
-  return content;
+  if (!reply.ok) throw new Error((await reply.json()).error);
+  return reply;
+}
+
+const post = (path, body) => send(path, { method: "POST", body });
+
+async function* lines(reply) {
+  const decoder = new TextDecoder();
+  let text = "";
+  for await (const part of parts(reply.body.getReader())) {
+    text += decoder.decode(part, { stream: true });
+    const whole = text.split("\n");
+    text = whole.pop();
+    for (const line of whole) yield JSON.parse(line);
+  }
+}
+
+async function* parts(reader) { // not every browser can iterate over a stream
+  for (let { done, value } = await reader.read(); !done; { done, value } = await reader.read()) yield value;
 }
 
 function showFault(name, error) {
@@ -36,67 +51,81 @@ function showFault(name, error) {
 
 // ---- a photo
 
-async function ask(name, getPhoto, truth) {
+async function classify(name, getPhoto, truth) {
   const turn = ++asked;
+  const overtaken = () => turn !== asked;
   at("fault").hidden = true;
   document.body.style.cursor = "progress";
   try {
     const photo = await getPhoto();
-    const answer = await request("answer", { method: "POST", body: photo });
+    const prediction = await (await post("prediction", photo)).json();
     const drawn = await draw(photo, 0);
-    if (turn !== asked) return;
+    if (overtaken()) return;
     current = { name, photo };
-    showAnswer(name, answer, truth);
+    showPrediction(name, prediction, truth);
     showKinds(drawn);
+    await showMap(photo, overtaken);
   } catch (error) {
-    if (turn === asked) hideAnswer(), showFault(name, error);
+    if (!overtaken()) hideResult(), showFault(name, error);
   } finally {
-    if (turn === asked) document.body.style.cursor = "";
+    if (!overtaken()) document.body.style.cursor = "";
   }
 }
 
-function hideAnswer() {
-  current = undefined;
-  at("answer").hidden = at("augmented").hidden = true;
+async function showMap(photo, overtaken) {
+  at("progress").hidden = false;
+  at("share").value = 0;
+  at("map").hidden = true;
+  for await (const { done, map } of lines(await post("occlusion", photo))) {
+    if (overtaken()) return;
+    at("share").value = done;
+    at("map").src = map;
+    at("map").hidden = !at("show").checked;
+  }
+  at("progress").hidden = true;
 }
 
-function askFile(file) {
+function hideResult() {
+  current = undefined;
+  at("result").hidden = at("augmented").hidden = true;
+}
+
+function classifyFile(file) {
   for (const button of at("examples").children) button.ariaPressed = "false";
-  ask(file.name, async () => {
-    if (file.size > page.maximum_bytes) throw new Error(page.too_large);
+  classify(file.name, async () => {
+    if (file.size > page.maximum_bytes) throw new Error(page.too_many_bytes);
     return file;
   });
 }
 
-function askExample(number) {
-  const { name, label } = page.examples[number];
+function classifyExample(number) {
   [...at("examples").children].forEach((button, index) => (button.ariaPressed = `${index === number}`));
-  ask(name, async () => (await fetch(`examples/${number}`)).blob(), label);
+  classify(title(number), async () => (await send(`examples/${number}`)).blob(), page.examples[number]);
 }
 
-// ---- its answer
+const title = (number) => `example ${number + 1}`;
 
-function showAnswer(name, answer, truth) {
+// ---- its prediction
+
+function showPrediction(name, prediction, truth) {
   at("title").textContent = name;
-  at("photo").src = answer.photo;
-  at("map").src = answer.map;
-  at("label").textContent = answer.label;
-  at("hidden").textContent = answer.label;
-  at("bars").replaceChildren(...answer.classes.map((one) => bar(one, answer)));
-  at("why").textContent = reason(answer) + verdict(answer.label, truth);
-  at("for").textContent = `for ${answer.label} ${points(answer.strongest)}`;
-  at("against").textContent = `against it ${points(answer.strongest)}`;
-  at("answer").hidden = false;
+  at("photo").src = prediction.photo;
+  at("label").textContent = at("hidden").textContent = prediction.label;
+  at("bars").classList.toggle("many", prediction.classes.length > 4);
+  at("bars").replaceChildren(...prediction.classes.map((one) => bar(one, prediction)));
+  at("why").textContent = rule(prediction);
+  showTruth(prediction.label, truth);
+  at("result").hidden = false;
 }
 
 function bar({ name, probability }, { label, decision }) {
-  const row = element("div", "", { className: name === label ? "bar said" : "bar" });
+  const row = element("div", "", { className: name === label ? "bar predicted" : "bar" });
   const threshold = name === decision.positive ? decision.threshold : null;
-  row.append(element("span", name), element("b", percent(probability)), drawing(probability, threshold));
+  row.append(element("span", name, { title: name }), element("b", percent(probability)), drawing(probability, threshold));
   return row;
 }
 
-// As a picture, because the page's policy allows no styles within elements.
+// As SVG, because the page's policy allows no inline styles.
 function drawing(share, threshold) {
   const svg = vector("svg", { viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" });
   svg.append(vector("rect", { class: "ground", y: 1, width: 100, height: 8 }));
@@ -114,19 +143,20 @@ function vector(tag, attributes) {
   return made;
 }
 
-function reason({ decision: { positive, threshold } }) {
-  if (threshold === null) return "The most probable class is the answer.";
-  return `From ${percent(threshold)} on (the red line) a photo is called ${positive}: the threshold that was chosen on the validation photos.`;
+function rule({ decision: { positive, threshold } }) {
+  if (threshold === null) return "The prediction is the most probable class.";
+  return `The prediction is ${positive} from a probability of ${percent(threshold)} (the red line), a threshold chosen on validation images.`;
 }
 
-function verdict(label, truth) {
-  if (truth === undefined || !page.classes.includes(truth)) return "";
-  return truth === label ? ` It is ${truth}: right.` : ` It is ${truth}: wrong.`;
+function showTruth(label, truth) {
+  at("truth").hidden = truth === undefined || !page.classes.includes(truth);
+  at("truth").classList.toggle("correct", truth === label);
+  at("truth").replaceChildren(`True class: ${truth}. `, element("b", truth === label ? "Correct." : "Wrong."));
 }
 
 // ---- its augmentations
 
-const draw = (photo, number) => request(`augmentations/${number}`, { method: "POST", body: photo });
+const draw = async (photo, number) => (await post(`augmentations/${number}`, photo)).json();
 
 async function drawAgain() {
   const { name, photo } = current;
@@ -143,11 +173,12 @@ function showKinds({ original, kinds }) {
   at("augmented").hidden = false;
 }
 
-function kindOf({ name, probability, strength, drawn }, original) {
+function kindOf({ name, probability, settings, images }, original) {
   const block = element("div", "", { className: "kind" });
   const row = element("div", "", { className: "row" });
-  row.append(...[original, ...drawn].map((src, index) => cell(src, index ? name : "original", index)));
-  block.append(element("h3", title(name, probability)), element("p", often(probability, strength), { className: "soft" }), row);
+  row.append(...[original, ...images].map((src, index) => cell(src, index ? name : "original", index)));
+  const heading = probability === null ? "all kinds, as in training" : name.replaceAll("_", " ");
+  block.append(element("h3", heading), element("p", frequency(probability, settings), { className: "soft" }), row);
   return block;
 }
 
@@ -158,37 +189,39 @@ function cell(src, alt, index) {
   return figure;
 }
 
-const title = (name, probability) => (probability === null ? "all, as in training" : name.replaceAll("_", " "));
-
-function often(probability, strength) {
-  if (probability === null) return "each as often as training applied it";
-  const settings = Object.entries(strength).map(([key, value]) => `${key} up to ${value}`);
-  const share = probability === 0 ? "off in training" : `in ${(100 * probability).toFixed(0)} % of training photos`;
-  return [share, ...settings].join("; ");
+function frequency(probability, settings) {
+  if (probability === null) return "each with its own probability";
+  const share = probability === 0 ? "not used in training" : `applied to ${(100 * probability).toFixed(0)} % of training images`;
+  return [share, ...Object.entries(settings).map(([key, value]) => `${key} up to ${value}`)].join("; ");
 }
 
 // ---- the page
 
 async function start() {
-  page = await request("about");
+  page = await (await send("about")).json();
   at("name").textContent = page.name;
-  at("classes").textContent = page.classes.join(" or ");
+  at("classes").textContent = page.classes.join(", ");
+  at("source").textContent = page.source && !page.drawn ? `Trained on ${page.source}.` : "";
+  at("drawn").hidden = !page.drawn;
   at("limits").textContent = page.limits;
   at("patches").textContent = page.patches;
   at("size").textContent = `${page.size} × ${page.size}`;
-  at("examples").replaceChildren(...page.examples.map(exampleButton));
+  const scale = (100 * page.full_scale).toFixed(0);
+  at("against").textContent = `−${scale} points or more`;
+  at("for").textContent = `+${scale} points or more`;
+  at("examples").replaceChildren(...page.examples.map((_, number) => exampleButton(number)));
 }
 
-function exampleButton({ name, label }, number) {
-  const button = element("button", "", { type: "button", title: name, ariaPressed: "false" });
-  button.append(element("img", "", { src: `examples/${number}`, alt: "" }), element("span", label));
-  button.addEventListener("click", () => askExample(number));
+function exampleButton(number) {
+  const button = element("button", "", { type: "button", ariaPressed: "false" });
+  button.append(element("img", "", { src: `examples/${number}`, alt: "" }), element("span", title(number)));
+  button.addEventListener("click", () => classifyExample(number));
   return button;
 }
 
 at("file").addEventListener("change", () => {
   const [file] = at("file").files;
-  if (file) askFile(file);
+  if (file) classifyFile(file);
   at("file").value = ""; // so that the same file can be chosen again
 });
 at("show").addEventListener("change", () => {
@@ -204,6 +237,6 @@ for (const kind of ["dragenter", "dragover", "dragleave", "drop"]) {
 }
 document.addEventListener("drop", (event) => {
   const [file] = event.dataTransfer.files;
-  if (file) askFile(file);
+  if (file) classifyFile(file);
 });
 start().catch((error) => showFault("", error));

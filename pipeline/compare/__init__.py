@@ -1,0 +1,1 @@
+"""Compare the techniques: statistics, tables and plots."""

@@ -1,0 +1,302 @@
+"""Stage `compare`: the runs of all techniques → one comparison, as data, tables and plots.
+
+`comparison.json` has what the report shows. `techniques.csv` has a row for each technique and
+`histories.csv` one for each epoch of each run; `dvc plots` reads them, so a technique that is added
+to `params.yaml` appears everywhere.
+"""
+
+import math
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.common import paths
+from pipeline.common.errors import BluelightError
+from pipeline.common.files import (
+    DIGITS,
+    atomic_directory,
+    flatten,
+    read_json,
+    rounded,
+    write_json,
+)
+from pipeline.common.params import Params
+from pipeline.common.resampling import Estimate, Resampling, as_data, mean_over_runs
+from pipeline.common.tables import read_table, write_table
+from pipeline.common.wording import number, span
+from pipeline.compare.plots import draw_all
+from pipeline.compare.statistics import (
+    BASELINE,
+    COMBINED,
+    METRICS,
+    estimates,
+    measure_techniques,
+    quantile,
+    sensitivity,
+    simultaneous_quantile,
+)
+
+# What one number per run tells; the other metrics have one per image.
+OF_RUNS = (
+    "overfitting_gap",
+    "train_loss",
+    "unaugmented_train_loss",
+    "val_loss",
+    "epochs_run",
+    "used_epoch",
+    "roughness",
+    "epochs_to_target",
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the runs of one technique gave.
+
+    Attributes:
+        name: Of the technique.
+        settings: The params that its runs had, by section.
+        runs: A row for each run.
+        history: A row for each epoch of each run.
+        predictions: A row for each image and repeat.
+        activations: A row for each epoch, layer and stage of each run.
+    """
+
+    name: str
+    settings: Mapping[str, Any]
+    runs: pd.DataFrame
+    history: pd.DataFrame
+    predictions: pd.DataFrame
+    activations: pd.DataFrame
+
+
+def run(params: Params) -> None:
+    """Compare the techniques that `params` names; write data, tables and plots."""
+    names = ordered(params.techniques)
+    remove_leftovers(names)
+    outcomes = [load(paths.ABLATION_REPORT / name) for name in names]
+    how = Resampling(params.evaluate.confidence, params.evaluate.bootstrap)
+    comparison = compare(outcomes, how, params.evaluate.positive)
+    write_json(paths.COMPARISON, rounded(comparison))
+    write_table(paths.COMPARISON_TABLE, table(comparison))
+    histories = {outcome.name: outcome.history for outcome in outcomes}
+    merged = pd.concat(histories, names=["technique"]).reset_index("technique")
+    write_table(paths.COMPARISON_HISTORY, merged)
+    with atomic_directory(paths.COMPARISON_PLOTS) as folder:
+        for name, png in draw_all(outcomes, comparison).items():
+            (folder / f"{name}.png").write_bytes(png)
+    print(f"compare: {comparison['finding']}")
+
+
+def ordered(names: Iterable[str]) -> list[str]:
+    """Put the baseline first and `combined` last; the others keep their order."""
+    return sorted(names, key=lambda name: (name == COMBINED) - (name == BASELINE))
+
+
+def remove_leftovers(names: Iterable[str]) -> None:
+    """Remove results of techniques that `params.yaml` no longer names.
+
+    DVC would take them for part of what this stage depends on. Its cache still has them.
+    """
+    for parent in (paths.ABLATION_REPORT, paths.ABLATION_LOGS, paths.TECHNIQUE_LOGS):
+        for folder in sorted(parent.glob("*/")):
+            if folder.name not in names:
+                print(f"compare: removing {folder}: {paths.PARAMS} names no such technique")
+                shutil.rmtree(folder)
+
+
+def load(folder: Path) -> Outcome:
+    """Read what stage `ablate` wrote of a technique.
+
+    Raises:
+        BluelightError: A file is missing or damaged.
+    """
+    tables = {
+        name: read_table(folder / f"{name}.csv") for name in ("runs", "history", "activations")
+    }
+    predictions = read_table(folder / "predictions.csv", text=True)  # a class may be called 1
+    predictions["run"] = predictions["run"].astype(int)
+    settings = read_json(folder / paths.TECHNIQUE_PARAMS)
+    return Outcome(folder.name, settings, predictions=predictions, **tables)
+
+
+def compare(outcomes: list[Outcome], how: Resampling, positive: str) -> dict[str, Any]:
+    """Compare every technique with the one called `baseline`, where there is one.
+
+    Args:
+        outcomes: In the order in which to show them.
+        how: How to make intervals.
+        positive: `evaluate.positive`.
+
+    Returns:
+        What `comparison.json` holds: numbers, and estimates as `value`, `low` and `high`.
+
+    Raises:
+        BluelightError: A technique ran with other folds or on other images than the first.
+    """
+    first = outcomes[0]
+    keys = ["run", "image", "label", "group"]
+    for outcome in outcomes[1:]:
+        if not outcome.predictions[keys].equals(first.predictions[keys]):
+            raise BluelightError(
+                f"techniques {first.name} and {outcome.name} were run on different images or with "
+                "different folds, so they cannot be compared image by image; `dvc repro` runs "
+                "again what is out of date"
+            )
+    shared, epochs = first.settings["ablate"], first.settings["train"]["epochs"]
+    images = int(first.predictions["image"].nunique())
+    predictions = {one.name: one.predictions for one in outcomes}
+    measured = measure_techniques(predictions, shared["folds"], how, positive)
+    differences = {
+        name: found - measured[BASELINE]
+        for name, found in measured.items()
+        if BASELINE in measured and name != BASELINE
+    }
+    single = quantile(how.confidence)
+    family = [found for name, found in differences.items() if name != COMBINED]
+    joint = (
+        simultaneous_quantile(family, how.confidence) if family else np.full(len(METRICS), single)
+    )
+
+    runs = {one.name: with_curves(one, target_loss(outcomes)) for one in outcomes}
+    techniques: list[dict[str, Any]] = []
+    for one in outcomes:
+        name = one.name
+        entry: dict[str, Any] = {
+            "name": name,
+            "title": name.replace("_", " "),
+            "settings": one.settings,
+            "changes": {},
+            "runs": len(one.runs),
+            "stopped_early": int((one.runs["epochs_run"] < epochs).sum()),
+            "reached_target": int(runs[name]["epochs_to_target"].notna().sum()),
+            "normalised": normalised(one),
+            "means": estimates(measured[name], single),
+            "differences": {},
+            "sensitivity": None,
+        }
+        entry["means"] |= means(runs[name], how)
+        if name in differences:
+            plain = flatten(outcomes[0].settings)
+            settings = flatten(one.settings)
+            entry["changes"] = {k: v for k, v in settings.items() if plain.get(k) != v}
+            reach = single if name == COMBINED else joint
+            entry["differences"] = estimates(differences[name], reach)
+            entry["differences"] |= means(runs[name] - runs[BASELINE], how)
+            own = single if name == COMBINED else float(joint[0])
+            entry["sensitivity"] = sensitivity(differences[name], own, images)
+        techniques.append(entry)
+
+    comparison = {
+        "finding": "",
+        "also_shown": [],
+        "confidence": how.confidence,
+        "images": images,
+        "groups": int(first.predictions["group"].nunique()),
+        "folds": shared["folds"],
+        "repeats": shared["repeats"],
+        "runs": len(first.runs),
+        "epochs": epochs,
+        "size": shared["size"],
+        "target_loss": target_loss(outcomes),
+        "techniques": techniques,
+    }
+    comparison["finding"], comparison["also_shown"] = findings(comparison)
+    data: dict[str, Any] = as_data(comparison)
+    return data
+
+
+def with_curves(outcome: Outcome, target: float | None) -> pd.DataFrame:
+    """The columns `OF_RUNS`, a row for each run, with what only the curves tell.
+
+    `roughness` is the mean absolute second difference of the validation loss: 0 for a straight
+    line. `epochs_to_target` counts the epochs until the validation loss is at most `target`, from
+    1; it is missing where it never was.
+    """
+    rows = outcome.runs.set_index("run")
+    losses = outcome.history.groupby("run")["val_loss"]
+
+    def roughness(loss: "pd.Series[float]") -> float:
+        bends = np.abs(np.diff(loss.to_numpy(), n=2))
+        return float(bends.mean()) if len(bends) else math.nan
+
+    def epochs_to(loss: "pd.Series[float]") -> float:
+        if target is None or loss.min() > target:
+            return math.nan
+        return float(np.flatnonzero(loss.to_numpy() <= target)[0] + 1)
+
+    rows["roughness"] = losses.apply(roughness)
+    rows["epochs_to_target"] = losses.apply(epochs_to)
+    return rows[list(OF_RUNS)].astype(float)
+
+
+def target_loss(outcomes: list[Outcome]) -> float | None:
+    """The validation loss that every run of the baseline reaches, to two decimals."""
+    for outcome in outcomes:
+        if outcome.name == BASELINE:
+            highest = outcome.history.groupby("run")["val_loss"].min().max()
+            return math.ceil(100 * float(highest)) / 100
+    return None
+
+
+def means(rows: pd.DataFrame, how: Resampling) -> dict[str, Estimate]:
+    """The mean of each column over runs; missing values are left out, columns of them too."""
+    found = {name: rows[name].dropna().to_numpy() for name in rows}
+    return {
+        str(name): mean_over_runs(values, how.confidence)
+        for name, values in found.items()
+        if len(values)
+    }
+
+
+def normalised(outcome: Outcome) -> dict[str, dict[str, float]] | None:
+    """`mean` and `std` `before` and `after` batch norm: layer 1, run 1, last epoch; or None."""
+    rows = outcome.activations.query("run == 1 and layer == 'layer_1'")
+    rows = rows[rows["epoch"] == rows["epoch"].max()].set_index("stage")
+    if "batch_norm" not in rows.index:
+        return None
+    stages = {"before": "linear", "after": "batch_norm"}
+    return {when: rows.loc[stage, ["mean", "std"]].to_dict() for when, stage in stages.items()}
+
+
+def findings(comparison: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """The claim about `combined` in one line, and what else is shown of accuracies."""
+    entries = {entry["name"]: entry for entry in comparison["techniques"]}
+    basis = f"{comparison['images']:,} images, {comparison['runs']} runs each"
+    also = [
+        f"{entry['title']} {number(100 * found.value, 1, signed=True)} ({span(found, 100, 1)})"
+        for name, entry in entries.items()
+        if name != COMBINED
+        and (found := entry["differences"].get("accuracy")) is not None
+        and found.shown
+    ]
+    if BASELINE not in entries:
+        return "no technique is called baseline, so there are no differences to show", also
+    if COMBINED not in entries:
+        return "no technique is called combined, whose difference to baseline is the claim", also
+    found = entries[COMBINED]["differences"]["accuracy"]
+    if not found.shown:
+        interval = span(found, 100, 1)
+        return f"combined is not shown to differ from baseline ({interval} points; {basis})", also
+    verb = "beats" if found.value > 0 else "falls behind"
+    low, high = sorted((abs(found.interval.low), abs(found.interval.high)))
+    size = f"{100 * abs(found.value):.1f} points ({100 * low:.1f} to {100 * high:.1f}; {basis})"
+    return f"combined {verb} baseline by {size}", also
+
+
+def table(comparison: Mapping[str, Any]) -> pd.DataFrame:
+    """A row for each technique: its metrics, and its difference in accuracy with the interval."""
+    rows = []
+    for entry in comparison["techniques"]:
+        means, difference = entry["means"], entry["differences"].get("accuracy", {})
+        row = {"technique": entry["name"], **{name: means[name]["value"] for name in METRICS}}
+        row |= {"difference": difference.get("value"), "low": difference.get("low")}
+        row |= {"high": difference.get("high")}
+        row |= {n: means[n]["value"] for n in ("overfitting_gap", "epochs_run", "used_epoch")}
+        rows.append(row)
+    return pd.DataFrame(rows).round(DIGITS)

@@ -1,0 +1,224 @@
+"""Intervals of what each technique reached, and of its paired differences to the baseline.
+
+Every technique predicts the same images with the same folds and seeds, so a difference is taken
+image by image, and what an easy image or a lucky fold gives to both cancels out. A difference is
+uncertain for two reasons, and its standard error has a part for each:
+
+- *images*: others would have given another difference. Groups of duplicates are resampled, since
+  duplicates are predicted alike (bootstrap; Efron, 1979);
+- *runs*: other seeds would have trained other networks, which shifts all images of a fold together.
+  The variance between the folds' differences, less what the images explain of it, is that of a run
+  (the method of moments of a random-effects model; DerSimonian & Laird, 1986).
+
+The claim about `combined` was fixed before anything was measured, so its interval stands alone.
+Those of all other techniques hold together with the stated confidence: their reach is the quantile
+of the largest of the standardised deviations in the resamples (max-t; Westfall & Young, 1993).
+
+`benchmarks/coverage.py` measures how often these intervals hold the truth. They say nothing about
+other training images: all runs share theirs.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.stats import norm
+
+from pipeline.common.metrics import Predictions, label_metrics, probability_metrics
+from pipeline.common.resampling import Estimate, Interval, Resampling, resampled
+
+BASELINE, COMBINED = "baseline", "combined"
+METRICS = ("accuracy", "loss", "brier", "calibration_error")  # of the held-out predictions
+POWER = 0.8  # probability with which a difference should be shown
+WORTH_SHOWING = 0.02  # of accuracy
+
+Values = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The metrics of one technique, and what they would have been with other images.
+
+    Attributes:
+        pooled: float64 [metrics]; over all images, the mean of all repeats.
+        runs: float64 [repeats, folds, metrics]; of each run.
+        pooled_resampled: float64 [metrics, resamples].
+        runs_resampled: float64 [repeats, folds, metrics, resamples].
+    """
+
+    pooled: Values
+    runs: Values
+    pooled_resampled: Values
+    runs_resampled: Values
+
+    def __sub__(self, other: "Measured") -> "Measured":
+        """The paired differences to another technique."""
+        return Measured(
+            self.pooled - other.pooled,
+            self.runs - other.runs,
+            self.pooled_resampled - other.pooled_resampled,
+            self.runs_resampled - other.runs_resampled,
+        )
+
+
+@dataclass(frozen=True)
+class Error:
+    """Standard error of each metric, by its parts.
+
+    Attributes:
+        images: float64 [metrics].
+        runs: float64 [metrics].
+    """
+
+    images: Values
+    runs: Values
+
+    @property
+    def total(self) -> Values:
+        """Both parts together."""
+        return np.hypot(self.images, self.runs)
+
+
+def measure_techniques(
+    predictions: Mapping[str, pd.DataFrame], folds: int, how: Resampling, positive: str
+) -> dict[str, Measured]:
+    """Measure the metrics of techniques, with the images as they are and resampled.
+
+    Args:
+        predictions: By name of the technique: columns `run`, `image`, `label`, `group`, and
+            `probability_<class>` for each class; each image once per repeat. All have the same
+            rows but for the probabilities, so all are resampled alike.
+        folds: How many runs make a repeat.
+        how: How to resample.
+        positive: The class whose probability the calibration error of two classes looks at.
+    """
+    first = next(iter(predictions.values()))
+    columns = [name for name in first if str(name).startswith("probability_")]
+    classes = [str(name).removeprefix("probability_") for name in columns]
+    chosen = classes.index(positive) if positive in classes else None
+    groups = np.unique(first["group"], return_inverse=True)[1]
+    labels = pd.Index(classes).get_indexer(pd.Index(first["label"]))
+    run = first["run"].to_numpy() - 1
+    repeats = (int(run.max()) + 1) // folds
+    rows_of_run = [np.flatnonzero(run == number) for number in range(repeats * folds)]
+    rows_of_repeat = [np.flatnonzero(run // folds == number) for number in range(repeats)]
+    parts = [
+        (
+            name,
+            rows,
+            Predictions.most_probable(labels[rows], table[columns].to_numpy(float)[rows], chosen),
+        )
+        for name, table in predictions.items()
+        for rows in rows_of_run + rows_of_repeat
+    ]
+
+    def metrics(weights: Values) -> dict[str, Values]:
+        """Every metric of every technique's runs and repeats, for weights [images, R]."""
+        found: dict[str, Values] = {}
+        for part, (_, rows, own) in enumerate(parts):
+            drawn = weights[rows]
+            values = label_metrics(own, drawn) | probability_metrics(own, drawn)
+            found |= {f"{metric} {part}": values[metric] for metric in METRICS}
+        return found
+
+    def arranged(found: Mapping[str, Values], name: str) -> tuple[Values, Values]:
+        """The metrics of a technique, pooled and by run, from what `metrics` found."""
+        own = [part for part, (technique, *_) in enumerate(parts) if technique == name]
+        values = np.array([[found[f"{metric} {part}"] for metric in METRICS] for part in own])
+        runs, pooled = values[: repeats * folds], values[repeats * folds :]
+        return pooled.mean(axis=0), runs.reshape(repeats, folds, *runs.shape[1:])
+
+    once = metrics(np.ones((len(first), 1)))
+    often = resampled(metrics, len(first), how, groups)
+    measured = {}
+    for name in predictions:
+        (pooled, runs), (pooled_often, runs_often) = arranged(once, name), arranged(often, name)
+        measured[name] = Measured(pooled[..., 0], runs[..., 0], pooled_often, runs_often)
+    return measured
+
+
+def standard_error(found: Measured) -> Error:
+    """Estimate the standard error of pooled values from resampled images and from the runs."""
+    repeats, folds = found.runs.shape[:2]
+    images = found.pooled_resampled.std(axis=-1, ddof=1)
+    between = found.runs.var(axis=1, ddof=1).mean(axis=0)
+    explained = np.nanvar(found.runs_resampled, axis=-1, ddof=1).mean(axis=(0, 1))
+    run_variance = np.maximum(between - explained, 0) / (repeats * folds)
+    return Error(images, np.sqrt(run_variance))
+
+
+def quantile(confidence: float) -> float:
+    """How many standard errors an interval reaches to either side."""
+    return float(norm.ppf((1 + confidence) / 2))
+
+
+def simultaneous_quantile(family: Sequence[Measured], confidence: float) -> Values:
+    """How many standard errors all intervals of a family must reach to hold together.
+
+    Args:
+        family: The differences of one or more techniques.
+        confidence: Share of the cases in which all should hold the truth.
+
+    Returns:
+        float64 [metrics]; at least the quantile of a single interval.
+    """
+    deviations = []
+    for found in family:
+        spread = found.pooled_resampled.std(axis=-1, ddof=1, keepdims=True)
+        apart = found.pooled_resampled - found.pooled_resampled.mean(axis=-1, keepdims=True)
+        deviations.append(np.abs(apart) / np.where(spread > 0, spread, 1))
+    largest = np.max(deviations, axis=0)
+    reach: Values = np.quantile(largest, confidence, axis=-1)
+    return np.maximum(reach, quantile(confidence))
+
+
+def estimates(found: Measured, reach: float | Values) -> dict[str, Estimate]:
+    """Each metric with its interval.
+
+    Args:
+        found: Metrics of a technique, or differences.
+        reach: Standard errors to either side, for all metrics or float64 [metrics].
+    """
+    half = reach * standard_error(found).total
+    return {
+        name: Estimate(float(value), Interval(float(value - wide), float(value + wide)))
+        for name, value, wide in zip(METRICS, found.pooled, half, strict=True)
+    }
+
+
+def sensitivity(found: Measured, reach: float, images: int) -> dict[str, float | None]:
+    """How small a difference in accuracy these runs could show, and what two points would take.
+
+    Args:
+        found: The differences of a technique.
+        reach: Standard errors that its interval has to either side.
+        images: How many were predicted.
+
+    Returns:
+        `smallest`: the difference that would be shown with 80 % power; `images`: how many images
+        would show a difference of 0.02 with these runs, None where no number would; `repeats`: how
+        many repeats would with these images, None where no number would, and where a single
+        repeat does not tell what repeating changes.
+    """
+    factor = reach + float(norm.ppf(POWER))
+    error = standard_error(found)
+    by_images, by_runs = (float(part[0]) ** 2 for part in (error.images, error.runs))
+    target = (WORTH_SHOWING / factor) ** 2
+    needed = images * by_images / (target - by_runs) if target > by_runs else None
+    result: dict[str, float | None] = {
+        "smallest": factor * float(error.total[0]),
+        "images": None if needed is None else float(np.ceil(needed)),
+        "repeats": None,
+    }
+    repeats, folds = found.runs.shape[:2]
+    if repeats > 1:
+        # Each repeat's own variance from the images holds what repeating averages out, too.
+        alone = float(np.nanvar(found.runs_resampled[..., 0, :], axis=-1, ddof=1).mean()) / folds
+        averaged = max(alone - by_images, 0) * repeats / (repeats - 1)  # falls with 1 / repeats
+        lasting = max(by_images - averaged / repeats, 0)
+        falling = averaged + by_runs * repeats
+        if target > lasting:
+            result["repeats"] = float(np.ceil(falling / (target - lasting)))
+    return result

@@ -1,0 +1,379 @@
+"""Compare two revisions: params, data, code, environment, metrics and predictions.
+
+Two models tested on the same images are compared image by image: both are measured on the same
+resamples of the images, so that what is easy or hard for both cancels out.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+
+from pipeline.common import metrics, paths
+from pipeline.common.artifact import DESCRIPTION
+from pipeline.common.errors import MissingOutputError, RevisionError
+from pipeline.common.files import DIGITS, flatten
+from pipeline.common.resampling import Interval, Resampling, percentile, resampled
+from pipeline.revisions.environments import (
+    Change,
+    changed_facts,
+    changes,
+    locked_versions,
+    recorded,
+)
+from pipeline.revisions.revision import Revision, changed_files, is_within
+
+CONFIDENCE, RESAMPLES = 0.95, 2000  # for revisions whose params do not have them
+PROBABILITY = "probability_"  # begins the names of columns in predictions.csv
+KINDS = ("lost", "gained", "other")  # now wrong, now correct, wrong in both
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class MetricChange:
+    """A metric of one or both revisions.
+
+    Attributes:
+        old: Value in the first revision; None if it has none.
+        new: Value in the second revision; None if it has none.
+        interval: Of the difference, new less old; None for metrics of other than the test images.
+    """
+
+    old: float | None
+    new: float | None
+    interval: Interval | None
+
+    @property
+    def difference(self) -> float | None:
+        """New less old; None if either is missing."""
+        if self.old is None or self.new is None:
+            return None
+        return round(self.new - self.old, DIGITS)
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether the interval of the difference excludes zero."""
+        return self.interval is not None and self.interval.distance_from_zero > 0
+
+
+@dataclass(frozen=True)
+class PredictionChanges:
+    """The predictions for the test images, compared.
+
+    Attributes:
+        images: Number of test images of the first and the second revision.
+        common: How many of them are the same.
+        paired: Whether all are the same, so that intervals are paired.
+        confidence: Of the intervals.
+        changed: As `changed_predictions` returns it, for the common images.
+    """
+
+    images: tuple[int, int]
+    common: int
+    paired: bool
+    confidence: float
+    changed: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Two revisions compared.
+
+    Attributes:
+        old: The first revision.
+        new: The second revision.
+        params: Old and new values by dotted key.
+        decision: How the model's probabilities become labels, such as the threshold: old and new
+            values.
+        data: Paths of changed outputs below `data/`.
+        code: Changed files of code.
+        stages: Names of the stages that read those files.
+        environment: Old and new versions of libraries and facts of machines, by name.
+        metrics: All metrics, changed or not, by file and name.
+        predictions: None if a revision's predictions are missing.
+        histories: The training's `history.csv` by the title of the revision, if not missing.
+        stale: By title, the stages whose params, code or data changed since they ran.
+        missing: One line for each reason why files could not be read.
+    """
+
+    old: Revision
+    new: Revision
+    params: dict[str, Change]
+    decision: dict[str, Change]
+    data: list[str]
+    code: list[str]
+    stages: list[str]
+    environment: dict[str, Change]
+    metrics: dict[str, dict[str, MetricChange]]
+    predictions: PredictionChanges | None
+    histories: dict[str, pd.DataFrame]
+    stale: dict[str, list[str]]
+    missing: list[str]
+
+    @property
+    def changed_metrics(self) -> dict[str, dict[str, MetricChange]]:
+        """The metrics whose values differ, by file and name."""
+        found = {
+            path: {name: change for name, change in rows.items() if change.old != change.new}
+            for path, rows in self.metrics.items()
+        }
+        return {path: rows for path, rows in found.items() if rows}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the comparison as plain data."""
+        metrics = {
+            path: {
+                name: {**asdict(change), "difference": change.difference}
+                for name, change in rows.items()
+            }
+            for path, rows in self.metrics.items()
+        }
+        predictions = None
+        if self.predictions is not None:
+            changed = self.predictions.changed.to_dict("records")
+            predictions = {**vars(self.predictions), "changed": changed}
+        return {
+            "old": {"name": self.old.name, "commit": self.old.commit},
+            "new": {"name": self.new.name, "commit": self.new.commit},
+            "params": {key: change._asdict() for key, change in self.params.items()},
+            "decision": {key: change._asdict() for key, change in self.decision.items()},
+            "data": self.data,
+            "code": {"files": self.code, "stages": self.stages},
+            "environment": {key: change._asdict() for key, change in self.environment.items()},
+            "metrics": metrics,
+            "predictions": predictions,
+            "stale": self.stale,
+            "missing": self.missing,
+        }
+
+
+def compare(root: Path, old: Revision, new: Revision) -> Difference:
+    """Compare two revisions of the project at `root`.
+
+    Raises:
+        RevisionError: A file of theirs is damaged.
+    """
+    missing: dict[str, list[str]] = {}
+    revisions = old, new
+    params = old.read_params(), new.read_params()
+    code = changed_files(root, old.commit, new.commit, "pipeline", "dvc.yaml")
+    facts = changed_facts(recorded(old), recorded(new))
+    machines = {name: pair for name, pair in facts.items() if not name.startswith("libraries.")}
+    predictions, intervals = _compare_predictions(missing, revisions, params)
+    histories = {
+        each.title: _attempt(missing, each.read_table, paths.TRAIN_HISTORY) for each in revisions
+    }
+    models = [_attempt(missing, each.read_json, paths.MODEL / DESCRIPTION) for each in revisions]
+    stale = {each.title: each.stale_stages() for each in revisions}
+    return Difference(
+        old=old,
+        new=new,
+        params=changes(*params),
+        decision=changes(*(model["decision"] for model in models if model)) if all(models) else {},
+        data=[path for path in changes(old.hashes, new.hashes) if is_within(path, "data")],
+        code=code,
+        stages=new.stages_reading(code),
+        environment=changes(locked_versions(old), locked_versions(new)) | machines,
+        metrics=_compare_metrics(missing, old, new, intervals),
+        predictions=predictions,
+        histories={title: table for title, table in histories.items() if table is not None},
+        stale={title: stages for title, stages in stale.items() if stages},
+        missing=[f"missing {', '.join(names)} {why}" for why, names in missing.items()],
+    )
+
+
+def _attempt(missing: dict[str, list[str]], read: Callable[[Path], T], path: Path) -> T | None:
+    """Return what `read` makes of an output; None if it is missing, noted by reason."""
+    try:
+        return read(path)
+    except MissingOutputError as error:
+        missing.setdefault(error.reason, []).append(error.path)
+        return None
+
+
+# ---- metrics
+
+
+def _compare_metrics(
+    missing: dict[str, list[str]], old: Revision, new: Revision, intervals: Mapping[str, Interval]
+) -> dict[str, dict[str, MetricChange]]:
+    """Compare every number of every file of metrics; those of the test images come first."""
+    before, after = _read_metrics(missing, old), _read_metrics(missing, new)
+    tested = paths.TEST_METRICS.as_posix()
+    found: dict[str, dict[str, MetricChange]] = {}
+    for path in sorted(before.keys() | after.keys(), key=lambda path: (path != tested, path)):
+        then, now = before.get(path, {}), after.get(path, {})
+        found[path] = {
+            name: MetricChange(
+                then.get(name), now.get(name), intervals.get(name) if path == tested else None
+            )
+            for name in now | then
+        }
+    return found
+
+
+def _read_metrics(missing: dict[str, list[str]], revision: Revision) -> dict[str, dict[str, float]]:
+    """Return the numbers of each file of metrics that is not missing."""
+    found: dict[str, dict[str, float]] = {}
+    for path in revision.metrics:
+        content = _attempt(missing, revision.read_json, Path(path))
+        if content is not None:
+            found[path] = numbers_of(content)
+    return found
+
+
+def numbers_of(content: Mapping[str, Any]) -> dict[str, float]:
+    """Return the numbers of a file of metrics by dotted key, without ends of intervals."""
+    return {
+        name: value
+        for name, value in flatten(content).items()
+        if isinstance(value, int | float)
+        and {"interval", "low", "high"}.isdisjoint(name.split("."))
+    }
+
+
+# ---- predictions
+
+
+def _compare_predictions(
+    missing: dict[str, list[str]],
+    revisions: tuple[Revision, Revision],
+    params: tuple[Mapping[str, Any], Mapping[str, Any]],
+) -> tuple[PredictionChanges | None, dict[str, Interval]]:
+    """Compare predictions, and return intervals for the differences of the metrics as well."""
+    tables = [_attempt(missing, each.read_table, paths.TEST_PREDICTIONS) for each in revisions]
+    if tables[0] is None or tables[1] is None:
+        return None, {}
+    old, new = (
+        parse_predictions(table, f"{paths.TEST_PREDICTIONS} of {revision.title}")
+        for table, revision in zip(tables, revisions, strict=True)
+        if table is not None
+    )
+    common = _common_images(old, new, revisions)
+    paired = len(common) == len(old) == len(new)
+    how = Resampling(
+        float(params[1].get("evaluate.confidence", CONFIDENCE)),
+        int(params[1].get("evaluate.bootstrap", RESAMPLES)),
+    )
+    intervals = difference_intervals(
+        old, new, [str(each.get("evaluate.positive", "")) for each in params], how, paired=paired
+    )
+    changed = changed_predictions(old, new)
+    changed = changed[changed["image"].isin(common)]
+    sizes = len(old), len(new)
+    return PredictionChanges(sizes, len(common), paired, how.confidence, changed), intervals
+
+
+def parse_predictions(table: pd.DataFrame, title: str) -> pd.DataFrame:
+    """Convert the text of `predictions.csv`.
+
+    Args:
+        table: Text in every cell.
+        title: What to call the file in messages.
+
+    Returns:
+        Columns label, predicted and the probabilities as float64, by image, sorted.
+
+    Raises:
+        RevisionError: A column is missing, or a cell makes no sense.
+    """
+    columns = [name for name in table if str(name).startswith(PROBABILITY)]
+    try:
+        found = table.set_index("image").sort_index()[["label", "predicted", *columns]]
+        found = found.astype(dict.fromkeys(columns, np.float64))
+        unknown = {*found["label"], *found["predicted"]} - set(_classes(found))
+        if unknown:
+            raise ValueError(f"no column of probabilities for {', '.join(sorted(unknown))}")
+    except (KeyError, ValueError) as error:
+        raise RevisionError(f"{title} cannot be read: {error}; `dvc repro` makes it") from None
+    return found
+
+
+def changed_predictions(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
+    """Return the images in both tables whose prediction changed, as `PredictionChanges` has them.
+
+    Those that are wrong now come first, the most probable prediction first.
+    """
+    both = new.join(old["predicted"].rename("old"), how="inner").rename_axis("image")
+    both = both[both["old"] != both["predicted"]].reset_index()
+    probability = [row[PROBABILITY + row["predicted"]] for _, row in both.iterrows()]
+    kind = np.select(
+        [both["old"] == both["label"], both["predicted"] == both["label"]], KINDS[:2], KINDS[2]
+    )
+    found = both[["image", "label", "old", "predicted"]].rename(columns={"predicted": "new"})
+    found = found.assign(probability=probability, kind=kind)
+    order = np.lexsort((-found["probability"], [KINDS.index(one) for one in kind]))
+    return found.iloc[order].reset_index(drop=True)
+
+
+def difference_intervals(
+    old: pd.DataFrame,
+    new: pd.DataFrame,
+    positive: list[str],
+    how: Resampling,
+    *,
+    paired: bool,
+) -> dict[str, Interval]:
+    """Percentile bootstrap intervals (Efron, 1979) of each metric's difference, new less old.
+
+    They allow for other test images, not for other seeds of the training.
+
+    Args:
+        old: Predictions of the first revision.
+        new: Predictions of the second revision.
+        positive: Name of the positive class in each; metrics are averages over classes where the
+            data lack it.
+        how: Confidence and number of resamples.
+        paired: Whether both have the same images, which are then resampled together.
+
+    Returns:
+        By the metric's name in `metrics.json`.
+    """
+    samples = []
+    for table, name, seed in zip((old, new), positive, (0, 0 if paired else 1), strict=True):
+        classes = _classes(table)
+        predictions = metrics.Predictions(
+            labels=np.array([classes.index(label) for label in table["label"]]),
+            predicted=np.array([classes.index(label) for label in table["predicted"]]),
+            probabilities=table[[PROBABILITY + one for one in classes]].to_numpy(),
+            positive=classes.index(name) if name in classes else None,
+        )
+        samples.append(_resample(predictions, Resampling(how.confidence, how.resamples, seed)))
+    before, after = samples
+    gaps = {name: after[name] - before[name] for name in sorted(before.keys() & after.keys())}
+    return {name: percentile(gap, how) for name, gap in gaps.items() if np.isfinite(gap).any()}
+
+
+def _resample(predictions: metrics.Predictions, how: Resampling) -> dict[str, metrics.Values]:
+    """Return every metric of every resample of the images, float64 [resamples] each."""
+    return resampled(
+        lambda weights: metrics.weighted_metrics(predictions, weights),
+        len(predictions.labels),
+        how,
+    )
+
+
+def _classes(table: pd.DataFrame) -> list[str]:
+    return [
+        name.removeprefix(PROBABILITY) for name in map(str, table) if name.startswith(PROBABILITY)
+    ]
+
+
+def _common_images(
+    old: pd.DataFrame, new: pd.DataFrame, revisions: tuple[Revision, Revision]
+) -> set[str]:
+    """Return the images that are the same in both: same name, label and content.
+
+    Names alone do not tell: the synthetic images of another seed have the same ones.
+    """
+    names = {name for name, label in old["label"].items() if new["label"].get(name) == label}
+    raw = paths.RAW.as_posix()
+    first, second = revisions
+    if first.hashes.get(raw) == second.hashes.get(raw):
+        return names
+    before, after = (revision.file_hashes(paths.RAW_IMAGES) for revision in revisions)
+    return {name for name in names if name in after and before.get(name) == after[name]}

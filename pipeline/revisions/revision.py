@@ -1,0 +1,311 @@
+"""A revision of the project: a commit or the workspace, with its files wherever DVC keeps them.
+
+Stages, outputs and hashes come from the revision's own `dvc.yaml` and `dvc.lock`, so an older
+revision may be laid out otherwise. Nothing here writes to the workspace or to git's index.
+"""
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pandas as pd
+from dvc.api import DVCFileSystem
+from dvc.exceptions import DvcException
+from dvc.scm import SCM, resolve_rev
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from pipeline.common import paths
+from pipeline.common.errors import MissingOutputError, RevisionError
+from pipeline.common.files import flatten
+
+WORKSPACE = "workspace"
+NO_REMOTE = "auto-generated-upstream"  # DVC's name for the cache itself, if there is no remote
+
+
+@dataclass(frozen=True)
+class Revision:
+    """A commit, or the workspace.
+
+    Attributes:
+        name: As the user gave it.
+        commit: The full hash; None for the workspace.
+        files: DVC's file system: git's files, and outputs from the workspace, cache or remote.
+    """
+
+    name: str
+    commit: str | None
+    files: Any
+
+    @property
+    def short(self) -> str:
+        """The commit as git abbreviates it, or `workspace`."""
+        return WORKSPACE if self.commit is None else self.commit[:7]
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the user gave a name rather than a hash or `workspace`."""
+        return self.commit is not None and not self.commit.startswith(self.name)
+
+    @property
+    def title(self) -> str:
+        """The name with the commit; the commit alone if that is the name."""
+        return f"{self.name} ({self.short})" if self.is_named else self.short
+
+    @cached_property
+    def hashes(self) -> dict[str, str]:
+        """Hash of each output by path, as `dvc.lock` has it; empty if it has none."""
+        return {
+            output.def_path: output.hash_info.value or "" if output.hash_info else ""
+            for output in self.files.repo.index.outs
+        }
+
+    @property
+    def metrics(self) -> list[str]:
+        """Paths of the outputs that are metrics."""
+        return sorted(output.def_path for output in self.files.repo.index.outs if output.metric)
+
+    def read(self, path: Path) -> bytes:
+        """Read a file, fetching it into the cache if only the remote has it.
+
+        Args:
+            path: Relative to the root of the project.
+
+        Raises:
+            MissingOutputError: Neither workspace, cache nor remote has it.
+        """
+        name = path.as_posix()
+        try:
+            with self.files.open(name, cache=True) as file:
+                return bytes(file.read())
+        except Exception as error:  # a remote raises whatever its library does
+            raise MissingOutputError(name, self._why_missing(name, error)) from None
+
+    def read_json(self, path: Path) -> Any:  # noqa: ANN401 - the caller knows what the file holds
+        """Read a JSON file.
+
+        Raises:
+            MissingOutputError: As for `read`.
+            RevisionError: It is not JSON.
+        """
+        try:
+            return json.loads(self.read(path))
+        except ValueError as error:
+            raise RevisionError(f"{path} of {self.title} is not JSON ({error})") from None
+
+    def read_table(self, path: Path) -> pd.DataFrame:
+        """Read a CSV file; every value is text.
+
+        Raises:
+            MissingOutputError: As for `read`.
+            RevisionError: It is not CSV.
+        """
+        try:
+            return pd.read_csv(BytesIO(self.read(path)), dtype=str, keep_default_na=False)
+        except ValueError as error:
+            raise RevisionError(f"{path} of {self.title} is not CSV ({error})") from None
+
+    def read_params(self) -> dict[str, Any]:
+        """Read the values of `params.yaml` by dotted key.
+
+        Raises:
+            MissingOutputError: There is no such file.
+            RevisionError: It is not YAML.
+        """
+        try:
+            return flatten(YAML(typ="safe").load(self.read(paths.PARAMS)) or {})
+        except YAMLError as error:
+            problem = str(error).splitlines()[0]
+            raise RevisionError(f"{paths.PARAMS} of {self.title} is not YAML: {problem}") from None
+
+    def file_hashes(self, folder: Path) -> dict[str, str]:
+        """Return the recorded hash of each file of an output, by name relative to `folder`.
+
+        Args:
+            folder: The output, or a folder in it.
+
+        Returns:
+            Nothing if neither cache nor remote has the list of its files.
+        """
+        root = folder.as_posix()
+        try:
+            found = self.files.find(root, detail=True)
+        except Exception:  # a remote raises whatever its library does
+            return {}
+        return {
+            PurePosixPath(name).relative_to(root).as_posix(): info["dvc_info"]["md5"]
+            for name, info in found.items()
+            if "md5" in info.get("dvc_info", {})
+        }
+
+    def copy_output(self, path: str, target: Path) -> None:
+        """Copy an output, a file or a folder, to `target`, which must not exist.
+
+        Raises:
+            MissingOutputError: As for `read`.
+        """
+        try:
+            self.files.get(path, str(target), recursive=True)
+        except Exception as error:  # a remote raises whatever its library does
+            raise MissingOutputError(path, self._why_missing(path, error)) from None
+
+    def outputs_of(self, stages: Sequence[str]) -> list[str]:
+        """Return the paths of the outputs of these stages and of all that they depend on.
+
+        Args:
+            stages: Names; all stages if empty.
+
+        Raises:
+            RevisionError: There is no such stage.
+        """
+        collect = self.files.repo.stage.collect
+        try:
+            needed = [stage for name in stages for stage in collect(name, with_deps=True)]
+        except DvcException as error:
+            raise RevisionError(f"{self.title}: {one_line(error)}") from None
+        found = {output.def_path for stage in needed for output in stage.outs}
+        return [path for path in self.hashes if path in found or not stages]
+
+    def stages_reading(self, files: Sequence[str]) -> list[str]:
+        """Return the names of the stages that list one of `files`, or its folder, in `deps`."""
+        return [
+            stage.name
+            for stage in self.files.repo.index.stages
+            if any(is_within(name, dep.def_path) for dep in stage.deps for name in files)
+        ]
+
+    def stale_stages(self) -> list[str]:
+        """Return the names of the stages whose params, code or data changed since they ran."""
+        return [
+            stage.name
+            for stage in self.files.repo.index.stages
+            if any(map(self._is_stale, stage.deps))
+        ]
+
+    def _is_stale(self, dependency: Any) -> bool:  # noqa: ANN401 - one of DVC's classes
+        path = dependency.def_path
+        if path in self.hashes:
+            return bool(dependency.hash_info.value != self.hashes[path])
+        # A folder of outputs, or a file of one, follows from them; a local source is outside git.
+        is_output = any(is_within(path, out) or is_within(out, path) for out in self.hashes)
+        if is_output or is_within(path, paths.SOURCE.as_posix()):
+            return False
+        return bool(dependency.workspace_status())
+
+    def _why_missing(self, path: str, error: Exception) -> str:
+        """Say where an output was looked for and how to get it."""
+        if self.commit is None:
+            return "in the workspace: `dvc repro` makes it"
+        if not any(is_within(path, output) for output in self.hashes):
+            return f"in {self.title}: it was not part of the project then"
+        remote = self.files.repo.config["core"]["remote"]
+        if remote == NO_REMOTE:
+            looked = (
+                "it is not in the DVC cache, and no remote is configured to fetch it from (if it "
+                "was pushed to one: `dvc remote add --default NAME URL`)"
+            )
+        elif any(isinstance(e, FileNotFoundError) for e in (error, error.__cause__)):
+            looked = f"it is neither in the DVC cache nor in the remote {remote} (was it pushed?)"
+        else:
+            looked = (
+                f"it is not in the DVC cache, and the remote {remote} failed ({one_line(error)})"
+            )
+        return (
+            f"of {self.title}: {looked}. To rebuild it: "
+            f"`git switch --detach {self.short} && dvc repro`, then "
+            "`git switch - && dvc checkout` to come back"
+        )
+
+
+def open_revision(root: Path, name: str) -> Revision:
+    """Find a revision.
+
+    Args:
+        root: Of the project.
+        name: Anything that git resolves, the name of a DVC experiment, or `workspace`.
+
+    Raises:
+        RevisionError: There is no such revision, or it has no DVC project.
+    """
+    if not (root / "dvc.yaml").is_file():
+        raise RevisionError(f"no dvc.yaml in {root}; go to the root of the project")
+    try:
+        commit = None if name == WORKSPACE else str(resolve_rev(SCM(str(root)), name))
+        # An older revision's outputs are looked for where outputs are kept today.
+        today = DVCFileSystem(str(root)).repo
+        config: dict[str, Any] = {"cache": {"dir": today.cache.local_cache_dir}}
+        if today.config["core"]["remote"] != NO_REMOTE:
+            config["core"] = {"remote": today.config["core"]["remote"]}
+        files = DVCFileSystem(str(root), rev=commit, config=config)
+        list(files.repo.index.outs)  # reads dvc.yaml and dvc.lock
+    except DvcException as error:
+        raise RevisionError(f"revision {name} cannot be read: {one_line(error)}") from None
+    return Revision(name, commit, files)
+
+
+def git_environment() -> dict[str, str]:
+    """Return the environment without git's variables, which in a hook name another repository."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+
+
+def git(folder: Path, *arguments: str, stdin: str = "") -> str:
+    """Run git in `folder` and return what it printed.
+
+    Raises:
+        RevisionError: It failed; the message has the last line of its output.
+    """
+    done = subprocess.run(
+        ["git", *arguments],
+        cwd=folder,
+        env=git_environment(),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        reason = (done.stderr.strip() or "no reason given").splitlines()[-1]
+        raise RevisionError(f"`git {' '.join(arguments)}` failed: {reason}")
+    return done.stdout
+
+
+def changed_files(root: Path, old: str | None, new: str | None, *folders: str) -> list[str]:
+    """Return the files in `folders` that differ between two commits; None is the workspace.
+
+    Files that are new to git count too. `git diff` would refresh the index, so it is not used.
+    """
+    before, after = (_git_hashes(root, commit, *folders) for commit in (old, new))
+    return changed_keys(before, after)
+
+
+def _git_hashes(root: Path, commit: str | None, *folders: str) -> dict[str, str]:
+    if commit is not None:
+        listed = git(root, "ls-tree", "-r", "-z", commit, "--", *folders)
+        entries = (entry.split("\t", 1) for entry in filter(None, listed.split("\0")))
+        return {path: fields.split()[2] for fields, path in entries}
+    kinds = ("--cached", "--others", "--exclude-standard", "--deduplicate")
+    listed = git(root, "ls-files", *kinds, "-z", "--", *folders)
+    found = [path for path in listed.split("\0") if path and (root / path).is_file()]
+    hashes = git(root, "hash-object", "--stdin-paths", stdin="\n".join(found))
+    return dict(zip(found, hashes.split(), strict=True))
+
+
+def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Return the keys whose values differ, sorted; a key that one mapping lacks counts."""
+    return sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+
+
+def is_within(inner: str, outer: str) -> bool:
+    """Whether a path is another, or lies in it."""
+    return PurePosixPath(inner).is_relative_to(outer)
+
+
+def one_line(error: Exception) -> str:
+    """Return the message of an error on one line."""
+    return " ".join(str(error).split()) or type(error).__name__

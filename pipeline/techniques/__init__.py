@@ -1,0 +1,1 @@
+"""Resolve what each technique of the comparison changes."""

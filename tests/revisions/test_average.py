@@ -1,0 +1,34 @@
+"""`bluelight average`: mean and interval of metrics over revisions, such as folds."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from pipeline.cli import app
+from pipeline.common.errors import RevisionError
+from tests.helpers.projects import make_project, replace, reproduce
+
+
+def average(*revisions: str) -> list[list[str]]:
+    """The cells of the table that is printed."""
+    command = ["average", *revisions]
+    printed = CliRunner().invoke(app, command, catch_exceptions=False).stdout
+    return [line.split() for line in printed.splitlines()]
+
+
+def test_metrics_of_three_commits_are_averaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = make_project(tmp_path)
+    monkeypatch.chdir(project)
+    replace(project / "params.yaml", "dropout: 0.2", "dropout: 0.1")
+    reproduce(project, "dropout 0.1")
+    lines = average("HEAD~2", "HEAD~1", "HEAD")
+    # Accuracies 0.85, 0.9, 1: mean 0.9167, standard error 0.0441, t of 2 degrees of freedom 4.3027.
+    assert ["accuracy", "3", "0.9167", "0.7269", "to", "1.1064"] in lines
+    assert ["images", "3", "20.0000", "20.0000", "to", "20.0000"] in lines
+    assert not any("interval" in line[0] for line in lines[1:])
+    for names in (["HEAD"], ["HEAD", "HEAD"]):
+        with pytest.raises(RevisionError, match="two or more different commits"):
+            average(*names)
