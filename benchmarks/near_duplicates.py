@@ -1,48 +1,62 @@
-"""How many altered copies are found, and how many different pictures are taken for copies.
+"""Measure how many altered copies are found, and how many different images are grouped.
 
-    python benchmarks/near_duplicates.py photos.zip              # any folder or .zip of images
-    python benchmarks/near_duplicates.py signs --images 3000     # or line drawings made on the spot
+    python benchmarks/near_duplicates.py photos.zip  # a folder or .zip of images
+    python benchmarks/near_duplicates.py scenes      # scenes drawn as for fetch.source synthetic
+    python benchmarks/near_duplicates.py digits      # drawn digits, cut out on black
+    python benchmarks/near_duplicates.py text        # lines of text on white
+    python benchmarks/near_duplicates.py /usr/share/datasets/fashion-mnist  # idx files
 
-Duplicates are made of a sample of the images, and each kind is looked for among all of them. What
-is grouped without having been altered is listed as `taken for copies`: look at it before calling it
-wrong, a set of real photos has real near-duplicates. About a minute for 1,600 photos on two cores.
+(Debian has the last in the package dataset-fashion-mnist.) Some images are altered, each in one
+way, and their altered copies are added to the set as files of their own. Pairs that were not
+planted are counted apart: `--pictures sheet.png` shows some, for a person to judge. A real data set
+has real duplicates.
 """
 
 import argparse
+import gzip
+import hashlib
 import sys
 import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.common.files import digest
+from benchmarks.scale import digit
+from pipeline.common.drawing import INK, encode_jpeg, encode_png, image_grid
 from pipeline.common.images import SUFFIXES, Pixels, decode, resize
+from pipeline.common.params import load_params
 from pipeline.common.tables import LABEL_COLUMNS
 from pipeline.split.duplicates import find_duplicates
+from scenes import photograph
 
-SIGN = 64  # pixels a side of a drawn sign
-SHAPES = 20
+Alter = Callable[[Pixels], Pixels]
+COUNTS = {"scenes": 2000, "digits": 35_000, "text": 5000}
+WORDS = [
+    "form",
+    "name",
+    "date",
+    "street",
+    "number",
+    "total",
+    "invoice",
+    "patient",
+    "account",
+    "city",
+    "order",
+    "amount",
+    "tax",
+]
 
 
-def jpeg(quality: int) -> Callable[[Pixels], Pixels]:
-    """Compress and decode again."""
-
-    def alter(image: Pixels) -> Pixels:
-        data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-        return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
-
-    return alter
-
-
-def scaled(factor: float) -> Callable[[Pixels], Pixels]:
+def scaled(factor: float) -> Alter:
     """Resize; areas are averaged where it shrinks."""
     how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
     return lambda image: np.asarray(
@@ -50,19 +64,31 @@ def scaled(factor: float) -> Callable[[Pixels], Pixels]:
     )
 
 
-def brighter(factor: float) -> Callable[[Pixels], Pixels]:
-    """Scale the pixels, clipping at white."""
-    return lambda image: np.clip(image * factor, 0, 255).astype(np.uint8)
+def lit(factor: float, offset: float = 0) -> Alter:
+    """Change brightness and contrast, clipping at black and white."""
+    return lambda image: np.clip(image * factor + offset, 0, 255).astype(np.uint8)
 
 
-def cropped(share: float) -> Callable[[Pixels], Pixels]:
-    """Cut this share of the side off each edge; at least a pixel."""
+def cropped(share: float) -> Alter:
+    """Cut this share of each side off each edge, to a fraction of a pixel, and keep the size."""
 
     def alter(image: Pixels) -> Pixels:
-        off = max(1, round(share * min(image.shape[:2])))
-        return np.ascontiguousarray(image[off:-off, off:-off])
+        height, width = image.shape[:2]
+        zoom = 1 - 2 * share
+        move = [share * length + (zoom - 1) / 2 for length in (width, height)]
+        matrix = np.array([[zoom, 0, move[0]], [0, zoom, move[1]]])
+        how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        return np.asarray(cv2.warpAffine(image, matrix, (width, height), flags=how), np.uint8)
 
     return alter
+
+
+def shifted(pixels: int) -> Alter:
+    """Move to the right and down; the edge is repeated."""
+    matrix = np.array([[1.0, 0, pixels], [0, 1, pixels]])
+    return lambda image: np.asarray(
+        cv2.warpAffine(image, matrix, image.shape[1::-1], borderMode=cv2.BORDER_REPLICATE), np.uint8
+    )
 
 
 def watermarked(image: Pixels) -> Pixels:
@@ -74,111 +100,147 @@ def watermarked(image: Pixels) -> Pixels:
     )
 
 
-ALTERATIONS: dict[str, Callable[[Pixels], Pixels]] = {
+def jpeg(quality: int) -> Callable[[Pixels], bytes]:
+    """Compress."""
+    return partial(encode_jpeg, quality=quality)
+
+
+def mirrored(image: Pixels) -> Pixels:
+    """Swap left and right: no duplicate, as `split` sees it."""
+    return np.ascontiguousarray(image[:, ::-1])
+
+
+KINDS: dict[str, Callable[[Pixels], Pixels | bytes]] = {
     "JPEG quality 10": jpeg(10),
+    "JPEG quality 30": jpeg(30),
     "JPEG quality 50": jpeg(50),
     "JPEG quality 95": jpeg(95),
     "half the size": scaled(0.5),
+    "0.8 of the size": scaled(0.8),
     "twice the size": scaled(2),
-    "10 % brighter": brighter(1.1),
-    "10 % darker": brighter(0.9),
-    "small watermark": watermarked,
+    "10 % brighter": lit(1.1),
+    "10 % darker": lit(0.9),
+    "less contrast": lit(0.8, 25),
     "cropped by 1 %": cropped(0.01),
     "cropped by 2 %": cropped(0.02),
+    "cropped by 5 %": cropped(0.05),
+    "shifted by 1 pixel": shifted(1),
+    "shifted by 2 pixels": shifted(2),
+    "small watermark": watermarked,
+    "mirrored": mirrored,
 }
 
 
-def sign(index: int) -> Pixels:
-    """A line drawing: one of a few shapes, its corners jittered, in its own pen's width."""
-    shape, draw = np.random.default_rng(index % SHAPES), np.random.default_rng([index, 1])
-    corners = shape.uniform(15, 85, (5, 2)) + draw.normal(0, 4, (5, 2))
-    canvas = np.zeros((100, 100, 3), np.uint8)
-    pen = int(draw.integers(4, 9))
-    cv2.polylines(canvas, [corners.astype(np.int32)], False, (255, 255, 255), pen, cv2.LINE_AA)
-    return resize(canvas, SIGN)
+def line_of_text(index: int) -> Pixels:
+    """Draw three words and a number on white: uint8 RGB [40, 200, 3]."""
+    draw = np.random.default_rng(index)
+    paper = np.full((40, 200, 3), 255, np.uint8)
+    text = " ".join([*draw.choice(WORDS, 2), str(draw.integers(1000))])
+    place = (int(draw.integers(2, 12)), int(draw.integers(22, 32)))
+    cv2.putText(paper, text, place, 0, 0.5, (30, 30, 30), 1, cv2.LINE_AA)
+    return paper
 
 
-def pictures(source: str, count: int) -> Iterator[bytes]:
-    """The files of a folder or zip, or drawn signs as PNG."""
-    if source == "signs":
-        for index in range(count):
-            yield cv2.imencode(".png", sign(index))[1].tobytes()
-    elif zipfile.is_zipfile(source):
-        with zipfile.ZipFile(source) as archive:
+def images_of(source: str, count: int) -> Iterator[bytes]:
+    """Yield the files of a folder or zip, those in idx files, or drawn images as PNG."""
+    place = Path(source)
+    if source == "scenes":
+        yield from (photograph(7, index, index % 2, 224) for index in range(count))
+    elif source in ("digits", "text"):
+        draw = {"digits": digit, "text": line_of_text}[source]
+        yield from (cv2.imencode(".png", draw(index))[1].tobytes() for index in range(count))
+    elif zipfile.is_zipfile(place):
+        with zipfile.ZipFile(place) as archive:
             names = sorted(n for n in archive.namelist() if Path(n).suffix.lower() in SUFFIXES)
             yield from (archive.read(name) for name in names[:count])
+    elif packed := sorted(place.glob("*images-idx3-ubyte.gz")):
+        for path in packed:
+            content = gzip.decompress(path.read_bytes())
+            shape = np.frombuffer(content, ">i4", 3, offset=4)
+            for image in np.frombuffer(content, np.uint8, offset=16).reshape(shape)[:count]:
+                yield cv2.imencode(".png", image)[1].tobytes()
     else:
-        files = sorted(p for p in Path(source).rglob("*") if p.suffix.lower() in SUFFIXES)
+        files = sorted(path for path in place.rglob("*") if path.suffix.lower() in SUFFIXES)
         yield from (file.read_bytes() for file in files[:count])
 
 
-def write(folder: Path, source: str, count: int) -> list[Path]:
-    """Every picture once: exact copies are no matter of likeness."""
-    unique = dict.fromkeys(pictures(source, count))
-    files = [folder / f"{index:06}" for index in range(len(unique))]
-    for file, data in zip(files, unique, strict=True):
-        file.write_bytes(data)
-    return files
+def plant(originals: list[bytes], each: int) -> list[tuple[str, int, bytes]]:
+    """Alter some images, no image twice: kind, position of the original, file."""
+    order = np.random.default_rng(0).permutation(len(originals))
+    each = min(each, len(originals) // len(KINDS))
+    planted = []
+    for number, (kind, alter) in enumerate(KINDS.items()):
+        for index in order[number * each : (number + 1) * each]:
+            altered = alter(decode(originals[index], kind))
+            data = altered if isinstance(altered, bytes) else encode_png(altered)
+            planted.append((kind, int(index), data))
+    return planted
 
 
-def search(files: list[Path], distance: int, labels: str = "") -> npt.NDArray[np.int64]:
-    """Return each file's group as `split` finds it; without labels, they tell nothing apart."""
-    rows = [
-        (file.name, labels[index] if labels else "", "", digest(file))
-        for index, file in enumerate(files)
-    ]
-    images = pd.DataFrame(rows, columns=LABEL_COLUMNS)
-    return find_duplicates(images, files[0].parent, distance)
-
-
-def recall(files: list[Path], sample: list[int], alter: str, distance: int) -> tuple[float, float]:
-    """The shares of altered copies in their original's group: with its label, and another."""
-    copies = []
-    for index in sample:
-        image = ALTERATIONS[alter](decode(files[index].read_bytes(), files[index].name))
-        copies.append(files[index].with_suffix(".png"))
-        copies[-1].write_bytes(cv2.imencode(".png", image[..., ::-1])[1].tobytes())
-    chosen = [files[index] for index in sample]
-    count = len(chosen)
-    same, other = (
-        search([*chosen, *copies], distance, "a" * count + label * count) for label in "ab"
-    )
-    for copy in copies:
-        copy.unlink()
-    return (
-        float(np.mean(same[:count] == same[count:])),
-        float(np.mean(other[:count] == other[count:])),
-    )
+def show(pairs: pd.DataFrame, count: int, files: list[bytes], path: Path) -> None:
+    """Write a picture of some pairs, drawn at random."""
+    chosen = pairs.sample(min(count, len(pairs)), random_state=0).sort_values("ratio")
+    tiles, captions = [], []
+    for pair in chosen.itertuples():
+        sides = [resize(decode(files[side], "pair"), 112) for side in (pair.image, pair.other)]
+        tiles.append(np.hstack(sides))
+        captions.append([(f"{pair.ratio:.2f}", INK)])
+    path.write_bytes(encode_png(image_grid(tiles, 8, captions=captions)))
 
 
 def main() -> None:
     """Print one table."""
-    parser = argparse.ArgumentParser(description="Precision and recall of the search for copies.")
-    parser.add_argument("source", help="a folder, a .zip, or `signs`")
-    parser.add_argument("--images", type=int, default=70_000, help="take at most so many")
-    parser.add_argument("--sample", type=int, default=200, help="make copies of so many")
-    parser.add_argument("--distance", type=int, default=6, help="split.near_duplicate_distance")
+    parser = argparse.ArgumentParser(description="Recall and precision of the search.")
+    parser.add_argument("source", help="a folder, a .zip, scenes, digits or text")
+    parser.add_argument("--images", type=int, help="take at most so many (of each idx file)")
+    parser.add_argument("--planted", type=int, default=90, help="altered copies of each kind")
+    parser.add_argument("--ratio", type=float, help="instead of split.near_duplicate_ratio")
+    parser.add_argument("--pictures", type=Path, help="where to show pairs that were not planted")
+    parser.add_argument("--shown", type=int, default=40, help="how many of them")
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        files = write(Path(folder), asked.source, asked.images)
-        if not files:
-            sys.exit(f"no images in {asked.source}")
+    params = load_params().split
+    if asked.ratio is not None:
+        params = params.model_copy(update={"near_duplicate_ratio": asked.ratio})
+    count = asked.images or COUNTS.get(asked.source, 10**9)
+    originals = list(dict.fromkeys(images_of(asked.source, count)))
+    if not originals:
+        sys.exit(f"no images in {asked.source}")
+    planted = plant(originals, asked.planted)
+    files = originals + [data for _, _, data in planted]
+    with tempfile.TemporaryDirectory() as name:
+        rows = []
+        for index, data in enumerate(files):
+            (Path(name) / f"{index:06}").write_bytes(data)
+            rows.append((f"{index:06}", "", "", hashlib.sha256(data).hexdigest()))
         start = time.perf_counter()
-        sizes = np.bincount(search(files, asked.distance))
+        images = pd.DataFrame(rows, columns=LABEL_COLUMNS)
+        groups, pairs = find_duplicates(images, Path(name), params)
         seconds = time.perf_counter() - start
-        table = Table()
-        table.add_column("altered copies of a sample")
-        table.add_column("found", justify="right")
-        table.add_column("if labelled otherwise", justify="right")
-        sample = np.random.default_rng(0).permutation(len(files))[: asked.sample].tolist()
-        for name in ALTERATIONS:
-            shares = recall(files, sample, name, asked.distance)
-            table.add_row(name, *(f"{share:.1%}" for share in shares))
-    near = sizes[sizes > 1]
+
+    found = pd.DataFrame(
+        {
+            "kind": [kind for kind, _, _ in planted],
+            "found": [
+                groups[len(originals) + number] == groups[original]
+                for number, (_, original, _) in enumerate(planted)
+            ],
+        }
+    )
+    table = Table("altered copies", "found")
+    for kind, share in found.groupby("kind", sort=False)["found"].mean().items():
+        table.add_row(str(kind), f"{share:.1%}")
     console = Console()
     console.print(table)
-    console.print(f"{len(files):,} different files, searched in {seconds:.1f} s")
-    console.print(f"taken for copies: {near.sum():,} files in {len(near):,} groups")
+    unplanted = (pairs[["image", "other"]] < len(originals)).all(axis=1)
+    strange = pairs[pairs["grouped"] & unplanted]
+    sizes = np.bincount(np.unique(groups[: len(originals)], return_inverse=True)[1])
+    console.print(
+        f"{len(files):,} files searched in {seconds:.1f} s; {len(strange):,} pairs that were not "
+        f"planted, {sizes[sizes > 1].sum():,} images in {(sizes > 1).sum():,} groups of at most "
+        f"{sizes.max()}"
+    )
+    if asked.pictures:
+        show(strange, asked.shown, files, asked.pictures)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
     python benchmarks/recipe.py                                    # all, on the images of data/raw
     python benchmarks/recipe.py "no dropout" "no flips" --seeds 3  # some, beside params.yaml as is
     python benchmarks/recipe.py --source photos.zip                # other images
+    python benchmarks/recipe.py --features hog                     # the MLP sees other features
 
 The test split is set aside; all else is divided as `split.folds` does. Each fold validates once for
 each seed. All variants meet the same folds and seeds, so differences are paired. Printed are means
@@ -11,6 +12,8 @@ share their images, so the intervals speak of these images; others would differ 
 """
 
 import argparse
+import hashlib
+import json
 import statistics
 import sys
 import tempfile
@@ -30,6 +33,7 @@ from pipeline.common.instructions import limit_instructions
 from pipeline.common.params import PackParams, Params, load_params
 from pipeline.common.tables import LABEL_COLUMNS, read_table
 from pipeline.features.backbone import input_size
+from pipeline.features.stage import write_features
 from pipeline.fetch.stage import fetch
 from pipeline.pack.stage import pack
 from pipeline.split.duplicates import find_duplicates
@@ -42,6 +46,12 @@ VARIANTS: dict[str, Changes] = {
     "one cycle": {"train.schedule": "one_cycle"},
     "label smoothing": {"train.label_smoothing": 0.1},
     "gelu": {"model.activation": "gelu"},
+    "1 view": {"features.views": 0},
+    "3 views": {"features.views": 2},
+    "rate 0.0003": {"train.learning_rate": 0.0003},
+    "dropout 0.7": {"model.dropout": 0.7},
+    "weight decay 1": {"train.weight_decay": 1.0},
+    "no hidden layer": {"model.hidden": [], "model.dropout": 0.0},
     "24 pixels": {"pack.size": 24},
     "48 pixels": {"pack.size": 48},
     "batches of 128": {"train.batch_size": 128},
@@ -83,12 +93,18 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--source", help="instead of the images in data/raw")
+    parser.add_argument("--features", help="pixels, hog, or a backbone; default: as in params.yaml")
     asked = parser.parse_args()
     unknown = sorted(set(asked.variants) - set(VARIANTS))
     if unknown:
         parser.error(f"no variant {unknown[0]!r}; there are: {', '.join(VARIANTS)}")
     with tempfile.TemporaryDirectory() as folder:
         params = load_params()
+        if asked.features in {"pixels", "hog"}:
+            params = change(params, {"features.kind": asked.features})
+        elif asked.features:
+            chosen = {"features.kind": "backbone", "features.backbone": asked.features}
+            params = change(params, chosen)
         limit_instructions(torch=params.train.portable)
         images = find_images(params, asked.source, Path(folder))
         names = asked.variants or list(VARIANTS)
@@ -102,8 +118,8 @@ def find_images(params: Params, source: str | None, folder: Path) -> Images:
         raw = folder / "raw"
         fetch(params.fetch.model_copy(update={"source": source}), params.synthetic, raw)
     table = read_table(raw / paths.RAW_LABELS.name, LABEL_COLUMNS, text=True)
-    distance = params.split.near_duplicate_distance
-    return Images(raw, table, find_duplicates(table, raw / paths.RAW_IMAGES.name, distance))
+    found = find_duplicates(table, raw / paths.RAW_IMAGES.name, params.split)
+    return Images(raw, table, found.groups)
 
 
 def compare(
@@ -135,8 +151,11 @@ def change(params: Params, changes: Changes) -> Params:
 
 
 def packed(params: Params, images: Images, folds: int, fold: int, folder: Path) -> Path:
-    """The folder of the packed images in which this fold validates; made on first use."""
-    place = folder / f"{params.pack.size}-{fold}"
+    """The folder of `packed` and `features` in which this fold validates; made on first use."""
+    key = json.dumps([params.pack.model_dump(), params.features.model_dump()])
+    if params.features.kind != "pixels":
+        key += params.augment.model_dump_json()
+    place = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:8]}-{fold}"
     if not place.exists():
         split = change(params, {"split.folds": folds, "split.fold": fold}).split
         rows = divide(images.table, images.groups, split)
@@ -147,8 +166,10 @@ def packed(params: Params, images: Images, folds: int, fold: int, folder: Path) 
             images.raw / paths.RAW_IMAGES.name,
             used,
             classes,
-            place,
+            place / "packed",
         )
+        splits = ("train", "validation")
+        write_features(params, place / "packed", place / "features", splits)
     return place
 
 
@@ -158,7 +179,8 @@ def train(params: Params, packed: Path) -> Run:
     from pipeline.train.datamodule import ImageDataModule  # noqa: PLC0415
     from pipeline.train.fit import fit  # noqa: PLC0415
 
-    data = ImageDataModule(packed, params.augment, params.train)
+    features = packed / "features"
+    data = ImageDataModule(packed / "packed", params.augment, params.train, features)
     with tempfile.TemporaryDirectory() as folder:
         found = fit(params, data, logs=Path(folder) / "logs", state=Path(folder) / "state").metrics
     accuracy, loss = found["val_accuracy"], found["val_loss"]

@@ -122,8 +122,8 @@ def resident(pid: int) -> int:
 
 
 def run_split() -> None:
-    """The stage, with a clock on the search among the fingerprints."""
-    duplicates.near_groups = timed(duplicates.near_groups)
+    """Run the stage, with a clock on the search among the thumbnails."""
+    duplicates.compare = timed(duplicates.compare)
     split.run(load_params())
 
 

@@ -47,9 +47,10 @@ def options(
 def check() -> None:
     """Validate params.yaml without running anything."""
     from pipeline.common.params import load_params
-    from pipeline.techniques.stage import resolve
 
     params = load_params()
+    from pipeline.techniques.stage import resolve  # torch takes seconds: only if all is well
+
     for name in params.techniques:
         _, warning = resolve(params, name)
         if warning:
@@ -151,7 +152,7 @@ def diff(
 
     from pipeline.common.files import atomic_write_text
     from pipeline.revisions import render
-    from pipeline.revisions.diff import compare
+    from pipeline.revisions.diff import compare, plain
     from pipeline.revisions.revision import open_revision
 
     root = Path.cwd()
@@ -159,7 +160,7 @@ def diff(
     if html is not None:
         atomic_write_text(html, render.html(found))
     if form == "json":
-        print(json.dumps(found.to_json(), indent=2, ensure_ascii=False))
+        print(json.dumps(vars(found), default=plain, indent=2, ensure_ascii=False))
     elif form == "md":
         print(render.markdown(found))
     else:
@@ -178,7 +179,7 @@ def average(
 
     root = Path.cwd()
     found = average_metrics([open_revision(root, name) for name in revisions])
-    Console().print(terminal(found))
+    Console().print(terminal(found, len(revisions)))
 
 
 @app.command()

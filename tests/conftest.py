@@ -44,6 +44,9 @@ def pack(tmp_path: Path) -> Pack:
         names = [f"{index:04}.png" for index in range(images)]
         meta = {"classes": CLASSES, "names": names, "groups": names, "size": size}
         (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
+        features = tmp_path / "data" / "features" / name
+        features.mkdir(parents=True)
+        (features / "features.json").write_text('{"kind": "pixels"}', encoding="utf-8")
         return folder
 
     return write

@@ -20,7 +20,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "train": set(),
     "predict": set(),
     "techniques": set(),
-    "ablate": {"train"},
+    "ablate": {"features", "train"},
     "compare": set(),
     "package": {"predict"},
     "evaluate": {"predict"},

@@ -25,11 +25,13 @@ from torch.nn.functional import softmax
 from pipeline.common import paths
 from pipeline.common.errors import TrainingError
 from pipeline.common.files import DIGITS, atomic_directory, read_json, rounded, write_json
-from pipeline.common.packed import IMAGES, LABELS, META, load_packed
+from pipeline.common.packed import FEATURES, IMAGES, LABELS, META, VECTORS, load_packed
 from pipeline.common.parallel import process_pool, progress_bar
 from pipeline.common.params import LearningParams, Params
 from pipeline.common.randomness import Purpose, generator
 from pipeline.common.tables import read_table, write_table
+from pipeline.features.vectors import write_vectors
+from pipeline.train.augmentation import transforms
 from pipeline.train.callbacks import LOGGED, Activations
 from pipeline.train.datamodule import ImageDataModule
 from pipeline.train.fit import fit
@@ -54,6 +56,7 @@ class Run:
         folds: int64 [N], the fold of each image, the images in the order of their names.
         fold: The fold that it predicts.
         size: Pixels per side of the images.
+        vectors: Folder of the vectors of the splits; None where the MLP sees pixels.
         folder: Its own, named by its fingerprint. It is kept until the outputs are written, so
             that an interrupted comparison repeats no finished run.
     """
@@ -63,6 +66,7 @@ class Run:
     folds: Labels
     fold: int
     size: int
+    vectors: Path | None
     folder: Path
 
     @property
@@ -93,6 +97,7 @@ def run(params: Params, name: str) -> None:
         print(f"ablate: {name}: {done} of {len(runs)} runs are done already", flush=True)
     try:
         if waiting:
+            _write_vectors(waiting[0])
             _train_all(waiting, name, params.ablate.processes)
     except KeyboardInterrupt:
         done = sum(one.is_done for one in runs)
@@ -105,6 +110,24 @@ def run(params: Params, name: str) -> None:
         f"ablate: {name}: accuracy {np.mean(accuracies):.3f} ± {np.std(accuracies, ddof=1):.3f} "
         f"({len(runs)} runs, {time.monotonic() - started:.0f} s)"
     )
+
+
+def _write_vectors(one: Run) -> None:
+    """Compute the vectors of a technique that augments otherwise than stage `features` did."""
+    if one.vectors in {None, paths.FEATURES} or one.vectors.exists():
+        return
+    features = read_json(paths.FEATURES / "train" / FEATURES)
+    with atomic_directory(one.vectors) as folder:
+        for split in ("train", "validation"):
+            (folder / split).mkdir()
+            write_vectors(
+                paths.FEATURES_ONNX,
+                paths.PACKED / split,
+                folder / split,
+                one.params.augment,
+                views=features["views"],
+                seed=features["seed"],
+            )
 
 
 def _train_all(runs: list[Run], name: str, processes: int) -> None:
@@ -132,7 +155,14 @@ def plan(settings: dict[str, Any], kept: Path) -> list[Run]:
     shared = settings["ablate"]
     learning = {name: settings[name] for name in LearningParams.model_fields}
     images = _images()
-    content = content_hash(paths.PACKED / "train", paths.PACKED / "validation")
+    features = read_json(paths.FEATURES / "train" / FEATURES)
+    augment = LearningParams.model_validate(learning).augment
+    folders, vectors = [paths.PACKED], None
+    if features["kind"] != "pixels":
+        same = features["augment"] == settings["augment"] or not transforms(augment)
+        vectors = paths.FEATURES if same else kept / "vectors"
+        folders.append(paths.FEATURES)
+    content = content_hash(*(folder / n for folder in folders for n in ("train", "validation")))
     runs: list[Run] = []
     for repeat in range(shared["repeats"]):
         draw = generator(settings["train"]["seed"], Purpose.FOLDS, repeat)
@@ -147,7 +177,8 @@ def plan(settings: dict[str, Any], kept: Path) -> list[Run]:
             train = settings["train"] | {"seed": settings["train"]["seed"] + number - 1}
             params = LearningParams.model_validate(learning | {"train": train})
             named = fingerprint({**params.model_dump(), **shared, "run": number}, content)
-            runs.append(Run(number, params, folds, fold, shared["size"], kept / named))
+            size, folder = shared["size"], kept / named
+            runs.append(Run(number, params, folds, fold, size, vectors, folder))
     return runs
 
 
@@ -193,15 +224,15 @@ def train(one: Run) -> None:
     try:
         fitted = fit(
             one.params,
-            ImageDataModule(data, one.params.augment, one.params.train),
+            ImageDataModule(data, one.params.augment, one.params.train, data),
             logs=logs,
             state=state,
             callbacks=[activations],
         )
     except TrainingError as error:
         raise TrainingError(f"run {one.number}: {error}") from None
-    held_out = load_packed(data / "held_out")
-    logits = predict_logits(fitted.network, held_out.images)
+    held_out = load_packed(data / "held_out", data / "held_out")
+    logits = predict_logits(fitted.network, held_out.inputs)
     probabilities = softmax(logits.double(), dim=1).numpy()
     for column, name in enumerate(held_out.classes):
         # Significant digits: decimals would make 0 of a small one, whose loss is infinite.
@@ -257,8 +288,23 @@ def write_splits(one: Run, folder: Path) -> pd.DataFrame:
         classes = packed["train"].classes
         meta = {"classes": classes, "names": names, "groups": groups, "size": one.size}
         write_json(folder / role / META, meta)
+        write_json(folder / role / FEATURES, {"kind": "pixels" if one.vectors is None else "other"})
+        if one.vectors is not None:
+            _copy_vectors(one.vectors, rows, folder / role / VECTORS)
     predicted = images.loc[roles == "held_out", ["image", "class", "group"]]
     return predicted.rename(columns={"class": "label"}).reset_index(drop=True)
+
+
+def _copy_vectors(vectors: Path, rows: pd.DataFrame, destination: Path) -> None:
+    """Write the vectors of some images, of all their views, to a file of a run's own."""
+    of_split = {
+        name: np.load(vectors / name / VECTORS, mmap_mode="r") for name in ("train", "validation")
+    }
+    shape = (len(rows), *of_split["train"].shape[1:])
+    copied = open_memmap(destination, "w+", np.float32, shape)
+    for place, (split, row) in enumerate(zip(rows["split"], rows["row"], strict=True)):
+        copied[place] = of_split[split][row]
+    copied.flush()
 
 
 def _write(name: str, runs: list[Run]) -> list[float]:

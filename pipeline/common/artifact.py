@@ -60,10 +60,9 @@ class NetworkDescription(BaseModel):
     version: str  # of Bluelight
     classes: Annotated[list[str], Field(min_length=2), AfterValidator(_each_once)]
     size: Annotated[int, Field(ge=1, le=4096)]  # pixels a side; images are resized as in packing
-    features: dict[str, Any] = {"kind": "pixels"}  # what the MLP sees, and where it comes from
-    # Of each channel, in 0…1; both are empty if the MLP sees vectors, as the weights have them.
-    mean: list[float]
-    std: list[float]  # > 0
+    features: dict[str, Any]  # what the MLP sees, and where it comes from
+    mean: list[float]  # of each colour channel of the training images, in 0…1
+    std: list[float]  # of each channel, > 0
     architecture: dict[str, Any]  # `model` of params.yaml
     training: dict[str, Any]  # the other params that trained it
     data: dict[str, Any]  # images per split, content hash; in an artifact also `source`

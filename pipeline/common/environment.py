@@ -81,7 +81,8 @@ def by_stage(entries: list[dict[str, Any]]) -> dict[str, Facts]:
 
 def is_only_process() -> bool:
     """Whether this process is the one of several, on one machine or more, that takes notes."""
-    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "NODE_RANK"))
+    ranks = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
+    return all(os.environ.get(name, "0") == "0" for name in ranks)
 
 
 def _facts(entry: Mapping[str, Any]) -> Facts:

@@ -88,8 +88,10 @@ def message_of(error: BaseException) -> str | None:
         The message, with a line for each fault; None for a defect of Bluelight, which keeps its
         traceback.
     """
-    if isinstance(error, BluelightError):
+    if isinstance(error, ParamsError):
         return str(error)
+    if isinstance(error, BluelightError):
+        return str(error).replace("\n", "\\n")  # it is in a name
     if isinstance(error, MemoryError):
         return "memory ran out; free some, or work on less at a time"
     if isinstance(error, OSError) and error.errno is not None:

@@ -160,6 +160,8 @@ def open_output(path: Path) -> Iterator[TextIO]:
             yield stream
         return
     target = Path(os.path.realpath(path))
+    if target.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
     with atomic_file(target) as partial, partial.open("w", encoding="utf-8", newline="") as stream:
         if target.exists():
             partial.chmod(stat.S_IMODE(target.stat().st_mode))

@@ -56,6 +56,11 @@ class PackedSplit:
         """Return the number of images."""
         return len(self.labels)
 
+    @property
+    def inputs(self) -> npt.NDArray[Any]:
+        """What the MLP sees, unaugmented: the images, or their vectors, float32 [N, values]."""
+        return self.images if self.vectors is None else self.vectors[:, 0]
+
     def __reduce__(self) -> tuple[Callable[..., "PackedSplit"], tuple[object, ...]]:
         """Pickle the paths of mapped arrays, not the arrays: spawned workers map the files again.
 

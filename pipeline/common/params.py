@@ -28,7 +28,7 @@ from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 
 from pipeline.common import paths
-from pipeline.common.errors import ParamsError, message_of, one_line
+from pipeline.common.errors import ParamsError, one_line, printable
 from pipeline.common.files import read_regular
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -46,6 +46,8 @@ STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 LARGEST_YAML = 2**20  # bytes
 BYTES_PER_WEIGHT = 16  # the weight, its gradient and AdamW's two moments, 4 bytes each
 MOST_NODES = 20_000  # values in the file: aliases can repeat a few of them without end
+
+MOST_BRACKETS = 2_000  # the parser takes seconds for thousands within each other
 
 SHORT = reprlib.Repr()
 SHORT.maxstring = SHORT.maxother = SHORT.maxlong = 100
@@ -129,7 +131,8 @@ class SplitParams(Section):
     test: Fraction
     folds: Annotated[int, Field(ge=0, le=20)]
     fold: NotNegative
-    near_duplicate_distance: Annotated[int, Field(ge=0, le=16)]
+    near_duplicate_ratio: Annotated[float, Field(ge=0, le=0.5)]
+    not_duplicates: list[Annotated[list[str], Field(min_length=2, max_length=2)]]
     conflicting_labels: Literal["drop", "keep", "error"]
     published: Literal["ignore", "keep"]
 
@@ -483,7 +486,10 @@ def load_params(path: Path = paths.PARAMS) -> Params:
             lists every fault found.
     """
     try:
-        content = YAML(typ="safe").load(read_regular(path, LARGEST_YAML).decode("utf-8"))
+        text = read_regular(path, LARGEST_YAML).decode("utf-8")
+        if text.count("[") + text.count("{") > MOST_BRACKETS:
+            raise ParamsError(f"{path} has more than {MOST_BRACKETS:,} brackets; remove some")
+        content = YAML(typ="safe").load(text)
         nodes = _count_nodes(content, MOST_NODES)
     except FileNotFoundError:
         raise ParamsError(
@@ -491,7 +497,9 @@ def load_params(path: Path = paths.PARAMS) -> Params:
             f"`git checkout {path}`"
         ) from None
     except OSError as error:
-        raise ParamsError(f"{path} cannot be read: {message_of(error)}") from None
+        raise ParamsError(f"{path} cannot be read ({error.strerror}); restore it") from None
+    except ParamsError:
+        raise
     except Exception as error:  # values such as 2026-13-45 and `!!int x` raise almost anything
         reason = one_line(error).replace("<unicode string>", str(path))[:300]
         raise ParamsError(f"{path} is not valid YAML: {reason}") from None
@@ -562,7 +570,7 @@ def _dotted(location: tuple[int | str, ...]) -> str:
         if isinstance(part, int):
             path += f"[{part}]"
         elif part != "[key]" and re.fullmatch(r"(float|int|constrained-.*|list\[.*)", part) is None:
-            path += f".{part}"
+            path += f".{printable(part)}"
     return path.removeprefix(".")
 
 

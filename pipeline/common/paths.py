@@ -35,6 +35,7 @@ TRAIN_REPORT = Path("reports/train")
 TRAIN_METRICS = TRAIN_REPORT / "metrics.json"
 TRAIN_HISTORY = TRAIN_REPORT / "history.csv"
 TRAIN_PREVIEW = TRAIN_REPORT / "augmentation.png"
+TRAIN_KINDS = TRAIN_REPORT / "augmentation_kinds"  # a picture for each kind
 TRAIN_LOGS = Path("logs/train")
 
 ABLATION_REPORT = Path("reports/ablation")  # a folder for each technique

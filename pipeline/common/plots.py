@@ -23,6 +23,7 @@ STYLE: dict[Any, Any] = {
     "axes.titlelocation": "left",
     "grid.color": "#d8dee4",
     "text.color": INK,
+    "text.parse_math": False,  # names of classes and files may hold dollar signs
     "xtick.color": INK,
     "ytick.color": INK,
 }

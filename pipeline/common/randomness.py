@@ -24,6 +24,7 @@ class Purpose(IntEnum):
     COMPARISON = 9
     REFERENCES = 10
     FOLDS = 11
+    VIEWS = 12
 
 
 def seed_sequence(seed: int, purpose: Purpose, *indices: int) -> np.random.SeedSequence:

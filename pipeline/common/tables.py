@@ -20,7 +20,7 @@
 Both are sorted by image, and every value is text: read them with `read_table(..., text=True)`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -76,8 +76,3 @@ def read_table(path: Path, columns: Sequence[str] = (), *, text: bool = False) -
             "`dvc repro`"
         )
     return table
-
-
-def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Iterable[object]]) -> None:
-    """Write rows as CSV; see `write_table`."""
-    write_table(path, pd.DataFrame([list(row) for row in rows], columns=list(columns)))

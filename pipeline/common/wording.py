@@ -1,7 +1,9 @@
 """Numbers, intervals and differences as text that claims no more than was shown."""
 
+import re
 from collections.abc import Mapping
 
+from pipeline.common.errors import printable
 from pipeline.common.resampling import Estimate, Interval
 
 MINUS = "\N{MINUS SIGN}"
@@ -12,6 +14,13 @@ def number(value: float, digits: int = 2, *, signed: bool = False) -> str:
     text = f"{value:{'+' if signed else ''}.{digits}f}"
     is_zero = not any(digit in "123456789" for digit in text)
     return (text.lstrip("+-") if is_zero else text).replace("-", MINUS)
+
+
+def code(text: str) -> str:
+    """Format text as a code span of Markdown, which nothing in the text can end."""
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    fence, space = "`" * (longest + 1), " " if longest else ""
+    return f"{fence}{space}{printable(text)}{space}{fence}"
 
 
 def span(estimate: Estimate, scale: float = 1, digits: int = 2) -> str:
@@ -40,7 +49,7 @@ def verdict(difference: Estimate, unit: str = "", scale: float = 1, digits: int 
     """
     if difference.interval is None:
         change = number(scale * difference.value, digits, signed=True)
-        return " ".join(filter(None, (change, unit, "(one seed: no interval)")))
+        return " ".join(filter(None, (change, unit, "(one run: no interval)")))
     if not difference.shown:
         interval = span(difference, scale, digits)
         return f"no difference shown ({' '.join(filter(None, (interval, unit)))})"

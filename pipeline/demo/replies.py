@@ -18,7 +18,7 @@ from pipeline.common.params import AugmentParams
 from pipeline.common.tables import SPLIT_COLUMNS, read_table
 from pipeline.demo.occlusion import FULL_SCALE, PATCHES, POSITIONS, occlusion_map, overlay
 from pipeline.predict.classifier import ImageClassifier
-from pipeline.train.augmentation import Augmentation
+from pipeline.train.augmentation import Augmentation, alone
 from scenes import photograph
 
 MAXIMUM_BYTES = 20_000_000  # no camera's JPEG is larger
@@ -160,14 +160,9 @@ class Augmentations:
             ) from None
         self._size = description.size
         self._sections: dict[str, dict[str, float]] = params.model_dump()
-        self._kinds: dict[str, Augmentation] = {}
-        for name in self._sections:
-            alone = {
-                other: {**section, "probability": float(other == name)}
-                for other, section in self._sections.items()
-            }
-            kind = Augmentation(AugmentParams.model_validate(alone), AUGMENTATION_SEED)
-            self._kinds[name] = kind
+        self._kinds = {
+            name: Augmentation(alone(params, name), AUGMENTATION_SEED) for name in self._sections
+        }
         self._kinds[ALL_KINDS] = Augmentation(params, AUGMENTATION_SEED)
 
     def draw(self, data: bytes, number: int) -> Json:

@@ -33,6 +33,7 @@ from pipeline.predict.classifier import load
 
 ADDRESS = "127.0.0.1"
 OWN_HOST = re.compile(r"(127\.0\.0\.1|localhost)(:[0-9]+)?")  # any port: it may be forwarded
+UPLOADS = 4  # held in memory at a time; others wait
 TIMEOUT = 30  # seconds for a browser to send a photo
 PAGE = {
     "/": ("page.html", "text/html; charset=utf-8"),
@@ -85,6 +86,7 @@ class Server(ThreadingTCPServer):
 
     allow_reuse_address = True
     daemon_threads = True
+    request_queue_size = 64  # uploads that wait to be accepted; more are refused by the system
 
     def __init__(self, model: Path, port: int) -> None:
         self.model = load(model)
@@ -92,6 +94,7 @@ class Server(ThreadingTCPServer):
         self.examples = examples()
         # One photo at a time: large ones would add up in memory, and augmentations have state.
         self.lock = threading.Lock()
+        self.receiving = threading.BoundedSemaphore(UPLOADS)
         try:
             super().__init__((ADDRESS, port), Handler)
         except OSError as error:
@@ -171,15 +174,16 @@ class Handler(BaseHTTPRequestHandler):
             raise Refusal(HTTPStatus.LENGTH_REQUIRED, "The request does not state its length.")
         if int(length) > MAXIMUM_BYTES:
             raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, TOO_MANY_BYTES)
-        data = self.rfile.read(int(length))
-        with server.lock:
-            if self.path == "/prediction":
-                self._send_json(prediction(server.model, data))
-            elif self.path == "/occlusion":
-                self._send_lines(occlusion(server.model, data))
-            else:
-                number = self._number("augmentations")
-                self._send_json(server.augmentations.draw(data, number))
+        with server.receiving:
+            data = self.rfile.read(int(length))
+            with server.lock:
+                if self.path == "/prediction":
+                    self._send_json(prediction(server.model, data))
+                elif self.path == "/occlusion":
+                    self._send_lines(occlusion(server.model, data))
+                else:
+                    number = self._number("augmentations")
+                    self._send_json(server.augmentations.draw(data, number))
 
     def _number(self, name: str) -> int:
         """Return N of the path `/name/N`; it is below a million, as it goes into a seed."""

@@ -74,7 +74,7 @@ def estimate(
     if CALIBRATION in values:
         by_chance = calibration_errors_by_chance(predictions, how)
         values[CHANCE] = float(by_chance.mean())
-        intervals[CALIBRATION] = _calibration_interval(
+        intervals[CALIBRATION] = calibration_interval(
             values[CALIBRATION], intervals[CALIBRATION], float(np.quantile(by_chance, how.tails[1]))
         )
     return Estimates(values, intervals, resamples)
@@ -141,7 +141,7 @@ def calibration_errors_by_chance(predictions: Predictions, how: Resampling) -> V
     return np.concatenate(found)
 
 
-def _calibration_interval(error: float, resamples: Interval, chance_high: float) -> Interval:
+def calibration_interval(error: float, resamples: Interval, chance_high: float) -> Interval:
     """Correct the percentile interval of a calibration error.
 
     Resampling adds the error that chance makes a second time, so the resamples lie too high and

@@ -95,7 +95,7 @@ def run(params: Params) -> None:
     _write_rows(paths.TEST_THRESHOLDS, threshold_curve(predictions, miss_cost))
     table = pd.concat(bins, names=["temperature"]).reset_index(level="temperature")
     write_table(paths.TEST_RELIABILITY, table.round(DIGITS))
-    _write_reference_models(test, most_probable, positive, groups, how)
+    _write_reference_models(most_probable, positive, groups, how)
     _write_galleries(test, predictions, decision.threshold)
     print(
         f"evaluate: test accuracy {ours.values['accuracy']:.3f}, F1 {ours.values['f1']:.3f} "
@@ -150,18 +150,20 @@ def _write_rows(path: Path, table: pd.DataFrame) -> None:
 
 
 def _write_reference_models(
-    test: PackedSplit, ours: Estimates, positive: int | None, groups: Groups, how: Resampling
+    ours: Estimates, positive: int | None, groups: Groups, how: Resampling
 ) -> None:
     """Write metrics of the reference models, which predict the most probable class.
 
     Args:
-        test: The test split.
         ours: Metrics of the model where it predicts the most probable class too, to be compared.
         positive: As in `Predictions`.
         groups: Group of each image, int64 [N].
         how: How to make intervals.
     """
-    train, validation = (load_packed(paths.PACKED / name) for name in ("train", "validation"))
+    train, validation, test = (
+        load_packed(paths.PACKED / name, paths.FEATURES / name)
+        for name in ("train", "validation", "test")
+    )
     found = {}
     for name, predictions in reference_models(train, validation, test, positive).items():
         metrics = label_metrics if name == "nearest_neighbour" else weighted_metrics

@@ -1,5 +1,6 @@
-"""features: what the MLP sees, computed once for every image and view."""
+"""Stage `features`: packed images → what the MLP sees of each image and view, computed once."""
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -19,63 +20,78 @@ SHOWN = 3  # of the backbone's own classes, for each class of the data
 
 
 def run(params: Params) -> None:
-    """Write `data/features`: the ONNX model of the features, and the vectors of each split.
+    """Write `data/features`: the ONNX model of the features, and the vectors of each split."""
+    description = write_features(params, paths.PACKED, paths.FEATURES, USED_SPLITS)
+    summary = {
+        "pixels": "none to compute, as the MLP sees pixels",
+        "hog": "histograms of gradients and colours",
+        "backbone": f"{params.features.backbone} ({description.get('licence')})",
+    }
+    values = f", {description['values']:,} values per image" if "values" in description else ""
+    print(f"features: {summary[params.features.kind]}{values}")
 
-    Where the MLP sees pixels there is nothing to compute, and the folders say so.
+
+def write_features(
+    params: Params, packed: Path, destination: Path, splits: Sequence[str]
+) -> dict[str, Any]:
+    """Write a folder for each split, and `model`; where the MLP sees pixels, they only say so.
+
+    Args:
+        params: `features`, and `augment` for the views.
+        packed: The folder of the packed splits.
+        destination: Where to write the folders; replaced where they exist, all untouched if
+            anything fails.
+        splits: Which splits; of `test` there are no augmented views, as nothing is trained on it.
+
+    Returns:
+        The contents of `features.json`, which each folder has.
     """
     kind = params.features.kind
     backbone = load_backbone(params.features) if kind == "backbone" else None
+    description: dict[str, Any] = {"kind": kind}
     with ExitStack() as stack:
         folders = {
-            name: stack.enter_context(atomic_directory(paths.FEATURES / name))
-            for name in ("model", *USED_SPLITS)
+            name: stack.enter_context(atomic_directory(destination / name))
+            for name in ("model", *splits)
         }
-        description: dict[str, Any] = {"kind": kind}
         model = folders["model"] / paths.FEATURES_ONNX.name
         if backbone:
             model.write_bytes(backbone.model)
         elif kind == "hog":
             model.write_bytes(hog().SerializeToString(deterministic=True))
         if kind != "pixels":
-            description["values"] = vector_length(model)
-            for split in USED_SPLITS:
-                write_vectors(
-                    model,
-                    paths.PACKED / split,
-                    folders[split],
-                    params.augment,
-                    # Nothing is trained on test images.
-                    views=0 if split == "test" else params.features.views,
-                    seed=params.features.seed,
-                )
+            views, seed = params.features.views, params.features.seed
+            description |= {"values": vector_length(model), "views": views, "seed": seed}
+            description["augment"] = params.augment.model_dump()
+            for name in splits:
+                given = 0 if name == "test" else views
+                images, folder = packed / name, folders[name]
+                write_vectors(model, images, folder, params.augment, views=given, seed=seed)
         if backbone:
             description |= {
                 "backbone": params.features.backbone,
                 "sha256": backbone.sha256,
                 "licence": backbone.licence,
                 "trained_on": backbone.trained_on,
-                "known_classes": known_classes(backbone, folders["train"]),
+                "known_classes": known_classes(backbone, packed / "train", folders["train"]),
             }
         for folder in folders.values():
             write_json(folder / FEATURES, description)
-    summary = {
-        "pixels": "none to compute: the MLP sees pixels",
-        "hog": "histograms of gradients and colours",
-        "backbone": f"{params.features.backbone} ({description.get('licence')})",
-    }
-    values = f", {description['values']:,} values per image" if "values" in description else ""
-    print(f"features: {summary[kind]}{values}")
+    return description
 
 
-def known_classes(backbone: Backbone, vectors: Path) -> dict[str, list[dict[str, Any]]]:
-    """What the backbone's own head calls the training images of each class, most often first.
+def known_classes(
+    backbone: Backbone, images: Path, vectors: Path
+) -> dict[str, list[dict[str, Any]]]:
+    """Count what the backbone's own head calls the training images of each class, most often first.
 
     A backbone that has met the classes before makes the task easier than it would be for others,
     and this shows whether it has.
 
     Args:
         backbone: Its head may be unknown; then nothing is known.
-        vectors: The folder with the vectors of the training images.
+        images: The folder of the packed training images.
+        vectors: The folder of their vectors.
 
     Returns:
         For each class of the data: the backbone's own classes that it gives most often to
@@ -83,7 +99,7 @@ def known_classes(backbone: Backbone, vectors: Path) -> dict[str, list[dict[str,
     """
     if backbone.head is None:
         return {}
-    packed = load_packed(paths.PACKED / "train")
+    packed = load_packed(images)
     values = np.load(vectors / VECTORS, mmap_mode="r")[:, 0]
     weights, biases = backbone.head
     given = (values @ weights.T + biases).argmax(axis=1)

@@ -17,7 +17,7 @@ from onnxruntime import InferenceSession, SessionOptions
 
 from pipeline.common.errors import FeaturesError
 from pipeline.common.packed import VECTORS, load_packed
-from pipeline.common.parallel import available_cores, parallel_map
+from pipeline.common.parallel import parallel_map
 from pipeline.common.params import AugmentParams
 from pipeline.train.augmentation import Augmentation
 
@@ -65,8 +65,7 @@ def write_vectors(
         _fill,
         tasks,
         label=f"features of {packed.name}",
-        weight=lambda task: task.stop - task.start,
-        processes=min(available_cores(), len(tasks)) if views else None,
+        weight=lambda task: (task.stop - task.start) * (1 + views),
     )
 
 

@@ -92,7 +92,7 @@ def build_onnx(
 
 def _mlp(weights: Weights, description: NetworkDescription) -> ModelProto:
     """The standardised MLP: from images where it sees pixels, otherwise from vectors."""
-    side, mean, std = description.size, weights["mean"], weights["deviation"]
+    side, mean, std = description.size, weights["mean"], weights["std"]
     constants: dict[str, npt.NDArray[np.generic]] = {"mean": mean, "std": std}
     if description.features["kind"] == "pixels":
         given = make_tensor_value_info(IMAGES, TensorProto.UINT8, ["N", side, side, 3])

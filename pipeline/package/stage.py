@@ -24,6 +24,7 @@ from pipeline.common.errors import ArtifactError
 from pipeline.common.files import rounded
 from pipeline.common.packed import load_packed
 from pipeline.common.params import Params
+from pipeline.common.wording import code
 from pipeline.package.decision import decide, prior_correction
 from pipeline.package.onnx_graph import build_onnx
 from pipeline.predict.classifier import open_session, outputs_of
@@ -88,7 +89,7 @@ def licence_of(source: str, features: Mapping[str, Any]) -> str:
 def model_card(description: Description, licence: str) -> str:
     """Render the model card, in Markdown (Mitchell et al., 2019), for Hugging Face's hub."""
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True)  # noqa: S701 - Markdown
-    environment.filters["code"] = lambda name: f"`{name}`"
+    environment.filters["code"] = code
     environment.globals["drawn"] = DRAWN
     template = files("pipeline.package").joinpath("card.md.j2").read_text(encoding="utf-8")
     return environment.from_string(template).render(description.model_dump(), licence=licence)

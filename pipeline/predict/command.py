@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -32,6 +33,7 @@ Rows = Iterable[tuple[str, Prediction]]  # names and predictions, as they come
 
 MANY = 200  # images from which on a progress bar is worth its place
 WIDEST = 60  # columns of the terminal for a name
+FEW = 4  # classes whose probabilities have a column each in a table for people
 EMERGENCY = "emergency"  # 1 in the hackathon's tables
 
 
@@ -56,7 +58,8 @@ def predict(
             CSV otherwise.
         output: File to write; None for standard output.
         threshold: Replaces the model's own.
-        submission: Write the hackathon's table.
+        submission: Write the hackathon's table, and without `threshold` predict at 0.5: the contest
+            counts every error the same.
         strict: Stop at an unusable image, with nothing written.
 
     Returns:
@@ -69,11 +72,10 @@ def predict(
     """
     if submission and form not in (None, "csv"):
         raise PredictionError("--submission is a CSV table; leave out --format")
-    if form is None and output is not None:
-        form = "json" if output.suffix.lower() == ".json" else "csv"
-    elif form is None:
-        form = "table" if sys.stdout.isatty() else "csv"
+    form = form or _default_format(output)
     classifier = load(model)
+    if submission and threshold is None:
+        threshold = _threshold_of_submission(classifier.description.decision.threshold)
     if threshold is not None:
         classifier = _with_threshold(classifier, threshold)
     candidates, classes = gather(inputs, images), classifier.description.classes
@@ -103,12 +105,31 @@ def predict(
     return len(skipped)
 
 
+def _default_format(output: Path | None) -> Format:
+    if output is None:
+        return "table" if sys.stdout.isatty() else "csv"
+    return "json" if output.suffix.lower() == ".json" else "csv"
+
+
+def _threshold_of_submission(stored: float | None) -> float | None:
+    """0.5 in place of a stored threshold, reported where it differs."""
+    if stored in (None, 0.5):
+        return stored
+    complain(
+        f"--submission: predictions at threshold 0.5, not at the model's {stored:g}, as the "
+        "contest counts every error the same; --threshold sets another"
+    )
+    return 0.5
+
+
 def _check_output(output: Path, read: Sequence[Path]) -> None:
     """Refuse to write a folder, or over a file that is read."""
     try:
         if output.is_dir():
             raise PredictionError(f"--output: {output} is a folder; name a file")
-        if output.is_file() and any(path.exists() and path.samefile(output) for path in read):
+        # Unlike Path.exists, this takes a name that is too long for one that is not there.
+        present = [path for path in read if os.path.exists(path)]  # noqa: PTH110
+        if output.is_file() and any(path.samefile(output) for path in present):
             raise PredictionError(f"--output: {output} is read as well; name another file")
     except OSError as error:
         raise PredictionError(f"--output: {message_of(error)}") from None
@@ -197,15 +218,20 @@ def _write_json(stream: TextIO, rows: Rows) -> None:
 
 
 def _write_table(stream: TextIO, rows: Rows, classes: Sequence[str]) -> None:
-    """Write a table for people."""
+    """Write a table for people: of many classes the three most probable."""
     table = Table(box=None, pad_edge=False)
     table.add_column("image", max_width=WIDEST, overflow="fold")
     table.add_column("label", style="bold")
-    for name in classes:
+    few = len(classes) <= FEW
+    for name in classes if few else ("most probable", "second", "third"):
         table.add_column(name, justify="right")
     for image, prediction in rows:
-        shares = (f"{share:.1%}" for share in prediction.probabilities.values())
-        table.add_row(printable(image), prediction.label, *shares)
+        shares = prediction.probabilities
+        cells = [f"{share:.1%}" for share in shares.values()]
+        if not few:
+            ranked = sorted(shares, key=lambda name: -shares[name])[:3]
+            cells = [f"{name} {shares[name]:.1%}" for name in ranked]
+        table.add_row(printable(image), prediction.label, *cells)
     wide = None if stream.isatty() else 1000  # a file has no edge to wrap at
     Console(file=stream, width=wide, markup=False, emoji=False, highlight=False).print(table)
 

@@ -1,5 +1,6 @@
 """Inputs of `bluelight predict`: files, folders, patterns and tables, as a list of images."""
 
+import os
 from collections.abc import Iterator, Sequence
 from glob import escape, glob, has_magic
 from itertools import groupby
@@ -57,10 +58,9 @@ def _expand(text: str, images: Path | None) -> Iterator[Candidate]:
     try:
         if path.is_dir():
             yield from _in_folder(path)
-        elif path.suffix.lower() == ".csv" and path.exists():
-            yield from _in_table(path, images)
         elif path.exists() or path.is_symlink():
-            yield _candidate(path)
+            is_table = path.suffix.lower() == ".csv"
+            yield from _in_table(path, images) if is_table else [_candidate(path)]
         elif not has_magic(text):
             raise PredictionError(f"{text} not found; name files, folders, patterns or a CSV table")
         else:
@@ -118,4 +118,5 @@ def _locate(name: str, table: Path, images: Path | None) -> Path:
     if images is not None:
         return images / name
     beside, below = table.parent / name, table.parent / "images" / name
-    return below if below.exists() and not beside.exists() else beside
+    # Unlike Path.exists, this takes a name that is too long for one that is not there.
+    return below if os.path.exists(below) and not os.path.exists(beside) else beside  # noqa: PTH110

@@ -17,7 +17,7 @@ from pipeline.common.drawing import data_uri, encode_jpeg
 from pipeline.common.files import flatten
 from pipeline.common.images import decode, resize
 
-SHOWN_GROUPS = 24
+SHOWN_GROUPS = 12
 SHOWN_IMAGES = 4  # of each group
 TILE = 96  # pixels a side
 QUALITY = 75  # of JPEG: about 3 KB a tile
@@ -42,8 +42,8 @@ class Content:
         audit: The audit of the split.
         duplicates: Groups of duplicates with their images, as `duplicate_groups` returns them.
         pictures: PNG bytes by name: overview, loss, accuracy, confident_errors, least_confident,
-            augmentation, contact_sheet, and those of `pipeline.report.plots.draw_results` and of
-            `pipeline.compare.plots.draw_all`.
+            augmentation, kind_<name> for each kind of augmentation, contact_sheet, and those of
+            `pipeline.report.plots.draw_results` and `pipeline.compare.plots.draw_all`.
         techniques: The content of `comparison.json`, with estimates.
     """
 
@@ -76,6 +76,7 @@ def render(template: str, content: Content) -> str:
     environment.filters |= {
         "percent": lambda share: f"{100 * share:.1f}\N{NO-BREAK SPACE}%",
         "thousands": lambda count: f"{count:,}",
+        "code": wording.code,
         "data_uri": data_uri,
         "flatten": flatten,
         "capitalised": lambda text: text[:1].upper() + text[1:],
@@ -88,7 +89,7 @@ def render(template: str, content: Content) -> str:
         wording.difference,
     ):
         environment.globals[function.__name__] = function
-    environment.globals["drawn"] = DRAWN
+    environment.globals |= {"drawn": DRAWN, "experiment": experiment}
     level = f"{content.test['confidence']:.0%}".replace("%", "\N{NO-BREAK SPACE}%")
     return environment.get_template(template).render(vars(content), level=level)
 
@@ -121,24 +122,26 @@ def class_metrics(confusion: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def duplicate_groups(groups: Sequence[Mapping[str, Any]], folder: Path) -> list[dict[str, Any]]:
-    """Choose groups of duplicates to show: conflicting labels first, then near-duplicates.
+    """Choose groups of duplicates to show: conflicting labels first, then the most doubtful.
 
     Args:
         groups: Those of `audit.json`.
         folder: The folder below which the images lie.
 
     Returns:
-        Up to 24 groups, the largest of a kind first: each its `kind`, `split`, whether it is
-        `conflicting`, up to four `images` as (name, label, data URI), and how many are `hidden`.
+        Up to 12 groups, the largest of those with the same bytes first: each its `kind`, `split`,
+        `ratio`, whether it is `conflicting`, up to four `images` as (name, label, data URI), and
+        how many are `hidden`.
 
     Raises:
         ImageError: An image cannot be decoded.
     """
 
-    def rank(group: Mapping[str, Any]) -> tuple[bool, bool, int, str]:
+    def rank(group: Mapping[str, Any]) -> tuple[bool, bool, float, int, str]:
         images = group["images"]
         agree = len(set(images.values())) == 1
-        return agree, group["kind"] == "exact", -len(images), group["group"]
+        exact = group["kind"] == "exact"
+        return agree, exact, -group["ratio"], -len(images), group["group"]
 
     found = []
     for group in sorted(groups, key=rank)[:SHOWN_GROUPS]:
@@ -151,12 +154,16 @@ def duplicate_groups(groups: Sequence[Mapping[str, Any]], folder: Path) -> list[
             {
                 "kind": group["kind"],
                 "split": group["split"],
+                "ratio": group["ratio"],
                 "conflicting": len(first) > 1,
                 "images": shown,
                 "hidden": len(images) - len(shown),
             }
         )
     return found
+
+
+FEW = 100  # test images below which an interval of accuracy is wider than some 15 points
 
 
 def summary(test: Mapping[str, Any], finding: str, model: Mapping[str, Any]) -> RenderableType:
@@ -172,15 +179,23 @@ def summary(test: Mapping[str, Any], finding: str, model: Mapping[str, Any]) -> 
         low, high = test["interval"][name]["low"], test["interval"][name]["high"]
         interval = f"{test['confidence']:.0%} interval {low:.3f} to {high:.3f}"
         metrics.add_row(title, f"[bold]{test[name]:.3f}[/]", interval)
+    if test["images"] < FEW:
+        metrics.add_row("test images", f"{test['images']}", "few: the intervals are wide")
     baseline = f"{test['majority_accuracy']:.3f}"
     metrics.add_row("majority class", baseline, "accuracy of always predicting it")
     metrics.add_row("techniques", "", finding)
     commands = Table.grid(padding=(0, 2))
-    tried = model["architecture"]["dropout"] == 0.2
-    value = "augment.rotation.degrees=30" if tried else "model.dropout=0.2"
-    for title, command in {**NEXT, "try": f"dvc exp run evaluate -S {value}"}.items():
+    for title, command in {**NEXT, "try": experiment(model)}.items():
         commands.add_row(title, f"[cyan]{command}[/]")
     return Panel(Group(metrics, "", commands), title="Bluelight", expand=False, padding=(1, 2))
+
+
+def experiment(model: Mapping[str, Any]) -> str:
+    """Return a command that tries a value which this model does not have."""
+    tried = model["architecture"]["dropout"] == 0.2
+    return (
+        f"dvc exp run evaluate -S {'augment.rotation.degrees=30' if tried else 'model.dropout=0.2'}"
+    )
 
 
 def _thumbnail(path: Path) -> str:

@@ -49,6 +49,7 @@ def run(params: Params) -> None:
         "least_confident": paths.TEST_LEAST_CONFIDENT.read_bytes(),
         "augmentation": paths.TRAIN_PREVIEW.read_bytes(),
         "contact_sheet": paths.SPLIT_CONTACT_SHEET.read_bytes(),
+        **{f"kind_{path.stem}": path.read_bytes() for path in paths.TRAIN_KINDS.glob("*.png")},
         **draw_results(test, model["decision"], tables),
         **{path.stem: path.read_bytes() for path in sorted(paths.COMPARISON_PLOTS.glob("*.png"))},
     }

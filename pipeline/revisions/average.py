@@ -3,21 +3,23 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
+import numpy as np
 from rich.table import Table
 from rich.text import Text
-from scipy import stats
 
 from pipeline.common.errors import RevisionError
-from pipeline.common.wording import number
+from pipeline.common.resampling import Estimate, mean_over_runs
+from pipeline.common.wording import number, span
 from pipeline.revisions.diff import numbers_of
 from pipeline.revisions.revision import Revision
 
 CONFIDENCE = 0.95
 
+Averages = dict[tuple[str, str], Estimate]
 
-def average_metrics(revisions: Sequence[Revision]) -> pd.DataFrame:
-    """Return mean and interval of every metric that all revisions have.
+
+def average_metrics(revisions: Sequence[Revision]) -> Averages:
+    """Return mean and interval of every metric that all revisions have, made by their params.
 
     Intervals are Student's t over revisions. The folds of a cross-validation share most of their
     training images, which the interval does not know: take it as a guide (Bengio and Grandvalet,
@@ -27,7 +29,7 @@ def average_metrics(revisions: Sequence[Revision]) -> pd.DataFrame:
         revisions: Two or more, with different commits.
 
     Returns:
-        Columns file, metric, runs, mean, low, high.
+        Estimates by file and metric.
 
     Raises:
         MissingOutputError: A file of metrics is missing.
@@ -36,32 +38,27 @@ def average_metrics(revisions: Sequence[Revision]) -> pd.DataFrame:
     commits = {revision.commit for revision in revisions}
     if len(commits) < max(2, len(revisions)):
         raise RevisionError("name two or more different commits to average over")
-    rows = [
-        {"file": path, "metric": name, "value": value}
-        for revision in revisions
-        for path in revision.metrics
-        for name, value in numbers_of(revision.read_json(Path(path))).items()
-    ]
-    values = pd.DataFrame(rows, columns=["file", "metric", "value"])
-    found = (
-        values.groupby(["file", "metric"], sort=False)["value"]
-        .agg(runs="size", mean="mean", error="sem")
-        .query("runs == @count", local_dict={"count": len(revisions)})
-        .reset_index()
-    )
-    margin = stats.t.ppf((1 + CONFIDENCE) / 2, found["runs"] - 1) * found.pop("error")
-    return found.assign(low=found["mean"] - margin, high=found["mean"] + margin)
+    values: dict[tuple[str, str], list[float]] = {}
+    for revision in revisions:
+        for path in sorted({*revision.metrics} - revision.stale_outputs()):
+            for name, value in numbers_of(revision.read_json(Path(path))).items():
+                values.setdefault((path, name), []).append(value)
+    return {
+        key: mean_over_runs(np.array(found, np.float64), CONFIDENCE)
+        for key, found in values.items()
+        if len(found) == len(revisions)
+    }
 
 
-def terminal(found: pd.DataFrame) -> Table:
-    """Show the averages, a file of metrics after another."""
-    interval = f"{CONFIDENCE:.0%} interval"
+def terminal(found: Averages, runs: int) -> Table:
+    """Show the averages over so many runs, one file of metrics after another."""
     table = Table("metric", box=None, pad_edge=False, header_style="dim")
-    for name in ("runs", "mean", interval):
-        table.add_column(name, justify="right")
-    for path, rows in found.groupby("file", sort=False):
-        table.add_row(Text(str(path), style="cyan"))
-        for row in rows.itertuples():
-            mean, low, high = (number(float(x), 4) for x in (row.mean, row.low, row.high))
-            table.add_row(f"  {row.metric}", str(row.runs), mean, f"{low} to {high}")
+    table.add_column(f"mean of {runs}", justify="right")
+    table.add_column(f"{CONFIDENCE:.0%} interval", justify="right")
+    last = ""
+    for (path, name), estimate in found.items():
+        if path != last:
+            table.add_row(Text(path, style="cyan"))
+            last = path
+        table.add_row(f"  {name}", number(estimate.value, 4), span(estimate, digits=4))
     return table

@@ -5,7 +5,7 @@ resamples of the images, so that what is easy or hard for both cancels out.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ from pipeline.common import metrics, paths
 from pipeline.common.artifact import DESCRIPTION
 from pipeline.common.errors import MissingOutputError, RevisionError
 from pipeline.common.files import DIGITS, flatten
-from pipeline.common.resampling import Interval, Resampling, percentile, resampled
+from pipeline.common.resampling import Groups, Interval, Resampling, percentile, resampled
 from pipeline.revisions.environments import (
     Change,
     changed_facts,
@@ -40,19 +40,14 @@ class MetricChange:
     Attributes:
         old: Value in the first revision; None if it has none.
         new: Value in the second revision; None if it has none.
-        interval: Of the difference, new less old; None for metrics of other than the test images.
+        difference: New less old; None if either is missing.
+        interval: Of the difference; None for metrics of other than the test images.
     """
 
     old: float | None
     new: float | None
+    difference: float | None
     interval: Interval | None
-
-    @property
-    def difference(self) -> float | None:
-        """New less old; None if either is missing."""
-        if self.old is None or self.new is None:
-            return None
-        return round(self.new - self.old, DIGITS)
 
     @property
     def excludes_zero(self) -> bool:
@@ -123,32 +118,12 @@ class Difference:
         }
         return {path: rows for path, rows in found.items() if rows}
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the comparison as plain data."""
-        metrics = {
-            path: {
-                name: {**asdict(change), "difference": change.difference}
-                for name, change in rows.items()
-            }
-            for path, rows in self.metrics.items()
-        }
-        predictions = None
-        if self.predictions is not None:
-            changed = self.predictions.changed.to_dict("records")
-            predictions = {**vars(self.predictions), "changed": changed}
-        return {
-            "old": {"name": self.old.name, "commit": self.old.commit},
-            "new": {"name": self.new.name, "commit": self.new.commit},
-            "params": {key: change._asdict() for key, change in self.params.items()},
-            "decision": {key: change._asdict() for key, change in self.decision.items()},
-            "data": self.data,
-            "code": {"files": self.code, "stages": self.stages},
-            "environment": {key: change._asdict() for key, change in self.environment.items()},
-            "metrics": metrics,
-            "predictions": predictions,
-            "stale": self.stale,
-            "missing": self.missing,
-        }
+
+def plain(value: Any) -> Any:  # noqa: ANN401 - whatever a comparison holds
+    """Convert a part of a comparison for `json.dumps`."""
+    if isinstance(value, Revision):
+        return {"name": value.name, "commit": value.commit}
+    return value.to_dict("records") if isinstance(value, pd.DataFrame) else vars(value)
 
 
 def compare(root: Path, old: Revision, new: Revision) -> Difference:
@@ -207,12 +182,12 @@ def _compare_metrics(
     found: dict[str, dict[str, MetricChange]] = {}
     for path in sorted(before.keys() | after.keys(), key=lambda path: (path != tested, path)):
         then, now = before.get(path, {}), after.get(path, {})
-        found[path] = {
-            name: MetricChange(
-                then.get(name), now.get(name), intervals.get(name) if path == tested else None
-            )
-            for name in now | then
-        }
+        found[path] = {}
+        for name in now | then:
+            values = then.get(name), now.get(name)
+            gap = None if None in values else round(now[name] - then[name], DIGITS)
+            interval = intervals.get(name) if path == tested else None
+            found[path][name] = MetricChange(*values, gap, interval)
     return found
 
 
@@ -276,14 +251,16 @@ def parse_predictions(table: pd.DataFrame, title: str) -> pd.DataFrame:
         title: What to call the file in messages.
 
     Returns:
-        Columns label, predicted and the probabilities as float64, by image, sorted.
+        Columns group, label, predicted and the probabilities as float64, by image, sorted.
 
     Raises:
         RevisionError: A column is missing, or a cell makes no sense.
     """
     columns = [name for name in table if str(name).startswith(PROBABILITY)]
     try:
-        found = table.set_index("image").sort_index()[["label", "predicted", *columns]]
+        if "group" not in table:  # written by an older revision: each image by itself
+            table = table.assign(group=table["image"])
+        found = table.set_index("image").sort_index()[["group", "label", "predicted", *columns]]
         found = found.astype(dict.fromkeys(columns, np.float64))
         unknown = {*found["label"], *found["predicted"]} - set(_classes(found))
         if unknown:
@@ -328,7 +305,8 @@ def difference_intervals(
         positive: Name of the positive class in each; metrics are averages over classes where the
             data lack it.
         how: Confidence and number of resamples.
-        paired: Whether both have the same images, which are then resampled together.
+        paired: Whether both have the same images, which are then resampled together. Groups of
+            duplicates are drawn as one, as they are no independent observations.
 
     Returns:
         By the metric's name in `metrics.json`.
@@ -342,18 +320,23 @@ def difference_intervals(
             probabilities=table[[PROBABILITY + one for one in classes]].to_numpy(),
             positive=classes.index(name) if name in classes else None,
         )
-        samples.append(_resample(predictions, Resampling(how.confidence, how.resamples, seed)))
+        groups = pd.factorize((new if paired else table)["group"])[0]
+        draws = Resampling(how.confidence, how.resamples, seed)
+        samples.append(_resample(predictions, groups, draws))
     before, after = samples
     gaps = {name: after[name] - before[name] for name in sorted(before.keys() & after.keys())}
     return {name: percentile(gap, how) for name, gap in gaps.items() if np.isfinite(gap).any()}
 
 
-def _resample(predictions: metrics.Predictions, how: Resampling) -> dict[str, metrics.Values]:
+def _resample(
+    predictions: metrics.Predictions, groups: Groups, how: Resampling
+) -> dict[str, metrics.Values]:
     """Return every metric of every resample of the images, float64 [resamples] each."""
     return resampled(
         lambda weights: metrics.weighted_metrics(predictions, weights),
         len(predictions.labels),
         how,
+        groups,
     )
 
 

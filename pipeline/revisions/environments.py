@@ -1,9 +1,10 @@
 """The environment of a revision: the libraries it locks, and what its stages ran on."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from packaging.requirements import Requirement
 
@@ -14,7 +15,8 @@ from pipeline.common.files import flatten
 from pipeline.revisions.revision import Revision, changed_keys
 
 
-class Change(NamedTuple):
+@dataclass(frozen=True)
+class Change:
     """A value in the first and the second revision; None where there is none."""
 
     old: Any

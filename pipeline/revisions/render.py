@@ -65,7 +65,8 @@ def inputs(difference: Difference) -> dict[str, list[str]]:
 
 def old_to_new(values: Change) -> str:
     """An old and a new value."""
-    return f" {ARROW} ".join(DASH if value is None else str(value) for value in values)
+    old, new = (DASH if value is None else str(value) for value in (values.old, values.new))
+    return f"{old} {ARROW} {new}"
 
 
 def cells(change: MetricChange) -> tuple[str, str, str, str]:

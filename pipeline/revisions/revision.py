@@ -188,6 +188,19 @@ class Revision:
             if any(map(self._is_stale, stage.deps))
         ]
 
+    def stale_outputs(self) -> set[str]:
+        """Return the paths of the outputs of stale stages and of all that depend on them."""
+        stages = {stage.name: stage for stage in self.files.repo.index.stages}
+        stale, found = set(self.stale_stages()), set[str]()
+        while stale:
+            found |= {out.def_path for name in stale for out in stages.pop(name).outs}
+            stale = {
+                name
+                for name, stage in stages.items()
+                if any(is_within(out, dep.def_path) for dep in stage.deps for out in found)
+            }
+        return found
+
     def _is_stale(self, dependency: Any) -> bool:  # noqa: ANN401 - one of DVC's classes
         path = dependency.def_path
         if path in self.hashes:

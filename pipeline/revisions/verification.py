@@ -267,8 +267,8 @@ def terminal(found: Verification) -> RenderableType:
         "rebuilt on": _machines(found.rebuilt_on) or ["not recorded: the revision is too old"],
         "changed": [f"{name} {old_to_new(pair)}" for name, pair in found.changed_facts.items()],
         "libraries": [
-            f"{name} {locked} in requirements.lock, {installed} here"
-            for name, (locked, installed) in found.libraries.items()
+            f"{name} {change.old} in requirements.lock, {change.new} here"
+            for name, change in found.libraries.items()
         ],
         "threads": [
             f"{found.params[key]} ({key})" for key in ("train.threads",) if key in found.params

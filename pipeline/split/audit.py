@@ -17,11 +17,14 @@ from pipeline.common.randomness import Purpose, generator
 from pipeline.common.tables import SPLITS, USED_SPLITS
 
 RANDOM_SPLITS = 100  # over which leaks are averaged
+DOUBTFUL = 40  # pairs listed for a person to look at
+RATIO_DIGITS = 3  # further ones may differ between processors
 
 
 def audit(
     rows: pd.DataFrame,
     images: pd.DataFrame,
+    pairs: pd.DataFrame,
     classes: Sequence[str],
     params: SplitParams,
     skipped: Sequence[dict[str, str]] = (),
@@ -31,6 +34,7 @@ def audit(
     Args:
         rows: `split.csv`.
         images: `labels.csv`, in the same order.
+        pairs: The pairs that are alike, as `find_duplicates` returns them.
         classes: Names of the classes, in their order.
         params: What was asked for.
         skipped: The files that fetch left out, and why.
@@ -40,8 +44,12 @@ def audit(
         counts per split and class, the leaks of this split, of the publisher's and of plain random
         ones, the files left out, and every group of duplicates: its name in `split.csv`, its kind
         (`exact` where all files have the same bytes, otherwise `near`), its split (several only
-        where a published split leaks and is kept) and the label of each of its images.
+        where a published split leaks and is kept), the ratio of its most doubtful pair (0 where
+        none was measured) and the label of each of its images. `doubtful` lists the pairs nearest
+        to the limit, the most doubtful first: those grouped, then those not grouped.
     """
+    grouped = pairs[pairs["grouped"]]
+    ratios = grouped.groupby(rows["group"].to_numpy()[grouped["image"]])["ratio"].max()
     repeated = rows.assign(sha256=images["sha256"])[rows["group"].duplicated(keep=False)]
     groups: list[dict[str, Any]] = []
     for name, members in repeated.sort_values("image").groupby("group", sort=False):
@@ -51,6 +59,7 @@ def audit(
                 "group": name,
                 "kind": "exact" if members["sha256"].nunique() == 1 else "near",
                 "split": ", ".join(split for split in SPLITS if split in present),
+                "ratio": round(float(ratios.get(name, 0)), RATIO_DIGITS),
                 "images": dict(zip(members["image"], members["label"], strict=True)),
             }
         )
@@ -72,6 +81,7 @@ def audit(
         "leaks_of_random_splits": _random_leaks(numbers, params),
         "published": _published(numbers, images, params),
         "skipped": list(skipped),
+        "doubtful": _doubtful(pairs, images),
         "groups": groups,
     }
 
@@ -98,6 +108,21 @@ def conflicting(group: dict[str, Any]) -> bool:
 
 def _total(groups: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {"groups": len(groups), "files": sum(len(group["images"]) for group in groups)}
+
+
+def _doubtful(pairs: pd.DataFrame, images: pd.DataFrame) -> list[dict[str, Any]]:
+    grouped = pairs[pairs["grouped"]].sort_values("ratio", ascending=False, kind="stable")
+    others = pairs[~pairs["grouped"]].sort_values("ratio", kind="stable")
+    shown = pd.concat([grouped[: DOUBTFUL * 3 // 4], others[: DOUBTFUL // 4]])
+    names, labels = images["image"].to_numpy(), images["label"].to_numpy()
+    return [
+        {
+            "ratio": round(float(pair.ratio), RATIO_DIGITS),
+            "grouped": bool(pair.grouped),
+            "images": {names[i]: labels[i] for i in sorted((pair.image, pair.other))},
+        }
+        for pair in shown.itertuples()
+    ]
 
 
 def _published(

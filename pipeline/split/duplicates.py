@@ -1,245 +1,344 @@
 """Find duplicates: files with the same bytes, and images that look the same.
 
-Near-duplicates are proposed by a perceptual hash and confirmed on pixels. The hash is pHash
-(Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions", 2010): which of the
-64 lowest frequencies of a 32x32 grey thumbnail lie above their median. Candidates come from
-multi-index hashing (Norouzi, Punjani and Fleet, "Fast Exact Search in Hamming Space", 2014):
-two hashes that differ in d bits differ in at most d // 4 of the bits of one of four 16-bit bands,
-so looking up each band's near values finds every pair without comparing all.
+What looks the same depends on the data: two photos of one street differ more than two pictures of
+trousers cut out for a catalogue. So a pair counts as near-duplicates where it is alike *beyond what
+different images of this data set are*: its distance is below a share
+(`split.near_duplicate_ratio`) of the distance from either image to its tenth nearest neighbour.
+The idea is that of the ratio test for features (Lowe, "Distinctive Image Features from
+Scale-Invariant Keypoints", 2004) and of similarities normalised by those to background images
+(Pizzi et al., "A Self-Supervised Descriptor for Image Copy Detection", 2022).
+
+A picture is described by its low frequencies at equal brightness and contrast, each divided by its
+standard deviation over the data set. The distance of a pair is what remains after one picture is
+shifted and stretched by a few percent to fit the other. To first order, that adds multiples of four
+known pictures, the tangents, which are fitted by least squares (Simard, LeCun and Denker,
+"Efficient Pattern Recognition Using a New Transformation Distance", 1993).
+
+Neighbours are found by a forest of random projection trees (Dasgupta and Freund, "Random Projection
+Trees and Low Dimensional Manifolds", 2008), whose time grows as n log n however crowded the images
+are. Groups are stars: every member is a near-duplicate of the group's centre, so that a chain of
+small differences does not join images that have nothing in common.
 """
 
-from collections.abc import Iterator, Sequence
-from itertools import combinations
+from collections import defaultdict
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.fft import dctn
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
+from scipy.fft import dct
 
-from pipeline.common.images import Pixels
+from pipeline.common.errors import SplitError
+from pipeline.common.images import Pixels, decode, resize
 from pipeline.common.parallel import parallel_map
-from pipeline.split.second_look import ALIKE, Closer, grey_thumbnail
+from pipeline.common.params import SplitParams
 
-Floats = npt.NDArray[np.float32]
-Details = npt.NDArray[np.float16]
+Floats = npt.NDArray[np.floating]
 Integers = npt.NDArray[np.int64]
-Hashes = npt.NDArray[np.uint64]
-Pairs = tuple[Integers, Integers]
 
-SIDE = 32  # of a thumbnail
-HASH_BITS = 64
-BANDS = 4
-BAND_BITS = HASH_BITS // BANDS
-BATCH = 1 << 15  # pairs held in memory at once
-CLOSER_BATCH = 256  # pairs looked at closer at once
-BLOCK = 4096  # images transformed at once
+SIDE = 32  # pixels, of a thumbnail
+WAVES = 10  # frequencies along each side that describe a picture; higher ones add noise of JPEG
+COSINES = dct(np.eye(SIDE, dtype=np.float32), axis=0, norm="ortho")[:WAVES]
+FLAT = 2.0  # grey levels of 255: with a smaller standard deviation there is nothing to recognise
+REACH = 0.01  # of half a side: the shift or stretch that a tangent stands for
+RIDGE = 6e-6  # keeps flat pictures solvable, and fits below a few percent
 
-# Of a thumbnail's grey levels (0 to 255): with less spread there is nothing to recognise.
-FLAT = 2.0
-# Share of a thumbnail whose shade changes, by more than a level per pixel. Of 823 real photos 99 %
-# have 0.85 or more, of 2,000 drawn digits and 1,000 line drawings none has more than 0.52.
-BUSY = 0.6
+RANK = 10  # the neighbour that stands for different images; few images have ten duplicates
+NEIGHBOURS = 16  # searched for each image
+CLOSEST = 0.13  # where the tenth neighbour is closer, it is a duplicate too
+UNRELATED = 0.8  # distance to the tenth neighbour where there are fewer images than that
+SHOWN = 0.5  # ratio up to which pairs are returned
+DESPITE_LABELS = 0.5  # of the ratio allowed: labels that differ are evidence of different pictures
+
+TREES = 10
+LEAF = 64  # images in a leaf, at most; all of them are compared with each other
+BLOCK = 4096  # images or pairs held in memory at once
 
 
-class Spectra(NamedTuple):
-    """The frequencies of N thumbnails.
+class Duplicates(NamedTuple):
+    """The duplicates among N images.
 
     Attributes:
-        hashes: uint64 [N], of the 64 lowest frequencies.
-        details: float16 [N, 959], all higher ones, scaled to length 1.
-        structured: bool [N], whether there is anything but one flat shade.
-        busy: bool [N], whether the picture fills its frame, as photos do and drawings do not.
+        groups: int64 [N], the number of the group of each image.
+        pairs: The pairs that were looked at closely, in columns `image` and `other` (positions of
+            two images), `ratio` (of their distance to that of their neighbours) and `grouped`.
     """
 
-    hashes: Hashes
-    details: Details
-    structured: npt.NDArray[np.bool_]
-    busy: npt.NDArray[np.bool_]
+    groups: Integers
+    pairs: pd.DataFrame
 
 
 def find_duplicates(
-    images: pd.DataFrame, folder: Path, distance: int, *, processes: int | None = None
-) -> Integers:
+    images: pd.DataFrame, folder: Path, params: SplitParams, *, processes: int | None = None
+) -> Duplicates:
     """Group the images that are duplicates of one another, exact or near.
 
     Args:
-        images: `labels.csv`. Pictures of different classes must be almost the same to count as
-            near-duplicates.
+        images: `labels.csv`, N rows.
         folder: The folder below which the images lie.
-        distance: Near-duplicates differ in at most this many of the 64 bits of their hashes, 0 to
-            16.
+        params: How alike near-duplicates are, and pairs that a person found to be none.
         processes: How many read the files; by default, one per core.
 
     Returns:
-        int64 [N], the number of the group of each image.
+        The groups, and the pairs that are alike. Images of different classes must be twice as
+        alike as others to be grouped.
 
     Raises:
         ImageError: A file cannot be decoded.
+        SplitError: `split.not_duplicates` names an image that does not exist.
     """
     # Of files with the same bytes one is decoded: the first by label, so that order plays no part.
-    unique = images.sort_values(["sha256", "label"]).drop_duplicates("sha256")
+    positions = images.assign(position=np.arange(len(images)))
+    unique = positions.sort_values(["sha256", "label", "image"]).drop_duplicates("sha256")
     files = [folder / name for name in unique["image"]]
-    thumbnails = parallel_map(thumbnail, files, label="find duplicates", processes=processes)
-    closer = Closer(files, unique["label"].to_numpy(dtype=str))
-    groups = near_groups(np.stack(thumbnails), distance, closer)
-    return np.asarray(images["sha256"].map(pd.Series(groups, index=unique["sha256"])))
+    read = parallel_map(read_thumbnail, files, label="find duplicates", processes=processes)
+    thumbnails = np.stack([thumbnail for thumbnail, _ in read])
+    pairs = compare(thumbnails, np.array([shape for _, shape in read]))
+
+    position, labels = unique["position"].to_numpy(), unique["label"].to_numpy(dtype=str)
+    left, right = pairs["image"].to_numpy(), pairs["other"].to_numpy()
+    limit = params.near_duplicate_ratio * np.where(labels[left] == labels[right], 1, DESPITE_LABELS)
+    close = pairs["ratio"].to_numpy() < limit
+    groups = star_groups(len(unique), left[close], right[close], _apart(images, unique, params))
+    pairs["grouped"] = groups[left] == groups[right]
+    pairs["image"], pairs["other"] = position[left], position[right]
+    group_of = pd.Series(groups, index=unique["sha256"])
+    return Duplicates(images["sha256"].map(group_of).to_numpy(), pairs)
 
 
-def thumbnail(path: Path) -> Pixels:
-    """Read an image file as uint8 [32, 32], grey."""
-    return grey_thumbnail(path.read_bytes(), path.name, SIDE)
+def _apart(images: pd.DataFrame, unique: pd.DataFrame, params: SplitParams) -> set[tuple[int, int]]:
+    """Return the pairs of `split.not_duplicates`, either way, as rows of `unique`."""
+    content = dict(zip(images["image"], images["sha256"], strict=True))
+    row = {sha256: index for index, sha256 in enumerate(unique["sha256"])}
+    pairs = set()
+    for one, other in params.not_duplicates:
+        for name in (one, other):
+            if name not in content:
+                raise SplitError(
+                    f"split.not_duplicates names {name!r}, which is not among the images; correct "
+                    "or remove the pair"
+                )
+        rows = row[content[one]], row[content[other]]
+        pairs |= {rows, rows[::-1]}
+    return pairs
 
 
-def near_groups(thumbnails: Pixels, distance: int, closer: Closer | None = None) -> Integers:
-    """Group thumbnails that show the same picture.
-
-    Args:
-        thumbnails: uint8 [N, 32, 32], grey.
-        distance: Largest number of differing bits, 0 to 16.
-        closer: The files and labels, for a closer look; without, thumbnails decide alone.
+def read_thumbnail(path: Path) -> tuple[Pixels, tuple[int, int]]:
+    """Read an image file as a grey thumbnail.
 
     Returns:
-        int64 [N]: the number of each one's group, counted from 0 without gaps.
+        uint8 [32, 32] with the picture at the upper left, and the picture's height and width:
+        those of the image, 32 at most.
     """
-    spectra = _spectra(thumbnails)
-    groups = np.arange(len(thumbnails))
-    structured = np.flatnonzero(spectra.structured)
-    doubtful: list[Pairs] = [(groups[:0], groups[:0])]
-    for pair in _candidates(spectra.hashes, structured, distance):
-        apart = groups[pair[0]] != groups[pair[1]]
-        left, right = pair[0][apart], pair[1][apart]
-        alike = _correlation(spectra.details, left, right)
-        busy = spectra.busy[left] & spectra.busy[right]
-        sure = alike >= (ALIKE if closer is None else closer.enough(busy, left, right))
-        groups = _merge(groups, left[sure], right[sure])
-        unsure = ~sure & (alike >= ALIKE) & (groups[left] != groups[right])
-        doubtful.append((left[unsure], right[unsure]))
-    return groups if closer is None else _look_closer(closer, groups, doubtful)
+    cv2.setNumThreads(1)
+    grey = cv2.cvtColor(decode(path.read_bytes(), path.name), cv2.COLOR_RGB2GRAY)
+    height, width = (min(length, SIDE) for length in grey.shape)
+    thumbnail = np.zeros((SIDE, SIDE), np.uint8)
+    thumbnail[:height, :width] = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
+    return thumbnail, (height, width)
 
 
-def _look_closer(closer: Closer, groups: Integers, doubtful: Sequence[Pairs]) -> Integers:
-    """Merge those doubtful pairs that a closer look confirms, and that it has not joined yet."""
-    left, right = (np.concatenate(side) for side in zip(*doubtful, strict=True))
-    for start in range(0, len(left), CLOSER_BATCH):
-        one, other = left[start : start + CLOSER_BATCH], right[start : start + CLOSER_BATCH]
-        apart = groups[one] != groups[other]
-        one, other = one[apart], other[apart]
-        same = closer.confirm(one, other)
-        groups = _merge(groups, one[same], other[same])
-    return groups
-
-
-def _spectra(thumbnails: Pixels) -> Spectra:
-    """Transform block by block, so that only what is kept needs memory for every image."""
-    blocks = [
-        _transform(thumbnails[start : start + BLOCK]) for start in range(0, len(thumbnails), BLOCK)
-    ]
-    return Spectra(*(np.concatenate(parts) for parts in zip(*blocks, strict=True)))
-
-
-def _transform(thumbnails: Pixels) -> Spectra:
-    """The cosine transform keeps lengths, so parts of it correlate as parts of the picture do."""
-    spectrum = dctn(thumbnails.astype(np.float32), axes=(1, 2), norm="ortho")
-    # From low to high frequency; the first, the mean brightness, says nothing.
-    waves = spectrum[:, *_by_frequency()][:, 1:]
-    details = waves[:, HASH_BITS:]
-    length = np.linalg.norm(details, axis=1, keepdims=True)
-    structured = np.linalg.norm(waves, axis=1) > FLAT * SIDE
-    details = (details / np.maximum(length, 1)).astype(np.float16)
-    return Spectra(_hash(waves[:, :HASH_BITS]), details, structured, _is_busy(thumbnails))
-
-
-def _is_busy(thumbnails: Pixels) -> npt.NDArray[np.bool_]:
-    down, across = np.gradient(thumbnails.astype(np.float32), axis=(1, 2))
-    return np.asarray((np.hypot(down, across) > 1).mean(axis=(1, 2)) > BUSY)
-
-
-def _by_frequency() -> tuple[Integers, Integers]:
-    """Rows and columns of a spectrum, by the sum of both frequencies."""
-    rows, columns = np.indices((SIDE, SIDE)).reshape(2, -1)
-    order = np.lexsort((rows, rows + columns))
-    return rows[order], columns[order]
-
-
-def _hash(frequencies: Floats) -> Hashes:
-    bits = frequencies > np.median(frequencies, axis=1, keepdims=True)
-    return np.ascontiguousarray(np.packbits(bits, axis=1)).view(np.uint64)[:, 0]
-
-
-def _candidates(
-    hashes: Hashes, members: Integers, distance: int
-) -> Iterator[tuple[Integers, Integers]]:
-    """Yield, in batches, every pair of members whose hashes differ in at most `distance` bits."""
-    chosen = hashes[members]
-    for band in range(BANDS):
-        keys = _band(chosen, band)
-        order = np.argsort(keys, kind="stable")
-        ends = np.cumsum(np.bincount(keys, minlength=1 << BAND_BITS))
-        for mask in _masks(distance // BANDS):
-            for left, place in _lookups(keys ^ mask, ends):
-                right = order[place]
-                differing = chosen[left] ^ chosen[right]
-                near = np.flatnonzero((left < right) & (np.bitwise_count(differing) <= distance))
-                near = near[_is_first(differing[near], band, distance // BANDS)]
-                yield members[left[near]], members[right[near]]
-
-
-def _band(hashes: Hashes, band: int) -> Integers:
-    return (hashes >> np.uint64(band * BAND_BITS)).astype(np.int64) & ((1 << BAND_BITS) - 1)
-
-
-def _is_first(differing: Hashes, band: int, radius: int) -> npt.NDArray[np.bool_]:
-    """Whether no earlier band finds the pair too: each shall be weighed once."""
-    first = np.ones(len(differing), bool)
-    for earlier in range(band):
-        first &= np.bitwise_count(_band(differing, earlier)) > radius
-    return first
-
-
-def _masks(radius: int) -> Iterator[int]:
-    """Every pattern of up to `radius` changed bits of a band."""
-    for changed in range(radius + 1):
-        for bits in combinations(range(BAND_BITS), changed):
-            yield sum(1 << bit for bit in bits)
-
-
-def _lookups(keys: Integers, ends: Integers) -> Iterator[tuple[Integers, Integers]]:
-    """Yield, in batches, (asking, place) for every entry of the bucket that each one asks for.
+def compare(thumbnails: Pixels, shapes: Integers) -> pd.DataFrame:
+    """Measure how alike pictures are beyond what different pictures among them are.
 
     Args:
-        keys: int64 [N], the bucket that each one asks for.
-        ends: int64 [65536], where each bucket ends; each begins where the one before ends.
+        thumbnails: uint8 [N, 32, 32], grey, each with a picture at the upper left.
+        shapes: int64 [N, 2], height and width of the pictures.
+
+    Returns:
+        The pairs of neighbours with a ratio below 0.5, with columns `image`, `other` and `ratio` as
+        in `Duplicates`, the most alike first.
     """
-    sizes = np.diff(ends, prepend=0)[keys]
-    starts = ends[keys] - sizes
-    batch = np.cumsum(sizes) // BATCH
-    for number in range(int(batch[-1]) + 1 if len(batch) else 0):
-        asking = np.flatnonzero(batch == number)
-        counts = sizes[asking]
-        before = np.repeat(np.cumsum(counts) - counts, counts)
-        offset = np.arange(counts.sum()) - before
-        yield np.repeat(asking, counts), np.repeat(starts[asking], counts) + offset
+    squares = thumbnails
+    if (shapes < SIDE).any():
+        squares = np.stack([_square(*item) for item in zip(thumbnails, shapes, strict=True)])
+    used = np.flatnonzero(squares.reshape(len(squares), -1).std(axis=1) > FLAT)
+    waves = np.empty((len(used), WAVES**2 - 1), np.float32)
+    tangents = np.empty((len(used), 4, WAVES**2 - 1), np.float16)
+    for block in _blocks(len(used)):
+        waves[block] = describe(squares[used[block]])[0]
+    weights = 1 / np.maximum(waves.std(axis=0), 1e-3) if len(used) > RANK else np.ones(1)
+    for block in _blocks(len(used)):
+        waves[block], tangents[block] = describe(squares[used[block]], weights)
+    nearest = neighbours(waves, NEIGHBOURS)
+
+    fitted = np.full(nearest.shape, np.inf, np.float32)
+    for block in _blocks(len(used), BLOCK // NEIGHBOURS):
+        rows, columns = np.nonzero(nearest[block] >= 0)
+        one, other = rows + block.start, nearest[block][rows, columns]
+        left, right = ((waves[end], tangents[end].astype(np.float32)) for end in (one, other))
+        fitted[one, columns] = fitted_distance(left, right)
+    usual: Floats = np.partition(fitted, RANK - 1)[:, RANK - 1]
+    usual = np.where(np.isfinite(usual), np.maximum(usual, CLOSEST), UNRELATED)
+
+    ratios = fitted / np.minimum(usual[:, None], usual[nearest])
+    rows, columns = np.nonzero(ratios < 1)
+    # Of two sizes the larger is reduced: what it shows beyond the other proves nothing.
+    shape = shapes[used]
+    for row, column in zip(rows, columns, strict=True):
+        other = nearest[row, column]
+        if (shape[row] != shape[other]).any():
+            smaller = np.minimum(shape[row], shape[other])
+            pictures = [_square(thumbnails[used[i]], shape[i], smaller) for i in (row, other)]
+            left, right = (describe(picture[None], weights) for picture in pictures)
+            ratios[row, column] = fitted_distance(left, right)[0] / min(usual[row], usual[other])
+    rows, columns = np.nonzero(ratios < SHOWN)
+    pairs = pd.DataFrame(
+        np.sort(used[np.stack([rows, nearest[rows, columns]], axis=1)], axis=1),
+        columns=["image", "other"],
+    )
+    pairs["ratio"] = ratios[rows, columns]
+    pairs = pairs.sort_values(["ratio", "image", "other"])
+    return pairs.drop_duplicates(["image", "other"], ignore_index=True)
 
 
-def _correlation(details: Details, left: Integers, right: Integers) -> Floats:
-    """How much the details of each pair agree: -1 to 1, float32 [pairs].
+def _blocks(count: int, size: int = BLOCK) -> list[slice]:
+    return [slice(start, start + size) for start in range(0, count, size)]
 
-    The hash has proposed the pair for its coarse shapes; two white cars before a dark wall share
-    those. What the hash did not see is independent evidence.
+
+def _square(thumbnail: Pixels, shape: Integers, reduced: Integers | None = None) -> Pixels:
+    """Enlarge the picture of a thumbnail to 32x32 pixels, reduced to another shape before."""
+    picture = thumbnail[: shape[0], : shape[1]]
+    if reduced is not None:
+        size = (int(reduced[1]), int(reduced[0]))
+        picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return resize(picture, SIDE)
+
+
+def describe(squares: Pixels, weights: Floats | float = 1) -> tuple[Floats, Floats]:
+    """Describe pictures by their low frequencies, whatever their brightness and contrast.
+
+    Args:
+        squares: uint8 [N, 32, 32].
+        weights: float [99], of each frequency.
+
+    Returns:
+        The weighted frequencies without the mean, float32 [N, 99], of length 1, and what is added
+        to them when the picture is stretched or shifted along x, and along y: [N, 4, 99].
     """
-    one, other = details[left].astype(np.float32), details[right].astype(np.float32)
-    return np.asarray(np.einsum("ij,ij->i", one, other))
+    pictures = squares.astype(np.float32)
+    places = (np.arange(SIDE, dtype=np.float32) - (SIDE - 1) / 2) / (SIDE / 2)
+    down, across = np.gradient(pictures, axis=(1, 2))
+    changes = np.stack([across * places, across, down * places[:, None], down], axis=1)
+    waves = (COSINES @ pictures @ COSINES.T).reshape(len(pictures), -1)[:, 1:] * weights
+    tangents = (COSINES @ changes @ COSINES.T).reshape(len(pictures), 4, -1)[:, :, 1:] * weights
+    length = np.maximum(np.linalg.norm(waves, axis=1), 1e-6)[:, None]
+    return waves / length, tangents * (REACH * SIDE / length[:, None])
 
 
-def _merge(groups: Integers, left: Integers, right: Integers) -> Integers:
-    """Join the groups of each pair."""
-    if not len(left):
-        return groups
-    count = len(groups)
-    links = coo_array((np.ones(len(left), bool), (groups[left], groups[right])), (count, count))
-    _, joined = connected_components(links, directed=False)
-    return np.asarray(joined[groups], dtype=np.int64)
+def fitted_distance(left: tuple[Floats, Floats], right: tuple[Floats, Floats]) -> Floats:
+    """Return the distance of each pair after the best small shift and stretch: float32 [N].
+
+    Args:
+        left: One picture of each pair, as `describe` returns it.
+        right: The other.
+    """
+    difference = right[0] - left[0]
+    tangents = (left[1] + right[1]) / 2  # at the midpoint the error is of third order
+    system = tangents @ tangents.transpose(0, 2, 1) + RIDGE * np.eye(4, dtype=np.float32)
+    along = tangents @ difference[..., None]
+    explained = (along * np.linalg.solve(system, along)).sum(axis=(1, 2))
+    squared = np.square(difference).sum(axis=1) - explained
+    return np.asarray(np.sqrt(np.maximum(squared, 0)), np.float32)
+
+
+def neighbours(points: Floats, count: int) -> Integers:
+    """Find the nearest neighbours of each point, almost always all of them.
+
+    Each tree halves the points again and again, at the median along the line through two of them.
+    Points that share a leaf of one of the trees are compared.
+
+    Args:
+        points: float32 [N, D] of length 1; equal for equal points in any order.
+        count: Neighbours of each.
+
+    Returns:
+        int64 [N, count], the neighbours, nearest first; -1 where there are fewer.
+    """
+    total = len(points)
+    rng = np.random.default_rng(0)
+    found = np.full((total, count), -1)
+    squared = np.full((total, count), np.inf, np.float32)
+    levels = max(0, int(np.ceil(np.log2(max(total, 1) / LEAF))))
+    for _ in range(TREES if levels else 1):
+        order = np.arange(total)
+        for level in range(levels):
+            ends = total * np.arange(2**level + 1) // 2**level
+            picks = ends[:-1] + (rng.random((2, 2**level)) * np.diff(ends)).astype(np.int64)
+            lines = points[order[picks[0]]] - points[order[picks[1]]]
+            node = np.repeat(np.arange(2**level), np.diff(ends))
+            along = np.concatenate(
+                [
+                    np.einsum("nd,nd->n", points[order[block]], lines[node[block]])
+                    for block in _blocks(total)
+                ]
+            )
+            order = order[np.lexsort((along, node))]
+        _compare_leaves(
+            points, order, total * np.arange(2**levels + 1) // 2**levels, found, squared
+        )
+    return found
+
+
+def _compare_leaves(
+    points: Floats, order: Integers, ends: Integers, found: Integers, squared: Floats
+) -> None:
+    """Compare the points of each leaf and keep the nearest in `found` and `squared`, in place."""
+    count = found.shape[1]
+    width = int(np.diff(ends).max(initial=0))
+    for start in range(0, len(ends) - 1, max(1, BLOCK // LEAF)):
+        first = ends[start : min(start + max(1, BLOCK // LEAF), len(ends) - 1)]
+        last = ends[start + 1 : start + 1 + len(first)]
+        places = first[:, None] + np.arange(width)
+        inside = places < last[:, None]
+        members = order[np.minimum(places, len(order) - 1)]
+        leaf = points[members]
+        apart = 2 - 2 * leaf @ leaf.transpose(0, 2, 1)
+        apart[:, np.arange(width), np.arange(width)] = np.inf
+        apart[np.broadcast_to(~inside[:, None], apart.shape)] = np.inf
+        rows = members[inside]
+        others = np.broadcast_to(members[:, None], apart.shape)[inside]
+        known = (others[:, :, None] == found[rows][:, None]).any(axis=2)
+        distances = np.where(known, np.inf, apart[inside])
+        together = np.concatenate([squared[rows], distances], axis=1)
+        numbers = np.concatenate([found[rows], others], axis=1)
+        best = np.argsort(together, axis=1, kind="stable")[:, :count]
+        squared[rows] = np.take_along_axis(together, best, axis=1)
+        chosen = np.take_along_axis(numbers, best, axis=1)
+        found[rows] = np.where(np.isfinite(squared[rows]), chosen, -1)
+
+
+def star_groups(
+    count: int, left: Integers, right: Integers, apart: Collection[tuple[int, int]] = ()
+) -> Integers:
+    """Group what is linked, each group around a centre that all its members are linked to.
+
+    Args:
+        count: How many there are to group.
+        left: int64 [L], one of each pair that is linked, the most alike first.
+        right: int64 [L], the other.
+        apart: Pairs that may not be in one group, in both orders.
+
+    Returns:
+        int64 [count], the number of the group of each: that of its centre.
+    """
+    linked = defaultdict(list)
+    for one, other in zip(left.tolist(), right.tolist(), strict=True):
+        if (one, other) not in apart:
+            linked[one].append(other)
+            linked[other].append(one)
+    groups = np.arange(count)
+    free = set(linked)
+    for centre in sorted(linked, key=lambda one: (-len(linked[one]), one)):
+        if centre not in free:
+            continue
+        members = [centre]
+        for other in linked[centre]:
+            if other in free and not any((other, member) in apart for member in members):
+                members.append(other)
+        groups[members] = centre
+        free.difference_update(members)
+    return groups

@@ -12,9 +12,11 @@ from pipeline.split.audit import audit, contact_sheet
 from pipeline.split.duplicates import find_duplicates
 from pipeline.split.splitting import divide
 
-# A group with a larger share of the images causes a warning, if it has more images than that.
-LARGE = 0.05
-SMALL = 10
+# Above these, what was found causes a warning: so much is rarely right.
+NEAR_SHARE = 0.02  # of the images, in groups of near-duplicates
+GROUP_SHARE = 0.05  # of the images, in one group
+GROUP = 50  # images in one group
+FEW = 10  # images of which neither share causes a warning
 
 
 def run(params: Params) -> None:
@@ -22,9 +24,9 @@ def run(params: Params) -> None:
     images = read_table(paths.RAW_LABELS, LABEL_COLUMNS, text=True)
     manifest = read_json(paths.RAW_MANIFEST)
     classes = manifest["classes"]
-    groups = find_duplicates(images, paths.RAW_IMAGES, params.split.near_duplicate_distance)
+    groups, pairs = find_duplicates(images, paths.RAW_IMAGES, params.split)
     rows = divide(images, groups, params.split)
-    account = audit(rows, images, classes, params.split, manifest["skipped"])
+    account = audit(rows, images, pairs, classes, params.split, manifest["skipped"])
     sheet = contact_sheet(paths.RAW_IMAGES, rows, classes, account["groups"])
     write_table(paths.SPLIT_CSV, rows.sort_values("image"))
     write_json(paths.SPLIT_AUDIT, account)
@@ -39,13 +41,19 @@ def _summarise(account: dict[str, Any]) -> None:
     sizes = ", ".join(f"{counts[split]:,} {split}" for split in USED_SPLITS)
     found = sum(len(group["images"]) for group in account["groups"]) - counts["dropped"]
     print(f"split: {sizes}; {found:,} duplicates found, {counts['dropped']:,} dropped")
-    if account["largest_group"] > max(SMALL, LARGE * account["images"]):
+    images, near = account["images"], account["near_duplicates"]["files"]
+    remedy = (
+        f"look at them in {paths.SPLIT_CONTACT_SHEET}, and if they differ, lower "
+        "split.near_duplicate_ratio or list the pairs in split.not_duplicates"
+    )
+    if account["largest_group"] > min(GROUP, max(FEW, GROUP_SHARE * images)):
         largest = max(account["groups"], key=lambda group: len(group["images"]))["images"]
         _warn(
-            f"{len(largest):,} of {account['images']:,} images are one group of duplicates, "
-            f"{next(iter(largest))} among them, and all go to one split; look at them in "
-            f"{paths.REPORT_HTML}, and if they differ, lower split.near_duplicate_distance"
+            f"{len(largest):,} of {images:,} images are one group of duplicates, "
+            f"{next(iter(largest))} among them, and all go to one split; {remedy}"
         )
+    if near > max(FEW, NEAR_SHARE * images):
+        _warn(f"{near:,} of {images:,} images are near-duplicates of others; {remedy}")
     if account["leaks"]:
         _warn(
             f"the publisher's split is kept, and {account['leaks']:,} of its {counts['test']:,} "

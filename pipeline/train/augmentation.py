@@ -27,6 +27,8 @@ cv2.setNumThreads(0)
 
 Image = npt.NDArray[np.uint8]
 
+LARGEST_SHOWN = 64  # pixels a side of an image in the preview
+
 
 class Augmentation:
     """Augment images as a pure function of (seed, epoch, index).
@@ -34,6 +36,9 @@ class Augmentation:
     Args:
         params: Which changes, how often and how strong.
         seed: The run's seed.
+
+    Attributes:
+        changes: Whether any change is switched on.
     """
 
     def __init__(self, params: AugmentParams, seed: int) -> None:
@@ -41,7 +46,9 @@ class Augmentation:
         self._philox = np.random.Philox(key=self._key)
         self._state: Any = dict(self._philox.state)
         self._random = random.Random()  # noqa: S311 - albumentations asks for this one
-        self._compose = albumentations.Compose(transforms(params))
+        active = transforms(params)
+        self.changes = bool(active)
+        self._compose = albumentations.Compose(active)
         self._compose.set_random_state(np.random.Generator(self._philox), self._random)
 
     def __call__(self, image: Image, epoch: int, index: int) -> Image:
@@ -131,6 +138,39 @@ def transforms(params: AugmentParams) -> list[albumentations.BasicTransform]:
     return [transform for transform in every if transform.p > 0]
 
 
+def alone(params: AugmentParams, kind: str) -> AugmentParams:
+    """Return params that apply one kind of augmentation to every image, and no other."""
+    changed = {
+        name: {**section, "probability": float(name == kind)}
+        for name, section in params.model_dump().items()
+    }
+    return AugmentParams.model_validate(changed)
+
+
+def kind_previews(image: Image, params: AugmentParams, seed: int) -> dict[str, Image]:
+    """Draw an image beside versions of it that one kind of augmentation made.
+
+    Args:
+        image: uint8 RGB [side, side, 3].
+        params: As in training; here each kind has probability 1.
+        seed: Of the draws.
+
+    Returns:
+        For each kind uint8 RGB [height, width, 3]: the image at the left, then its versions.
+    """
+    previews = {}
+    for kind in AugmentParams.model_fields:
+        augmentation = Augmentation(alone(params, kind), seed)
+        versions = {
+            version.tobytes(): version
+            for version in (augmentation(image, 0, index) for index in range(4))
+        }
+        # A flip has only one version.
+        cells = [image, *versions.values()]
+        previews[kind] = image_grid(cells, len(cells), tile=max(96, len(image)))
+    return previews
+
+
 def augmentation_preview(
     images: npt.NDArray[np.uint8],
     augmentation: Augmentation,
@@ -160,4 +200,6 @@ def augmentation_preview(
             *(augmentation(images[index], epoch, index) for epoch in range(columns)),
         )
     ]
-    return image_grid(cells, columns + 1, gap=2)
+    # Of images for a backbone, a small version shows the change.
+    tile = None if images.shape[1] <= LARGEST_SHOWN else LARGEST_SHOWN
+    return image_grid(cells, columns + 1, tile=tile, gap=2)

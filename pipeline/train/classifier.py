@@ -21,7 +21,7 @@ from pipeline.train.mlp import MLP
 
 
 class Classifier(pl.LightningModule):
-    """Train and apply a network that maps uint8 images to logits.
+    """Train and apply a network that maps images, or vectors of them, to logits.
 
     Logs `{train,val,test}_{loss,accuracy}` and `learning_rate` once an epoch: the training metrics
     as the network met each batch, with dropout and augmentation. Losses are plain mean
@@ -59,7 +59,7 @@ class Classifier(pl.LightningModule):
                 size=data["size"],
                 classes=len(data["classes"]),
                 mean=data["mean"],
-                deviation=data["std"],
+                std=data["std"],
                 **architecture.model_dump(),
             )
         weights = class_weights(self._params.class_weights, data["counts"], data["classes"])
@@ -73,9 +73,9 @@ class Classifier(pl.LightningModule):
             )
         self._rate = self._params.learning_rate
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Compute logits: uint8 [N, size, size, 3] → float32 [N, classes]."""
-        logits: Tensor = self.network(images)
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Compute logits, float32 [N, classes]; see `MLP.forward`."""
+        logits: Tensor = self.network(inputs)
         return logits
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
@@ -95,8 +95,8 @@ class Classifier(pl.LightningModule):
         Raises:
             TrainingError: The loss is not finite.
         """
-        images, labels = batch
-        logits = self(images)
+        inputs, labels = batch
+        logits = self(inputs)
         self._measure("train", logits, labels)
         losses = cross_entropy(
             logits,
@@ -129,18 +129,18 @@ class Classifier(pl.LightningModule):
         Raises:
             TrainingError: The loss is not finite.
         """
-        images, labels = batch
-        self._measure("val", self(images), labels)
+        inputs, labels = batch
+        self._measure("val", self(inputs), labels)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
         """Measure a test batch."""
-        images, labels = batch
-        self._measure("test", self(images), labels)
+        inputs, labels = batch
+        self._measure("test", self(inputs), labels)
 
     def predict_step(self, batch: Batch | Tensor, batch_idx: int) -> Tensor:  # noqa: ARG002
         """Compute class probabilities, float32 [N, classes], of a batch with or without labels."""
-        images = batch if isinstance(batch, Tensor) else batch[0]
-        probabilities: Tensor = self(images).softmax(dim=1)
+        inputs = batch if isinstance(batch, Tensor) else batch[0]
+        probabilities: Tensor = self(inputs).softmax(dim=1)
         return probabilities
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's own type

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -78,28 +78,50 @@ class DividedBatches(BatchSampler):
 
 
 class PackedImages(Dataset[Batch]):
-    """Images and labels, a batch at a time.
+    """What the MLP sees of images, and their labels, a batch at a time.
 
     Args:
         packed: The split.
         augmentation: Of training images, which are asked for by (epoch, index); None to leave
             images as they are, asked for by index.
+        seed: Draws the view of each image and epoch, where the MLP sees vectors.
     """
 
-    def __init__(self, packed: PackedSplit, augmentation: Augmentation | None = None) -> None:
+    def __init__(
+        self, packed: PackedSplit, augmentation: Augmentation | None = None, seed: int = 0
+    ) -> None:
         self._packed = packed
         self._augmentation = augmentation
+        self._seed = seed
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self._packed)
 
     def __getitems__(self, places: Sequence[Any]) -> Batch:
-        """Images uint8 [N, H, W, 3] and labels int64 [N]."""
+        """Images uint8 [N, H, W, 3], or vectors float32 [N, values], and labels int64 [N]."""
+        packed = self._packed
         if self._augmentation is None:
             rows = list(places)
-            images = self._packed.images[rows]
+            inputs = packed.inputs[rows]
         else:
             rows = [index for _, index in places]
-            augmented = (self._augmentation(self._packed.images[i], e, i) for e, i in places)
-            images = np.stack(list(augmented))
-        return torch.from_numpy(images), torch.from_numpy(self._packed.labels[rows])
+            if packed.vectors is None and not self._augmentation.changes:
+                inputs = packed.images[rows]
+            elif packed.vectors is None:
+                images = np.asarray(packed.images)  # a view: a row of a memory map costs 6 µs more
+                inputs = np.stack([self._augmentation(images[i], e, i) for e, i in places])
+            else:
+                views = packed.vectors.shape[1] if self._augmentation.changes else 1
+                drawn = [self._views(epoch, views)[index] for epoch, index in places]
+                inputs = packed.vectors[rows, drawn]
+        return torch.from_numpy(inputs), torch.from_numpy(packed.labels[rows])
+
+    @lru_cache(maxsize=2)  # noqa: B019 - a dataset lives as long as its run
+    def _views(self, epoch: int, views: int) -> npt.NDArray[np.int64]:
+        """Draw the view of every image in an epoch; view 0 is unaugmented."""
+        draw = generator(self._seed, Purpose.VIEWS, epoch)
+        return draw.integers(0, views, len(self._packed))
 
 
 class ImageDataModule(pl.LightningDataModule):
@@ -111,6 +133,7 @@ class ImageDataModule(pl.LightningDataModule):
     Args:
         packed: Folder of the packed splits.
         augment: The random changes to training images.
+        features: Folder of their vectors; None where the MLP sees pixels in any case.
         train: Its seed drives order and augmentation; its batch size counts the images of all
             processes that train. Batches do not depend on how many workers prepare them.
 
@@ -118,12 +141,19 @@ class ImageDataModule(pl.LightningDataModule):
         BluelightError: A split is missing or damaged.
     """
 
-    def __init__(self, packed: Path, augment: AugmentParams, train: TrainParams) -> None:
+    def __init__(
+        self,
+        packed: Path,
+        augment: AugmentParams,
+        train: TrainParams,
+        features: Path | None = None,
+    ) -> None:
         super().__init__()
-        self.train = load_packed(packed / "train")
-        self.validation = load_packed(packed / "validation")
-        self.augmentation = Augmentation(augment, train.seed)
+        self._features = features
         self._packed = packed
+        self.train = self._load("train")
+        self.validation = self._load("validation")
+        self.augmentation = Augmentation(augment, train.seed)
         self._seed = train.seed
         self._batch_size = train.batch_size
         self._workers = train.workers
@@ -132,15 +162,20 @@ class ImageDataModule(pl.LightningDataModule):
     def description(self) -> dict[str, Any]:
         """What a network must know of the training images, as plain values.
 
-        `classes` (their names), `counts` (images of each), `size` (pixels a side), `mean` and
-        `std` (of each colour channel, in 0…1).
+        `classes` (their names), `counts` (images of each), `size` (pixels a side; None where the
+        network takes vectors), `mean` and `std` (of each colour channel, in 0…1, or of each value
+        of the vectors).
         """
-        mean, std = channel_statistics(self.train.images)
+        vectors = self.train.vectors
+        if vectors is None:
+            mean, std = channel_statistics(self.train.images)
+        else:
+            mean, std = vector_statistics(vectors)
         counts = np.bincount(self.train.labels, minlength=len(self.train.classes))
         return {
             "classes": list(self.train.classes),
             "counts": counts.tolist(),
-            "size": self.train.size,
+            "size": self.train.size if vectors is None else None,
             "mean": mean,
             "std": std,
         }
@@ -160,22 +195,23 @@ class ImageDataModule(pl.LightningDataModule):
             )
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Batches of uint8 [N, H, W, 3] and int64 [N], in the epoch's order."""
+        """Batches of what the network takes and of labels, int64 [N], in the epoch's order."""
         rank, processes = self._place
         order = EpochSampler(len(self.train), self._batch_size, self._seed, processes)
         if self.trainer is not None:
             # Lightning sets the epoch only after workers began to fetch; a resumed run's is not 0.
             order.set_epoch(self.trainer.current_epoch)
         batches = DividedBatches(order, self._batch_size, rank, processes)
-        return self._loader(PackedImages(self.train, self.augmentation), batches, self._workers)
+        images = PackedImages(self.train, self.augmentation, self._seed)
+        return self._loader(images, batches, self._workers)
 
     def val_dataloader(self) -> DataLoader[Batch]:
-        """Batches of uint8 [N, H, W, 3] and int64 [N], in the order of the file."""
+        """Batches of the validation split, in the order of the file."""
         return self._in_order(self.validation)
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """Batches of the test split, in the order of the file."""
-        return self._in_order(load_packed(self._packed / "test"))
+        return self._in_order(self._load("test"))
 
     def predict_dataloader(self) -> DataLoader[Batch]:
         """Batches of the test split, in the order of the file; the labels are not used."""
@@ -185,6 +221,9 @@ class ImageDataModule(pl.LightningDataModule):
     def _place(self) -> tuple[int, int]:
         """The rank of this process, and how many there are."""
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+
+    def _load(self, name: str) -> PackedSplit:
+        return load_packed(self._packed / name, self._features and self._features / name)
 
     def _in_order(self, split: PackedSplit) -> DataLoader[Batch]:
         """Of several processes each has its own images: none is measured twice."""
@@ -230,6 +269,23 @@ def channel_statistics(images: npt.NDArray[np.uint8]) -> tuple[list[float], list
         means.append(total / (255 * number))
         stds.append(math.sqrt(number * square - total**2) / (255 * number) or 1.0)
     return means, stds
+
+
+def vector_statistics(vectors: npt.NDArray[np.float32]) -> tuple[list[float], list[float]]:
+    """Compute mean and standard deviation of each value, in bounded memory.
+
+    Args:
+        vectors: float32 [N, views, values].
+
+    Returns:
+        Means and standard deviations; a value that is constant has a standard deviation of 1.
+    """
+    starts = range(0, len(vectors), 256)
+    blocks = [np.float64(vectors[start : start + 256]).sum(axis=(0, 1)) for start in starts]
+    mean = np.sum(blocks, axis=0) / (vectors.shape[0] * vectors.shape[1])
+    squares = [np.square(vectors[start : start + 256] - mean).sum(axis=(0, 1)) for start in starts]
+    std = np.sqrt(np.sum(squares, axis=0) / (vectors.shape[0] * vectors.shape[1]))
+    return mean.tolist(), [value or 1.0 for value in std.tolist()]
 
 
 def _unchanged(batch: Any) -> Any:  # noqa: ANN401 - the loader's own type

@@ -1,11 +1,14 @@
 """One training run: module, data, callbacks and Trainer put together."""
 
+import json
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytorch_lightning as pl
@@ -52,6 +55,18 @@ class Fit:
     def network(self) -> MLP:
         """The network of the classifier."""
         return self.classifier.network
+
+    @property
+    def checkpoint(self) -> dict[str, Any]:
+        """The weights as a Lightning checkpoint of plain values, which depend on nothing else."""
+        return {
+            "epoch": self.used_epoch,
+            "global_step": 0,
+            "pytorch-lightning_version": version("pytorch-lightning"),
+            "state_dict": self.classifier.state_dict(),
+            # By way of JSON, as pickle's bytes depend on which values are one object.
+            "hyper_parameters": json.loads(json.dumps(dict(self.classifier.hparams))),
+        }
 
 
 def fit(
@@ -136,7 +151,7 @@ def fit(
     trainer.strategy.barrier()  # other processes read the main one's folder
     classifier.cpu().eval()
     labels = torch.from_numpy(data.train.labels)
-    logits = predict_logits(classifier.network, data.train.images)
+    logits = predict_logits(classifier.network, data.train.inputs)
     loss = float(cross_entropy(logits, labels))
     row = epochs.rows[used]
     metrics: dict[str, float] = {"epochs_run": len(epochs.rows), "used_epoch": used}

@@ -52,6 +52,15 @@ def trainer_arguments(params: TrainParams) -> dict[str, Any]:
     }
 
 
+def describe_hardware(params: TrainParams) -> str:
+    """Say what a run computes on, such as `the CPU, 1 thread` or `2 processes, each on a GPU`."""
+    has_gpu = CUDAAccelerator.auto_device_count() > 0 or MPSAccelerator.is_available()
+    threads = f"{params.threads} thread{'s' if params.threads > 1 else ''}"
+    place = "a GPU" if params.accelerator != "cpu" and has_gpu else f"the CPU, {threads}"
+    processes = params.devices * params.num_nodes
+    return f"{processes} processes, each on {place}" if processes > 1 else place
+
+
 def use_threads(count: int) -> None:
     """Compute on this many threads, in this process and in those that Lightning starts.
 

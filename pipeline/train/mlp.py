@@ -26,13 +26,14 @@ class MLP(nn.Module):
     """Normalise → flatten → [Linear → BatchNorm1d → activation → Dropout] per layer → Linear.
 
     Normalisation is part of the network, so that training, evaluation and prediction cannot
-    differ in it.
+    differ in it. The inputs are images, or vectors that features gave of them.
 
     Args:
-        size: Height and width of the images in pixels.
+        size: Height and width of the images in pixels; None where the inputs are vectors.
         classes: Number of classes, >= 2.
-        mean: Mean of each colour channel of the training images, in 0…1.
-        deviation: Standard deviation of each channel, in 0…1, > 0.
+        mean: Mean of each colour channel of the training images, in 0…1; or of each value of the
+            training vectors.
+        std: Standard deviation of each, > 0.
         hidden: Units of each hidden layer; none gives logistic regression.
         activation: A key of `ACTIVATIONS`.
         batch_norm: Whether hidden layers are batch-normalised (Ioffe & Szegedy, 2015).
@@ -41,15 +42,15 @@ class MLP(nn.Module):
     """
 
     mean: Tensor
-    deviation: Tensor
+    std: Tensor
 
     def __init__(
         self,
         *,
-        size: int,
+        size: int | None,
         classes: int,
         mean: Sequence[float],
-        deviation: Sequence[float],
+        std: Sequence[float],
         hidden: Sequence[int],
         activation: str,
         batch_norm: bool,
@@ -58,8 +59,9 @@ class MLP(nn.Module):
         super().__init__()
         self.size = size
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32))
-        self.register_buffer("deviation", torch.tensor(deviation, dtype=torch.float32))
-        widths = [size * size * 3, *hidden]
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32))
+        self.places = 1 if size is None else size * size
+        widths = [self.places * len(mean), *hidden]
         rates = dropout if isinstance(dropout, Sequence) else [dropout] * len(hidden)
         self.hidden = nn.Sequential()
         for (inputs, outputs), rate in zip(pairwise(widths), rates, strict=True):
@@ -72,22 +74,22 @@ class MLP(nn.Module):
             self.hidden.append(layer)
         self.output = Linear(widths[-1], classes)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, inputs: Tensor) -> Tensor:
         """Compute the logits of each class.
 
         Args:
-            images: uint8 RGB [N, size, size, 3].
+            inputs: Images, uint8 RGB [N, size, size, 3]; or vectors, float32 [N, values].
 
         Returns:
             float32 [N, classes].
         """
         # A factor and an offset for each value rather than for each channel, and both applied in
         # one pass: a last dimension of 3 is too short for vector instructions.
-        places = self.size * self.size
-        factor = (1 / (255 * self.deviation)).repeat(places)
-        offset = (-self.mean / self.deviation).repeat(places)
-        pixels = images.flatten(start_dim=1).to(factor.dtype)
-        logits: Tensor = self.output(self.hidden(torch.addcmul(offset, pixels, factor)))
+        full_range = 1 if self.size is None else 255
+        factor = (1 / (full_range * self.std)).repeat(self.places)
+        offset = (-self.mean / self.std).repeat(self.places)
+        values = inputs.flatten(start_dim=1).to(factor.dtype)
+        logits: Tensor = self.output(self.hidden(torch.addcmul(offset, values, factor)))
         return logits
 
 

@@ -79,7 +79,8 @@ class TrainingPictures(pl.Callback):
             images = self._data.train.images
             preview = augmentation_preview(images, self._data.augmentation, self._seed)
             self._run("training").add_picture("images/augmentation", preview, 0)
-        if batch_idx == 0 and epoch % self._every == 0:
+        # A batch of vectors has no images to show.
+        if batch_idx == 0 and epoch % self._every == 0 and self._data.train.vectors is None:
             grid = batch_grid(batch[0])
             self._run("training").add_picture("images/augmented_batch", grid, epoch)
 
@@ -144,7 +145,7 @@ def top_losses(network: MLP, split: PackedSplit, count: int = 12) -> pd.DataFram
         Columns `row` (in the split), `image` (its name), `loss` (cross-entropy in nats), `true` and
         `predicted` (names of classes), and `probability` (of the predicted class).
     """
-    logits = predict_logits(network, split.images)
+    logits = predict_logits(network, split.inputs)
     losses = cross_entropy(logits, torch.from_numpy(split.labels), reduction="none")
     probabilities, predicted = logits.softmax(dim=1).max(dim=1)
     order = losses.argsort(descending=True, stable=True)[:count].tolist()
@@ -173,7 +174,7 @@ def draw_top_losses(split: PackedSplit, found: pd.DataFrame) -> npt.NDArray[np.u
         ]
         for one in found.itertuples()
     ]
-    return image_grid(list(split.images[found["row"]]), 4, tile=128, gap=8, captions=captions)
+    return image_grid(list(split.images[found["row"]]), 4, tile=160, gap=8, captions=captions)
 
 
 def graph_of(network: MLP) -> GraphDef:
@@ -187,7 +188,10 @@ def graph_of(network: MLP) -> GraphDef:
     """
     whole = copy.deepcopy(network).cpu().eval()
     traced = fx.GraphModule(whole, _Tracer().trace(whole))
-    ShapeProp(traced).propagate(torch.zeros(1, network.size, network.size, 3, dtype=torch.uint8))
+    inputs = torch.zeros(1, len(network.mean))
+    if network.size is not None:
+        inputs = torch.zeros(1, network.size, network.size, 3, dtype=torch.uint8)
+    ShapeProp(traced).propagate(inputs)
     modules = dict(network.named_modules())
     places = {
         f"hidden.{number}.{child}": f"{layer}/{type(part).__name__}"

@@ -81,9 +81,10 @@ def test_predictions_do_not_depend_on_threads(found: dict[str, Predictions], thr
 
 
 def test_validation_chooses_how_strongly_to_regularise() -> None:
-    pixels = module._pixels(TRAIN, np.arange(len(TRAIN)))
+    pixels = module._inputs(TRAIN, np.arange(len(TRAIN)))
     against = replace(VALIDATION, labels=1 - VALIDATION.labels)
-    chosen = [module._fit_regression(pixels, TRAIN.labels, one).C for one in (VALIDATION, against)]
+    fitted = [module._fit_regression(pixels, TRAIN.labels, one) for one in (VALIDATION, against)]
+    chosen = [pipeline[-1].C for pipeline in fitted]
     assert chosen == [module.STRENGTHS[-1], module.STRENGTHS[0]]
 
 
@@ -93,6 +94,20 @@ def test_a_class_without_training_images_is_never_predicted() -> None:
     reference = models(*wider)["logistic_regression"]
     assert reference.probabilities.shape == (40, 3)
     assert (reference.probabilities[:, 2] == 0).all()
+
+
+def test_vectors_are_standardised() -> None:
+    """One value tells the classes apart, and another of a huge scale is noise."""
+    draw = np.random.default_rng(1)
+
+    def with_vectors(packed: PackedSplit) -> PackedSplit:
+        told, noise = packed.labels / 1e3, 1e3 * draw.normal(size=len(packed))
+        vectors = np.stack([told, noise], axis=1, dtype=np.float32)[:, np.newaxis]
+        return replace(packed, vectors=vectors)
+
+    found = models(*(with_vectors(packed) for packed in (TRAIN, VALIDATION, TEST)))
+    assert accuracy(found["logistic_regression"], TEST) == 1
+    assert accuracy(found["nearest_neighbour"], TEST) > 0.9
 
 
 def test_large_splits_are_sampled_at_random(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,14 +124,14 @@ def test_large_splits_are_sampled_at_random(monkeypatch: pytest.MonkeyPatch) -> 
 def test_large_photos_are_shrunk_and_classified_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "AT_ONCE", 7)
     seen: list[tuple[int, ...]] = []
-    original = module._pixels
+    original = module._inputs
 
-    def spy(packed: PackedSplit, rows: module.Rows) -> module.Pixels:
+    def spy(packed: PackedSplit, rows: module.Rows) -> module.Inputs:
         pixels = original(packed, rows)
         seen.append(pixels.shape)
         return pixels
 
-    monkeypatch.setattr(module, "_pixels", spy)
+    monkeypatch.setattr(module, "_inputs", spy)
     train, validation, test = (split(20, seed, size=40) for seed in (1, 2, 3))
     assert accuracy(models(train, validation, test)["logistic_regression"], test) == 1
     assert {width for _, width in seen} == {32 * 32 * 3}

@@ -313,7 +313,7 @@ def test_what_the_backbone_calls_the_images_is_counted(pack: Pack, elsewhere: Pa
     whole: dict[str, Any] = {"model": b"", "size": 8, "sha256": "", "licence": "", "trained_on": ""}
     head = np.eye(3, dtype=np.float32), np.zeros(3, np.float32)
     known = backbone.Backbone(**whole, head=head, categories=["truck", "car", "ambulance"])
-    assert known_classes(known, elsewhere) == {
+    assert known_classes(known, elsewhere / "data/packed/train", elsewhere) == {
         "other": [
             {"name": "truck", "share": 0.666667, "elsewhere": 0.333333},
             {"name": "car", "share": 0.333333, "elsewhere": 0.0},
@@ -323,4 +323,4 @@ def test_what_the_backbone_calls_the_images_is_counted(pack: Pack, elsewhere: Pa
             {"name": "truck", "share": 0.333333, "elsewhere": 0.666667},
         ],
     }
-    assert known_classes(backbone.Backbone(**whole), elsewhere) == {}
+    assert known_classes(backbone.Backbone(**whole), elsewhere, elsewhere) == {}

@@ -60,12 +60,14 @@ def test_hog_has_vectors_of_each_split_and_views_of_those_that_train(
 ) -> None:
     for name, images in (("train", 6), ("validation", 4), ("test", 4)):
         pack(name, images, size=SIZE)
-    run(with_features(params, kind="hog", views=2))
+    chosen = with_features(params, kind="hog", views=2)
+    run(chosen)
     features = elsewhere / "data" / "features"
     shapes = {name: stored(features / name).shape for name in ("train", "validation", "test")}
     assert shapes == {"train": (6, 3, 2052), "validation": (4, 3, 2052), "test": (4, 1, 2052)}
     description = json.loads((features / "model" / "features.json").read_text())
-    assert description == {"kind": "hog", "values": 2052}
+    views = {"views": 2, "seed": 1, "augment": chosen.augment.model_dump()}
+    assert description == {"kind": "hog", "values": 2052, **views}
     split = load_packed(elsewhere / "data/packed/train", features / "train")
     assert split.vectors is not None
     assert split.vectors.shape == (6, 3, 2052)

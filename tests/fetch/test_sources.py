@@ -149,6 +149,13 @@ def test_repeated_rows_count_once_and_unlisted_images_not_at_all(tmp_path: Path)
     assert run(source, tmp_path / "raw")["images"] == 8
 
 
+def test_a_file_with_two_names_counts_once(tmp_path: Path) -> None:
+    source = write_csv_source(tmp_path / "source")
+    names = [*(f"{i}.png" for i in range(8)), *(f"images/{i}.png" for i in range(8))]
+    write_table(source, [(name, str(i % 2)) for i, name in enumerate(names)])
+    assert run(source, tmp_path / "raw")["images"] == 8
+
+
 def test_other_columns_and_other_tables(tmp_path: Path) -> None:
     source = write_csv_source(tmp_path / "source")
     rows = [(f"{i}.png", "ab"[i % 2]) for i in range(8)]
@@ -163,6 +170,11 @@ def test_numeric_labels_are_ordered_as_numbers_and_renamed(tmp_path: Path) -> No
     names = {"9": "nine", "10": "ten", "1": "one"}
     manifest = run(source, tmp_path / "raw", class_names=names)
     assert manifest["classes"] == ["one", "nine", "ten"]
+
+
+def test_labels_that_are_the_same_number_have_an_order(tmp_path: Path) -> None:
+    source = write_folders(tmp_path / "source", {"1": 3, "01": 3, "001": 3, "0": 3})
+    assert run(source, tmp_path / "raw")["classes"] == ["0", "001", "01", "1"]
 
 
 def test_names_for_some_labels_are_for_other_data(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def network(size: int = 8, classes: int = 2, **architecture: Any) -> MLP:
         size=size,
         classes=classes,
         mean=[0.5, 0.4, 0.3],
-        deviation=[0.2, 0.25, 0.3],
+        std=[0.2, 0.25, 0.3],
         **ARCHITECTURE | architecture,
     )
     for layer in model.modules():
@@ -63,9 +63,10 @@ def describe(model: MLP, classes: list[str], **architecture: Any) -> NetworkDesc
     return NetworkDescription(
         version="0",
         classes=classes,
-        size=model.size,
+        size=model.size or 64,
+        features={"kind": "pixels" if model.size else "hog"},
         mean=model.mean.tolist(),
-        std=model.deviation.tolist(),
+        std=model.std.tolist(),
         architecture=ARCHITECTURE | architecture,
         training={"augment": load_params(ROOT / "params.yaml").augment.model_dump()},
         data={"images": {"training": 10, "validation": 5}, "content_hash": "0" * 64},

@@ -20,6 +20,8 @@ PICTURES = (
     "confident_errors",
     "least_confident",
     "augmentation",
+    "kind_rotation",
+    "kind_vertical_flip",
     "contact_sheet",
 )
 
@@ -41,8 +43,15 @@ def content(comparison: dict[str, Any], plots: dict[str, bytes]) -> Content:
             "data": {"content_hash": "0" * 64, "source": "synthetic"},
             "classes": CLASSES,
             "size": 32,
+            "features": {"kind": "pixels"},
             "architecture": {"dropout": 0.5},
-            "training": {"augment": {}, "train": {"epochs": 90}},
+            "training": {
+                "augment": {
+                    "rotation": {"probability": 0.7, "degrees": 15},
+                    "vertical_flip": {"probability": 0.0},
+                },
+                "train": {"epochs": 90},
+            },
             "decision": {"positive": CLASSES[1], "threshold": 0.25},
         },
         train=train | {"overfitting_gap": 0.1},

@@ -44,7 +44,8 @@ def split_params(**changes: object) -> SplitParams:
         "test": 0.15,
         "folds": 0,
         "fold": 0,
-        "near_duplicate_distance": 6,
+        "near_duplicate_ratio": 0.25,
+        "not_duplicates": [],
         "conflicting_labels": "drop",
         "published": "ignore",
     }

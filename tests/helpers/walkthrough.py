@@ -1,7 +1,8 @@
-"""Plays docs/experiments.md in a small clone; `python -m tests.helpers.walkthrough` rewrites it."""
+"""Run docs/experiments.md in a small clone; `python -m tests.helpers.walkthrough` rewrites it."""
 
 import re
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -23,10 +24,10 @@ TINY = {
     "train.epochs": 2,
     "ablate.epochs": 2,
     "ablate.folds": 3,
-    "techniques": {"baseline": {}},
+    "techniques": {"baseline": {}, "dropout": {"model.dropout": 0.5}},
 }
 
-# A tiny network's figures say nothing, and those of another machine differ in late digits.
+# A tiny network's numbers mean nothing, and those of another machine may differ in late digits.
 SHAPES = (
     (r"lock made on.*(?=threads)", "PLACES\n"),
     (r"\d\d:\d\d [AP]M", "TIME"),
@@ -64,6 +65,7 @@ def shape(block: str, clone: Path) -> list[str]:
 
 
 def _run(clone: Path, command: str) -> str:
+    started = time.monotonic()
     done = subprocess.run(
         ["bash", "-c", command],
         cwd=clone,
@@ -75,7 +77,9 @@ def _run(clone: Path, command: str) -> str:
     )
     if command == "dvc queue start":
         _wait(clone)
-    lines = done.stdout.replace(str(clone), "/path/to/project").splitlines()
+    print(f"{time.monotonic() - started:6.1f} s  {command}", file=sys.stderr)
+    text = done.stdout.replace(str(clone), "/path/to/project")
+    lines = text.replace(str(clone.parent), "/path/to").splitlines()
     return "".join(f"{line.rstrip()}\n" for line in lines if line.strip())
 
 
@@ -89,7 +93,7 @@ def _wait(clone: Path) -> None:
 
 def _write() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        clone = made(Path(folder))
+        clone = made(Path(folder, "project"))
         page = BLOCK.sub(lambda found: play(clone, found[0]), PAGE.read_text(encoding="utf-8"))
     PAGE.write_text(page, encoding="utf-8")
 

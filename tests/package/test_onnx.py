@@ -1,5 +1,6 @@
 """The ONNX file: the network to 1e-5 with every option of `model`, and the same bytes each time."""
 
+import ast
 import json
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,10 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from PIL import Image
 from scipy.special import softmax
 
+from pipeline import load
 from pipeline.common.artifact import LOGITS, PROBABILITIES, Decision
 from pipeline.common.errors import ArtifactError
 from pipeline.common.packed import load_packed
@@ -17,8 +20,10 @@ from pipeline.package import onnx_graph
 from pipeline.package.onnx_graph import build_onnx
 from pipeline.predict.classifier import open_session, outputs_of
 from pipeline.train.mlp import ACTIVATIONS, MLP
+from tests.helpers import artifacts
 from tests.helpers.artifacts import CLASSES, describe, network, weights_of
 from tests.helpers.data import Pack
+from tests.helpers.imports import ROOT
 
 DECIDED = Decision(
     temperature=0.5,
@@ -121,3 +126,19 @@ def test_a_network_beyond_the_format_is_refused(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(onnx_graph, "LARGEST", 2**20 + 100)
     with pytest.raises(ArtifactError, match=r"lower pack\.size or model\.hidden"):
         built(network())
+
+
+def test_onnxruntime_alone_predicts_as_the_docs_show(
+    elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    artifacts.write(elsewhere / "models/vehicle-classifier", decision=artifacts.DECISION)
+    pixels = np.random.default_rng(1).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(elsewhere / "photo.jpg", "PNG")
+    page = (ROOT / "docs/prediction.md").read_text(encoding="utf-8")
+    code = page.split("## Without Bluelight")[1].split("```python\n")[1].split("```")[0]
+    assert "pipeline" not in code
+    exec(code, {})  # noqa: S102 - the docs' own
+    label, shares = capsys.readouterr().out.split(" ", 1)
+    (expected,) = load("models/vehicle-classifier").predict(["photo.jpg"])
+    assert label == expected.label
+    assert ast.literal_eval(shares) == pytest.approx(expected.probabilities, abs=1e-6)

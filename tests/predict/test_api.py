@@ -10,13 +10,13 @@ import pytest
 from PIL import Image
 
 from pipeline import load
-from pipeline.common.errors import ImageError
+from pipeline.common.errors import ArtifactError, ImageError
 from pipeline.common.packed import load_packed
 from pipeline.common.tables import SPLIT_COLUMNS
 from pipeline.pack.stage import pack
 from pipeline.predict import classifier
 from pipeline.predict.classifier import ImageClassifier
-from tests.helpers.artifacts import CLASSES, write
+from tests.helpers.artifacts import CLASSES, network, write
 from tests.helpers.pictures import encode, pack_params, picture
 from tests.helpers.pictures import write as write_file
 
@@ -123,3 +123,10 @@ def test_only_a_few_blocks_are_taken_ahead(monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_package_has_no_other_names() -> None:
     with pytest.raises(ImportError, match="cannot import name 'lod'"):
         from pipeline import lod  # noqa: F401, PLC0415
+
+
+def test_weights_that_are_not_numbers_are_an_error(tmp_path: Path) -> None:
+    damaged = network()
+    next(damaged.parameters()).data.fill_(float("nan"))
+    with pytest.raises(ArtifactError, match="not finite"):
+        load(write(tmp_path / "model", damaged)).predict([np.zeros((9, 9, 3), np.uint8)])

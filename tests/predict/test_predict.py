@@ -172,6 +172,21 @@ def test_a_table_for_people(predict: Predict) -> None:
 
 
 @pytest.mark.usefixtures("photos")
+def test_a_table_of_many_classes_has_the_most_probable_ones(predict: Predict) -> None:
+    classes = [f"class {letter}" for letter in "abcdefghij"]
+    decision = Decision(temperature=1, positive=None, threshold=None, rule="most_probable")
+    artifacts.write(paths.MODEL, classes=classes, decision=decision)
+    (first, *_) = json.loads(predict("photos", "--format", "json").out)
+    ranked = sorted(first["probabilities"].items(), key=lambda one: -one[1])
+    assert len(ranked) == 10
+    assert first["label"] == ranked[0][0]
+    header, line, *_ = predict("photos", "--format", "table").out.splitlines()
+    assert header.split("  ")[0] == "image"
+    assert all(f"{name} {share:.1%}" in line for name, share in ranked[:3])
+    assert ranked[3][0] not in line
+
+
+@pytest.mark.usefixtures("photos")
 def test_a_name_is_no_markup(predict: Predict) -> None:
     write(Path("x/[red]:car:.png"), encoded(1))
     assert "x/[red]:car:.png" in predict("x", "--format", "table").out
@@ -230,13 +245,25 @@ def test_many_images_with_a_progress_bar(predict: Predict, monkeypatch: pytest.M
 
 
 @pytest.mark.usefixtures("photos")
-def test_a_submission_has_the_hackathons_columns(predict: Predict) -> None:
-    labels = [row["label"] for row in rows(predict("photos").out)]
-    lines = predict("photos", "--submission").out.splitlines()
+def test_a_submission_has_the_hackathons_columns_and_predicts_at_a_half(predict: Predict) -> None:
+    shares = [float(row["probability_emergency"]) for row in rows(predict("photos").out)]
+    printed = predict("photos", "--submission")
+    lines = printed.out.splitlines()
     assert lines[0] == "image_names,emergency_or_not"
     names = ["a.PNG", "b.png", "d.png", "c.png"]
-    ones = [str(int(label == "emergency")) for label in labels]
+    ones = [str(int(share >= 0.5)) for share in shares]
     assert lines[1:] == [f"{name},{one}" for name, one in zip(names, ones, strict=True)]
+    assert "predictions at threshold 0.5, not at the model's 0.4" in printed.err
+    assert printed.status == 0
+
+
+@pytest.mark.usefixtures("photos")
+def test_a_submission_may_have_the_models_threshold(predict: Predict) -> None:
+    labels = [row["label"] for row in rows(predict("photos").out)]
+    printed = predict("photos", "--submission", "--threshold", "0.4")
+    ones = [line.split(",")[1] for line in printed.out.splitlines()[1:]]
+    assert ones == [str(int(label == "emergency")) for label in labels]
+    assert printed.err == ""
 
 
 def test_a_submission_keeps_the_names_of_a_table(predict: Predict, photos: Path) -> None:
@@ -249,7 +276,8 @@ def test_a_submission_keeps_the_names_of_a_table(predict: Predict, photos: Path)
 def test_labels_0_and_1_are_a_submissions_own(predict: Predict) -> None:
     decision = Decision(temperature=1, positive="1", threshold=0.0, rule="recall")
     artifacts.write(paths.MODEL, classes=["0", "1"], decision=decision)
-    assert predict("photos/b.png", "--submission").out.splitlines()[1] == "b.png,1"
+    submission = predict("photos/b.png", "--submission", "--threshold", "0")
+    assert submission.out.splitlines()[1] == "b.png,1"
 
 
 @pytest.mark.usefixtures("photos")

@@ -9,15 +9,16 @@ from pipeline.report.page import SHOWN_GROUPS, duplicate_groups
 from tests.helpers.pictures import encoded, write
 
 
-def group(name: str, kind: str, *labels: str) -> dict[str, Any]:
+def group(name: str, kind: str, *labels: str, ratio: float = 0) -> dict[str, Any]:
     images = {f"{name}{index}.png": label for index, label in enumerate(labels)}
-    return {"group": name, "kind": kind, "split": "train", "images": images}
+    return {"group": name, "kind": kind, "split": "train", "ratio": ratio, "images": images}
 
 
 GROUPS = [
     group("pair", "exact", "a", "a"),
     group("large", "exact", *["a"] * 6),
-    group("near", "near", "b", "b"),
+    group("near", "near", *["b"] * 3, ratio=0.1),
+    group("doubtful", "near", "b", "b", ratio=0.2),
     group("conflict", "exact", *["a"] * 5, "b"),
 ]
 
@@ -30,11 +31,12 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_conflicts_come_first_then_near_duplicates_then_the_largest(folder: Path) -> None:
+def test_conflicts_come_first_then_the_most_doubtful_then_the_largest(folder: Path) -> None:
     shown = duplicate_groups(GROUPS, folder)
-    assert [one["images"][0][0][:-5] for one in shown] == ["conflict", "near", "large", "pair"]
-    assert [one["conflicting"] for one in shown] == [True, False, False, False]
-    assert [one["hidden"] for one in shown] == [2, 0, 2, 0]
+    names = [one["images"][0][0][:-5] for one in shown]
+    assert names == ["conflict", "doubtful", "near", "large", "pair"]
+    assert [one["conflicting"] for one in shown] == [True, False, False, False, False]
+    assert [one["hidden"] for one in shown] == [2, 0, 0, 2, 0]
 
 
 def test_a_conflict_shows_every_label(folder: Path) -> None:

@@ -51,6 +51,60 @@ def test_the_header_says_what_the_data_are(shown: Content) -> None:
     assert "come from <code>a.zip</code>" in page
 
 
+def test_each_kind_of_augmentation_has_its_name_and_settings(shown: Content) -> None:
+    page = text(render("report.html.j2", shown))
+    assert "<b>Rotation</b>" in page
+    assert "applied to 70 % of images; degrees up to 15" in page.replace("&nbsp;", " ")
+    assert "<b>Vertical flip</b>" in page
+    assert "not used in training" in page
+
+
+def test_the_header_says_what_the_network_sees(shown: Content) -> None:
+    assert "The MLP sees" not in render("report.html.j2", shown)
+    known = {"emergency": [{"name": "ambulance", "share": 0.5, "elsewhere": 0.01}], "other": []}
+    backbone = {
+        "kind": "backbone",
+        "values": 1024,
+        "backbone": "small",
+        "trained_on": "ImageNet",
+        "licence": "Apache-2.0",
+        "known_classes": known,
+    }
+    for features, sentence in (
+        ({"kind": "hog", "values": 2048}, "histograms of gradients and colours (2,048 values)"),
+        (backbone, "1,024 values that the pretrained network <code>small</code> gives"),
+        (backbone, "of class emergency, it calls 50.0 % ambulance (1.0 % of the others)"),
+    ):
+        page = render("report.html.j2", replace(shown, model={**shown.model, "features": features}))
+        assert sentence in text(page)
+
+
+def test_it_suggests_an_experiment_other_than_the_one_just_run(shown: Content) -> None:
+    assert "-S model.dropout=0.2" in render("report.html.j2", shown)
+    tried = replace(shown, model={**shown.model, "architecture": {"dropout": 0.2}})
+    assert "-S model.dropout=0.2" not in render("report.html.j2", tried)
+
+
+@pytest.mark.parametrize(
+    ("dropout", "probability", "active"),
+    [
+        (0.5, 0.7, "with dropout and augmentation active"),
+        ([0.0, 0.5], 0.0, "with dropout active"),
+        ([0.0, 0.0], 0.7, "with augmentation active"),
+        (0.0, 0.0, None),
+    ],
+)
+def test_what_makes_the_training_loss_higher_is_what_was_active(
+    shown: Content, dropout: float | list[float], probability: float, active: str | None
+) -> None:
+    augment = {"rotation": {"probability": probability, "degrees": 15}}
+    training = {**shown.model["training"], "augment": augment}
+    changed = {**shown.model, "architecture": {"dropout": dropout}, "training": training}
+    page = text(render("report.html.j2", replace(shown, model=changed)))
+    assert ("Training metrics are averages" in page) == (active is not None)
+    assert (active or "") in page
+
+
 def test_each_class_has_its_metrics(shown: Content) -> None:
     page = text(render("report.html.j2", shown))
     row = "other</th><td>60</td><td>0.800</td><td>0.900</td><td>0.847</td>"

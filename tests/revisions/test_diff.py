@@ -41,7 +41,7 @@ def test_two_commits_with_another_dropout_differ_as_counted_by_hand(project: Pat
     found = difference("HEAD~1", "HEAD")
     assert found["new"]["commit"] == run(project, "git", "rev-parse", "HEAD").strip()
     assert found["params"] == {"model.dropout": {"old": 0.5, "new": 0.2}}
-    assert found["data"] == found["missing"] == found["code"]["files"] == []
+    assert found["data"] == found["missing"] == found["code"] == []
     assert found["stale"] == found["environment"] == {}
     accuracy = found["metrics"]["reports/test/metrics.json"]["accuracy"]
     assert (accuracy["old"], accuracy["new"], accuracy["difference"]) == (0.85, 0.9, 0.05)
@@ -88,10 +88,8 @@ def test_a_changed_file_of_code_names_the_stages_that_read_it(project: Path) -> 
         file.write("# changed\n")
     (project / "pipeline/new.py").touch()
     found = difference()
-    assert found["code"] == {
-        "files": ["pipeline/evaluate.py", "pipeline/new.py"],
-        "stages": ["evaluate"],
-    }
+    assert found["code"] == ["pipeline/evaluate.py", "pipeline/new.py"]
+    assert found["stages"] == ["evaluate"]
     assert found["stale"] == {"workspace": ["evaluate"]}
 
 
@@ -234,7 +232,7 @@ def test_an_unknown_revision_is_named(arguments: list[str], message: str) -> Non
         call(*arguments)
 
 
-def test_outside_of_a_project_the_way_back_is_told(
+def test_outside_of_a_project_the_message_says_where_to_go(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -22,7 +22,8 @@ def table(labels: np.ndarray, probabilities: np.ndarray) -> pd.DataFrame:
     names = np.array(["a", "b"])
     columns = {"label": names[labels], "predicted": names[probabilities.argmax(axis=1)]}
     columns |= {f"probability_{name}": probabilities[:, i] for i, name in enumerate(names)}
-    return pd.DataFrame(columns, index=[f"{index:04}" for index in range(len(labels))])
+    images = [f"{index:04}" for index in range(len(labels))]
+    return pd.DataFrame({"group": images, **columns}, index=images)
 
 
 def intervals(
@@ -45,6 +46,23 @@ def test_pairing_narrows_the_interval() -> None:
     assert (paired.low, paired.high) == pytest.approx((-0.037, -0.007), abs=0.005)
     assert unpaired.low < paired.low
     assert paired.high < unpaired.high
+
+
+def test_duplicates_are_resampled_together() -> None:
+    """With every image twice, the interval is as wide as with each of them once."""
+    old, new = predictions(100, seed=1), predictions(100, seed=2)
+    old_twice, new_twice = (
+        pd.concat([table, table.set_axis([f"{name}b" for name in table.index])])
+        for table in (old, new)
+    )
+    alone, twice = (
+        intervals(old, new, 2000)["accuracy"],
+        intervals(old_twice, new_twice, 2000)["accuracy"],
+    )
+    assert (twice.low, twice.high) == pytest.approx((alone.low, alone.high), abs=0.02)
+    old_alone, new_alone = (each.assign(group=each.index) for each in (old_twice, new_twice))
+    narrow = intervals(old_alone, new_alone, 2000)["accuracy"]
+    assert narrow.high - narrow.low < 0.8 * (alone.high - alone.low)
 
 
 def test_equal_models_have_an_interval_of_zero() -> None:

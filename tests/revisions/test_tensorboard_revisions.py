@@ -82,7 +82,7 @@ def test_logs_that_are_missing_are_explained_and_leave_nothing(project: Path) ->
     assert not [path for path in (project / ".cache").rglob("*") if not path.is_dir()]
 
 
-def test_without_any_logs_the_remedy_is_told(project: Path) -> None:
+def test_without_any_logs_the_remedy_is_named(project: Path) -> None:
     shutil.rmtree(project / "logs")
     with pytest.raises(
         RevisionError, match="no logs to show in logs/train; `dvc repro` makes them"

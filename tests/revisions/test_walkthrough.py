@@ -10,7 +10,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_every_command_of_the_page_prints_what_the_page_says(tmp_path: Path) -> None:
-    clone = made(tmp_path)
+    clone = made(tmp_path / "project")
     blocks = BLOCK.findall(PAGE.read_text(encoding="utf-8"))
     assert len(blocks) > 5
     for block in blocks:

@@ -5,7 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -76,6 +76,7 @@ def with_conflict(where: int) -> Data:
     return data
 
 
+PAIR_COLUMNS = ["image", "other", "ratio", "grouped"]
 SIZES = st.lists(
     st.tuples(st.sampled_from("abc"), st.integers(1, 5)), min_size=9, max_size=120
 ).filter(lambda sizes: all(count >= 3 for count in Counter(name for name, _ in sizes).values()))
@@ -207,10 +208,29 @@ def test_a_leak_planted_by_hand_is_caught() -> None:
     assert leaking(groups, leaky).tolist() == [False, True, True, False, False, False, False]
 
 
+def account_of(data: Data, pairs: Sequence[tuple[int, int, float, bool]] = ()) -> dict[str, Any]:
+    """Audit the division of `data` of the classes a and b."""
+    params, table = split_params(), pd.DataFrame(pairs, columns=PAIR_COLUMNS)
+    table = table.astype({"grouped": bool})
+    return audit(data.divide(params), data.images, table, ["a", "b"], params)
+
+
+def test_audit_lists_doubtful_pairs_first_grouped_then_not() -> None:
+    data = data_of([("a", 3), ("a", 2)] + [("a", 1), ("b", 1)] * 20)
+    pairs = [(0, 1, 0.01, True), (1, 2, 0.2, True), (3, 4, 0.1, True), (5, 6, 0.3, False)]
+    account = account_of(data, [*pairs, (5, 7, 0.4, False)])
+    assert [(pair["ratio"], pair["grouped"]) for pair in account["doubtful"]] == [
+        *[(0.2, True), (0.1, True), (0.01, True)],
+        *[(0.3, False), (0.4, False)],
+    ]
+    assert account["doubtful"][0]["images"] == {"00000-1": "a", "00000-2": "a"}
+    assert [group["ratio"] for group in account["groups"]] == [0.2, 0.1]
+
+
 def test_audit_counts_duplicates_conflicts_and_leaks() -> None:
     data = with_conflict(1)
     data.images.loc[2, "sha256"] = data.images["sha256"][3]
-    account = audit(data.divide(split_params()), data.images, ["a", "b"], split_params())
+    account = account_of(data)
     assert account["images"] == 40
     assert account["exact_duplicates"] == {"groups": 1, "files": 2}
     assert account["near_duplicates"] == {"groups": 1, "files": 2}
@@ -225,7 +245,7 @@ def test_audit_counts_duplicates_conflicts_and_leaks() -> None:
 
 def test_expected_leaks_of_random_splits_agree_with_their_formula() -> None:
     data = data_of([("a", 2)] * 100 + [("a", 1)] * 800 + [("b", 1)] * 20)
-    account = audit(data.divide(split_params()), data.images, ["a", "b"], split_params())
+    account = account_of(data)
     leaks = account["leaks_of_random_splits"]
     # Of the 200 files with a duplicate, 15 % are in test, and 70 % of those have theirs in train.
     assert abs(leaks["mean"] - 200 * 0.15 * 0.7) < 2
@@ -240,7 +260,7 @@ def test_a_group_that_takes_in_much_of_the_data_causes_a_warning(
     split.run(params)
     warning = capsys.readouterr().err
     assert "12 of 40 images are one group of duplicates, 00.png among them" in warning
-    assert "lower split.near_duplicate_distance" in warning
+    assert "lower split.near_duplicate_ratio" in warning
 
 
 def write_raw(seeds: Sequence[int], labels: str) -> list[str]:

@@ -15,7 +15,7 @@ from pipeline.common.params import (
     ScaleParams,
     ShiftParams,
 )
-from pipeline.train.augmentation import Augmentation
+from pipeline.train.augmentation import Augmentation, kind_previews
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
 
@@ -153,3 +153,19 @@ def test_scale_does_not_change_how_an_image_is_turned_and_moved() -> None:
     plain, seldom = Augmentation(with_scale(0.0), 1), Augmentation(with_scale(0.3), 1)
     same = [np.array_equal(draw(plain, 0, i), draw(seldom, 0, i)) for i in range(500)]
     assert np.mean(same) == pytest.approx(0.7, abs=0.07)
+
+
+def test_each_kind_has_a_preview_of_its_own_changes() -> None:
+    side = len(IMAGE)
+    previews = kind_previews(IMAGE, EVERYTHING, seed=1)
+    assert set(previews) == set(AugmentParams.model_fields)
+    for name, turned in (("horizontal_flip", IMAGE[:, ::-1]), ("vertical_flip", IMAGE[::-1])):
+        tiles = previews[name]
+        tile = (tiles.shape[1] - 12) // 2
+        assert tile == max(96, side)
+        step = tile // side
+        original, version = (
+            tiles[4 : 4 + tile : step, left : left + tile : step] for left in (4, 8 + tile)
+        )
+        np.testing.assert_array_equal(original, IMAGE)
+        np.testing.assert_array_equal(version, turned)

@@ -122,11 +122,11 @@ def test_validation_is_fed_as_it_is(pack: Pack, params: Params) -> None:
 
 def test_channel_statistics_are_those_of_the_pixels() -> None:
     images = np.random.default_rng(0).integers(0, 256, (5, 7, 7, 3), dtype=np.uint8)
-    mean, deviation = channel_statistics(images)
+    mean, std = channel_statistics(images)
     np.testing.assert_allclose(mean, (images / 255).mean(axis=(0, 1, 2)))
-    np.testing.assert_allclose(deviation, (images / 255).std(axis=(0, 1, 2)))
+    np.testing.assert_allclose(std, (images / 255).std(axis=(0, 1, 2)))
 
 
 def test_a_channel_without_variation_is_not_scaled() -> None:
-    _, deviation = channel_statistics(np.full((2, 4, 4, 3), 9, dtype=np.uint8))
-    assert deviation == [1.0, 1.0, 1.0]
+    _, std = channel_statistics(np.full((2, 4, 4, 3), 9, dtype=np.uint8))
+    assert std == [1.0, 1.0, 1.0]

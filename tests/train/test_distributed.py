@@ -108,7 +108,9 @@ def test_two_processes_find_what_one_does(workplace: Workplace, command: tuple[s
     # The runner's own: what the stage ran on, and its lock.
     notes = {paths.ENVIRONMENT.as_posix(), (paths.RESUME / "train.lock").as_posix()}
     assert contents(folder).keys() - notes == files.keys()
-    assert printed.count("train: 4 epochs (stopped early)") == len(printed.splitlines()) == 1
+    start, end = printed.splitlines()
+    assert start.endswith("images, on 2 processes, each on the CPU, 1 thread")
+    assert end.startswith("train: 4 epochs (stopped early)")
 
 
 def test_batch_norm_and_dropout_end_near_one_process(workplace: Workplace) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.common.errors import TrainingError
 from pipeline.common.params import Params
-from pipeline.train.hardware import is_main_process, trainer_arguments
+from pipeline.train.hardware import describe_hardware, is_main_process, trainer_arguments
 
 
 def refused(params: Params, **changes: Any) -> str:
@@ -33,6 +33,18 @@ def test_too_few_gpus_are_told(params: Params, monkeypatch: pytest.MonkeyPatch) 
     assert "PyTorch finds 1 GPU" in refused(params, accelerator="gpu", devices=2)
     assert "PyTorch finds 1 GPU" in refused(params, accelerator="auto", devices=2)
     assert trainer_arguments(params.train.model_copy(update={"accelerator": "cpu", "devices": 2}))
+
+
+def test_a_run_names_what_it_computes_on(params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    def described(**changes: Any) -> str:
+        return describe_hardware(params.train.model_copy(update=changes))
+
+    with_gpus(monkeypatch, 2)
+    assert described(accelerator="cpu", threads=2) == "the CPU, 2 threads"
+    assert described(accelerator="auto") == "a GPU"
+    assert described(accelerator="gpu", devices=2) == "2 processes, each on a GPU"
+    with_gpus(monkeypatch, 0)
+    assert described(accelerator="auto") == "the CPU, 1 thread"
 
 
 def test_torchrun_and_params_must_agree(params: Params, monkeypatch: pytest.MonkeyPatch) -> None:

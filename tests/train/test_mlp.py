@@ -12,7 +12,7 @@ DEFAULTS: dict[str, Any] = {
     "size": 8,
     "classes": 3,
     "mean": [0.5, 0.4, 0.3],
-    "deviation": [0.2, 0.2, 0.2],
+    "std": [0.2, 0.2, 0.2],
     "hidden": [16, 8],
     "activation": "relu",
     "batch_norm": True,
@@ -61,9 +61,9 @@ def test_dropout_only_while_training() -> None:
 
 def test_normalisation_is_inside() -> None:
     model = network(hidden=[]).eval()
-    scaled = (IMAGES / 255 - torch.tensor(DEFAULTS["mean"])) / torch.tensor(DEFAULTS["deviation"])
+    scaled = (IMAGES / 255 - torch.tensor(DEFAULTS["mean"])) / torch.tensor(DEFAULTS["std"])
     torch.testing.assert_close(model(IMAGES), model.output(scaled.flatten(1)))
 
 
 def test_normalisation_is_saved_with_the_weights() -> None:
-    assert {"mean", "deviation"} <= network().state_dict().keys()
+    assert {"mean", "std"} <= network().state_dict().keys()

@@ -102,7 +102,7 @@ def tiny(size: int = 2, *, batch_norm: bool = True) -> MLP:
         size=size,
         classes=2,
         mean=[0.5] * 3,
-        deviation=[0.25] * 3,
+        std=[0.25] * 3,
         hidden=[4, 3],
         activation="relu",
         batch_norm=batch_norm,
@@ -162,15 +162,15 @@ def test_activations_are_those_of_the_validation_images(
     network = train(tmp_path / "logs").network
     images = torch.from_numpy(data.validation.images.copy())
     with torch.inference_mode():
-        flat = ((images / 255 - network.mean) / network.deviation).flatten(start_dim=1)
+        flat = ((images / 255 - network.mean) / network.std).flatten(start_dim=1)
         linear = network.hidden[0][0](flat)  # type: ignore[index]
         normalised = network.hidden[0][1](linear)  # type: ignore[index]
     for run, expected in (("after_linear", linear), ("after_batch_norm", normalised)):
         mean = values(tmp_path / "logs" / run, "activations/layer_1_mean")
-        deviation = values(tmp_path / "logs" / run, "activations/layer_1_std")
-        assert len(mean) == len(deviation) == 3
+        std = values(tmp_path / "logs" / run, "activations/layer_1_std")
+        assert len(mean) == len(std) == 3
         assert mean[-1] == pytest.approx(float(expected.mean()), abs=1e-5)
-        assert deviation[-1] == pytest.approx(float(expected.std(correction=0)), abs=1e-5)
+        assert std[-1] == pytest.approx(float(expected.std(correction=0)), abs=1e-5)
 
 
 def test_a_unit_that_never_fires_is_dead() -> None:
@@ -287,9 +287,9 @@ def test_top_losses_are_drawn_enlarged_with_captions(data: ImageDataModule) -> N
     found = top_losses(tiny(size=8), data.validation, 5)
     sheet = draw_top_losses(data.validation, found)
     image = data.validation.images[found["row"][4]]  # the first of the second row
-    top = 8 + (128 + 48 + 8)
-    assert np.array_equal(sheet[top : top + 128, 8:136], image.repeat(16, 0).repeat(16, 1))
-    assert (sheet[top + 128 : top + 176, 8:136] < 128).any(), "there is no caption"
+    top = 8 + (160 + 48 + 8)
+    assert np.array_equal(sheet[top : top + 160, 8:168], image.repeat(20, 0).repeat(20, 1))
+    assert (sheet[top + 160 : top + 208, 8:168] < 128).any(), "there is no caption"
 
 
 def test_the_last_top_losses_are_of_the_weights_at_the_end(

@@ -13,6 +13,7 @@ from pipeline.common.packed import load_packed
 from pipeline.common.params import Params
 from pipeline.train.datamodule import ImageDataModule
 from pipeline.train.fit import Fit, fit
+from pipeline.train.stage import _warn_of_divergence
 from tests.helpers.data import Pack
 
 
@@ -172,3 +173,8 @@ def test_half_precision_trains_and_leaves_weights_in_full(runs: Runs, params: Pa
     run = runs(with_train(params, precision="bf16-mixed"))
     assert {weight.dtype for weight in run.network.parameters()} == {torch.float32}
     assert not run.history.equals(runs(params).history)
+
+
+def test_a_run_that_diverged_says_so() -> None:
+    assert _warn_of_divergence(0.693, classes=2) == ""
+    assert "diverged, as guessing has 0.693" in _warn_of_divergence(47_730_164, classes=2)

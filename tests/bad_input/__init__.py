@@ -1,0 +1,1 @@
+"""What people really hand in: files, tables, archives, params, models and outputs that are bad."""
