@@ -19,8 +19,8 @@ from pipeline.compare.statistics import (
     METRICS,
     estimates,
     measure_techniques,
-    quantile,
     simultaneous_quantile,
+    single_quantile,
 )
 
 CLASSES = ("other", "emergency")
@@ -135,7 +135,7 @@ def main() -> None:
         named = {str(technique): table for technique, table in enumerate(tables)}
         measured = list(measure_techniques(named, asked.folds, how, CLASSES[1]).values())
         combined, *others = [one - measured[0] for one in measured[1:]]
-        alone = estimates(combined, quantile(how.confidence))
+        alone = estimates(combined, single_quantile(how.confidence))
         single[number] = [not alone[name].shown for name in METRICS]
         claims += alone["accuracy"].shown
         reach = simultaneous_quantile(others, how.confidence)

@@ -1,9 +1,9 @@
 """Write images of Fashion-MNIST as PNG files, a folder for each class, for `fetch.source`.
 
 The images come from Debian's package: `apt install dataset-fashion-mnist`, then
-`python -m benchmarks.fashion FOLDER` and `dvc exp run -S fetch.source=FOLDER …`
-(docs/results-fashion.md). Each class gives the same number of images, spread evenly over the
-training file.
+`python -m benchmarks.fashion FOLDER` and
+`dvc exp run -S fetch.source=FOLDER -S pack.size=28 compare`. Each class gives the same number of
+images, spread evenly over the training file.
 """
 
 import argparse

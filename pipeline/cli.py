@@ -75,7 +75,8 @@ def predict(
         float | None, typer.Option(min=0, max=1, help="Probability threshold; else the model's.")
     ] = None,
     submission: Annotated[
-        bool, typer.Option("--submission", help="Write image_names,emergency_or_not.")
+        bool,
+        typer.Option("--submission", help="Write image_names,emergency_or_not; predict at 0.5."),
     ] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Stop at an unusable image and write nothing.")

@@ -12,7 +12,7 @@ from tests.helpers.imports import ROOT
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest, lest one process ends with it while the others are idle."""
+    """Start with the slow tests, so that no process is left alone with one at the end."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 

@@ -16,7 +16,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "fetch": set(),
     "split": set(),
     "pack": {"features"},
-    "features": {"fetch", "train"},
+    "features": {"train"},
     "train": set(),
     "predict": set(),
     "techniques": set(),

@@ -1,7 +1,7 @@
 """The floor: what the network itself costs. A bare PyTorch loop on arrays in memory.
 
 No augmentation, no validation, no metrics, no loader: normalised float32 pixels, an order drawn
-anew for each epoch, forward, backward, fused AdamW.
+again for each epoch, forward, backward, fused AdamW.
 """
 
 import time

@@ -1,9 +1,8 @@
-"""What each stage last ran on: `reports/environment.json`, in git but no output of DVC.
+"""Record what each stage last ran on, in `reports/environment.json`.
 
-Were it an output, `dvc.lock` would differ from machine to machine though every result is the same.
-Instead whoever runs a stage (`pipeline.run`) notes it here once the stage is done, and the file
-is committed with the lock that it tells of. A stage that DVC skips, or restores from its cache,
-leaves the note of the run that made its outputs.
+The file is tracked by git and is not an output of DVC: as an output it would make `dvc.lock` differ
+between machines that agree on every result. `pipeline.run` writes it when a stage is done. A stage
+that DVC skips, or restores from its cache, keeps the record of the run that made its outputs.
 """
 
 import os
@@ -81,7 +80,8 @@ def by_stage(entries: list[dict[str, Any]]) -> dict[str, Facts]:
 
 def is_only_process() -> bool:
     """Whether this process is the one of several, on one machine or more, that takes notes."""
-    return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "NODE_RANK"))
+    ranks = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
+    return all(os.environ.get(name, "0") == "0" for name in ranks)
 
 
 def _facts(entry: Mapping[str, Any]) -> Facts:

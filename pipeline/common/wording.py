@@ -49,7 +49,7 @@ def verdict(difference: Estimate, unit: str = "", scale: float = 1, digits: int 
     """
     if difference.interval is None:
         change = number(scale * difference.value, digits, signed=True)
-        return " ".join(filter(None, (change, unit, "(one seed: no interval)")))
+        return " ".join(filter(None, (change, unit, "(one run: no interval)")))
     if not difference.shown:
         interval = span(difference, scale, digits)
         return f"no difference shown ({' '.join(filter(None, (interval, unit)))})"

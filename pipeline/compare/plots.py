@@ -155,7 +155,7 @@ def early_stopping(outcome: "Outcome") -> Figure:
     axes.plot(last, watched.iloc[last], "o", color=RIGHT, ms=8, label=f"last improvement: {last}")
     axes.axvspan(last, len(epoch) - 1, color=TRAIN, alpha=0.09, lw=0)
     if len(stopped):
-        axes.set_title(f"Run {run}: training ended after {stop['patience']} epochs of patience")
+        axes.set_title(f"Run {run}: patience ({stop['patience']} epochs) ran out")
     else:
         axes.set_title(f"Run {run}: patience ({stop['patience']}) did not run out")
     axes.set_ylabel(_words(stop["monitor"]))

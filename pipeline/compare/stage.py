@@ -36,9 +36,9 @@ from pipeline.compare.statistics import (
     METRICS,
     estimates,
     measure_techniques,
-    quantile,
     sensitivity,
     simultaneous_quantile,
+    single_quantile,
 )
 
 # What one number per run tells; the other metrics have one per image.
@@ -157,7 +157,7 @@ def compare(outcomes: list[Outcome], how: Resampling, positive: str) -> dict[str
         for name, found in measured.items()
         if BASELINE in measured and name != BASELINE
     }
-    single = quantile(how.confidence)
+    single = single_quantile(how.confidence)
     family = [found for name, found in differences.items() if name != COMBINED]
     joint = (
         simultaneous_quantile(family, how.confidence) if family else np.full(len(METRICS), single)
@@ -185,8 +185,8 @@ def compare(outcomes: list[Outcome], how: Resampling, positive: str) -> dict[str
             plain = flatten(outcomes[0].settings)
             settings = flatten(one.settings)
             entry["changes"] = {k: v for k, v in settings.items() if plain.get(k) != v}
-            reach = single if name == COMBINED else joint
-            entry["differences"] = estimates(differences[name], reach)
+            quantile = single if name == COMBINED else joint
+            entry["differences"] = estimates(differences[name], quantile)
             entry["differences"] |= means(runs[name] - runs[BASELINE], how)
             own = single if name == COMBINED else float(joint[0])
             entry["sensitivity"] = sensitivity(differences[name], own, images)

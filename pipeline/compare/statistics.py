@@ -10,6 +10,10 @@ uncertain for two reasons, and its standard error has a part for each:
   The variance between the folds' differences, less what the images explain of it, is that of a run
   (the method of moments of a random-effects model; DerSimonian & Laird, 1986).
 
+An interval is the value plus and minus some standard errors: a normal quantile where images explain
+all differences between runs, and otherwise Student's t, since few runs tell little about how runs
+vary.
+
 The claim about `combined` was fixed before anything was measured, so its interval stands alone.
 Those of all other techniques hold together with the stated confidence: their reach is the quantile
 of the largest of the standardised deviations in the resamples (max-t; Westfall & Young, 1993).
@@ -24,7 +28,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.stats import norm
+from scipy.stats import norm, t
 
 from pipeline.common.metrics import Predictions, label_metrics, probability_metrics
 from pipeline.common.resampling import Estimate, Interval, Resampling, resampled
@@ -149,13 +153,13 @@ def standard_error(found: Measured) -> Error:
     return Error(images, np.sqrt(run_variance))
 
 
-def quantile(confidence: float) -> float:
-    """How many standard errors an interval reaches to either side."""
+def single_quantile(confidence: float) -> float:
+    """The normal quantile of an interval that stands alone."""
     return float(norm.ppf((1 + confidence) / 2))
 
 
 def simultaneous_quantile(family: Sequence[Measured], confidence: float) -> Values:
-    """How many standard errors all intervals of a family must reach to hold together.
+    """The normal quantiles with which all intervals of a family hold together.
 
     Args:
         family: The differences of one or more techniques.
@@ -170,30 +174,47 @@ def simultaneous_quantile(family: Sequence[Measured], confidence: float) -> Valu
         apart = found.pooled_resampled - found.pooled_resampled.mean(axis=-1, keepdims=True)
         deviations.append(np.abs(apart) / np.where(spread > 0, spread, 1))
     largest = np.max(deviations, axis=0)
-    reach: Values = np.quantile(largest, confidence, axis=-1)
-    return np.maximum(reach, quantile(confidence))
+    together: Values = np.quantile(largest, confidence, axis=-1)
+    return np.maximum(together, single_quantile(confidence))
 
 
-def estimates(found: Measured, reach: float | Values) -> dict[str, Estimate]:
+def reach(found: Measured, quantile: float | Values) -> Values:
+    """How many standard errors the intervals of a technique reach to either side.
+
+    Args:
+        found: Its metrics, or differences.
+        quantile: Normal quantiles, for all metrics or float64 [metrics].
+
+    Returns:
+        float64 [metrics]; Student's t with the same tails where runs differ by more than images
+        explain, with the degrees of freedom of the variance between runs.
+    """
+    repeats, folds = found.runs.shape[:2]
+    student = t.ppf(norm.cdf(quantile), repeats * (folds - 1))
+    chosen: Values = np.where(standard_error(found).runs > 0, student, quantile)
+    return chosen
+
+
+def estimates(found: Measured, quantile: float | Values) -> dict[str, Estimate]:
     """Each metric with its interval.
 
     Args:
         found: Metrics of a technique, or differences.
-        reach: Standard errors to either side, for all metrics or float64 [metrics].
+        quantile: As for `reach`.
     """
-    half = reach * standard_error(found).total
+    half = reach(found, quantile) * standard_error(found).total
     return {
         name: Estimate(float(value), Interval(float(value - wide), float(value + wide)))
         for name, value, wide in zip(METRICS, found.pooled, half, strict=True)
     }
 
 
-def sensitivity(found: Measured, reach: float, images: int) -> dict[str, float | None]:
+def sensitivity(found: Measured, quantile: float, images: int) -> dict[str, float | None]:
     """How small a difference in accuracy these runs could show, and what two points would take.
 
     Args:
         found: The differences of a technique.
-        reach: Standard errors that its interval has to either side.
+        quantile: The normal quantile of its interval.
         images: How many were predicted.
 
     Returns:
@@ -202,7 +223,7 @@ def sensitivity(found: Measured, reach: float, images: int) -> dict[str, float |
         many repeats would with these images, None where no number would, and where a single
         repeat does not tell what repeating changes.
     """
-    factor = reach + float(norm.ppf(POWER))
+    factor = float(reach(found, quantile)[0] + norm.ppf(POWER))
     error = standard_error(found)
     by_images, by_runs = (float(part[0]) ** 2 for part in (error.images, error.runs))
     target = (WORTH_SHOWING / factor) ** 2

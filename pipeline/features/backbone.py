@@ -22,12 +22,12 @@ import onnx
 from onnx import ModelProto, TensorProto
 
 from pipeline.common import paths
+from pipeline.common.download import download
 from pipeline.common.errors import FeaturesError
 from pipeline.common.files import digest
 from pipeline.common.graph import IMAGES, IR_VERSION, OPSET, VECTORS, Graph, join
 from pipeline.common.params import FeaturesParams, Params
 from pipeline.features import hog
-from pipeline.fetch.download import download
 
 Tensors = Mapping[str, npt.NDArray[np.float32]]
 

@@ -5,12 +5,12 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from pipeline.common.download import download
 from pipeline.common.errors import ParamsError, SourceError, one_line
 from pipeline.common.files import digest
 from pipeline.common.parallel import parallel_map
 from pipeline.common.params import FetchParams, SyntheticParams
 from pipeline.fetch.archives import SUFFIXES, is_archive, unpack
-from pipeline.fetch.download import download
 from pipeline.fetch.libraries import download_kaggle, write_torchvision
 from pipeline.fetch.repositories import checkout
 from scenes import DatasetSpec, generate

@@ -51,8 +51,10 @@ class Classifier(pl.LightningModule):
         super().__init__()
         architecture = ModelParams.model_validate(model)
         self._params = TrainParams.model_validate(train)
-        plain = {"model": architecture.model_dump(), "train": self._params.model_dump()}
-        self.save_hyperparameters({**plain, "data": dict(data)})
+        # The result does not depend on the number of workers, nor may a checkpoint's bytes.
+        optimisation = self._params.model_dump() | {"workers": 0}
+        plain = {"model": architecture.model_dump(), "train": optimisation, "data": dict(data)}
+        self.save_hyperparameters(plain)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(integer_seed(self._params.seed, Purpose.WEIGHTS))
             self.network = MLP(

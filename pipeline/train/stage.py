@@ -71,8 +71,8 @@ def run(params: Params) -> None:
     weights = {name: value.numpy() for name, value in result.network.state_dict().items()}
     write_network(paths.NETWORK, weights, _describe(settings, content, data, result))
     with atomic_file(paths.NETWORK / CHECKPOINT) as partial, partial.open("wb") as file:
-        # Written anew rather than copied: Lightning's own has absolute paths, and its bytes depend
-        # on whether the run was interrupted.
+        # Not a copy of Lightning's file: that has absolute paths, and its bytes depend on whether
+        # the run was interrupted.
         torch.save(result.checkpoint, file)
     shutil.rmtree(state)
     run_epochs = metrics["epochs_run"]

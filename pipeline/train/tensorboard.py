@@ -174,7 +174,7 @@ def draw_top_losses(split: PackedSplit, found: pd.DataFrame) -> npt.NDArray[np.u
         ]
         for one in found.itertuples()
     ]
-    return image_grid(list(split.images[found["row"]]), 4, tile=128, gap=8, captions=captions)
+    return image_grid(list(split.images[found["row"]]), 4, tile=160, gap=8, captions=captions)
 
 
 def graph_of(network: MLP) -> GraphDef:

@@ -78,7 +78,11 @@ def test_a_stage_that_failed_is_not_noted(stage: Path, monkeypatch: pytest.Monke
     assert not (stage / paths.ENVIRONMENT).exists()
 
 
-def test_of_several_processes_one_takes_notes(stage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LOCAL_RANK", "1")
-    assert runner.main("fetch") == 0
+@pytest.mark.parametrize("rank", ["RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"])
+def test_of_several_processes_one_takes_notes_and_the_lock(
+    stage: Path, monkeypatch: pytest.MonkeyPatch, rank: str
+) -> None:
+    monkeypatch.setenv(rank, "1")
+    with runner.locked("fetch"):  # by the main process
+        assert runner.main("fetch") == 0
     assert not (stage / paths.ENVIRONMENT).exists()

@@ -198,7 +198,7 @@ def test_a_difference_in_words(value: float, low: float, high: float, expected: 
 
 
 def test_a_difference_without_an_interval_in_words() -> None:
-    assert verdict(Estimate(0.02, None), "points", 100, 1) == "+2.0 points (one seed: no interval)"
+    assert verdict(Estimate(0.02, None), "points", 100, 1) == "+2.0 points (one run: no interval)"
 
 
 def test_zero_has_no_sign() -> None:

@@ -12,9 +12,10 @@ from pipeline.compare.statistics import (
     Measured,
     estimates,
     measure_techniques,
-    quantile,
+    reach,
     sensitivity,
     simultaneous_quantile,
+    single_quantile,
     standard_error,
 )
 
@@ -72,6 +73,16 @@ def test_runs_that_shift_whole_folds_widen_the_interval() -> None:
     assert found.total[0] == pytest.approx(np.hypot(found.images[0], found.runs[0]))
 
 
+def test_few_runs_that_differ_have_students_quantile() -> None:
+    (steady,) = simulated_images(np.random.default_rng(2), 1000, FOLDS, 1, techniques=1)
+    shifted = steady.copy()
+    shifted.loc[shifted["run"] == 1, [f"probability_{name}" for name in CLASSES]] = [0.9, 0.1]
+    found = measured(shifted) - measured(steady)
+    assert reach(found, 1.959964)[0] == pytest.approx(2.776445)  # 4 degrees of freedom
+    agreeing = measured(steady) - measured(steady)
+    assert reach(agreeing, 1.959964)[0] == 1.959964
+
+
 def test_repeats_narrow_the_interval() -> None:
     once, often = (standard_error(difference(3, repeats=r)).total[0] for r in (1, 6))
     assert often < once
@@ -83,32 +94,33 @@ def test_more_images_narrow_the_interval() -> None:
 
 
 def test_a_large_difference_is_found_and_none_is_seldom_claimed() -> None:
-    reach = quantile(0.95)
-    large = [estimates(difference(seed, gain=1.5), reach)["accuracy"] for seed in range(12)]
+    quantile = single_quantile(0.95)
+    large = [estimates(difference(seed, gain=1.5), quantile)["accuracy"] for seed in range(12)]
     assert all(found.shown and found.value > 0 for found in large)
-    none = [estimates(difference(seed), reach)["accuracy"].shown for seed in range(40)]
+    none = [estimates(difference(seed), quantile)["accuracy"].shown for seed in range(40)]
     assert np.mean(none) <= 0.15  # 0.05 expected: benchmarks/coverage.py counts 1,000
 
 
 def test_intervals_of_a_family_reach_further_the_more_there_are() -> None:
     family = [difference(seed) for seed in range(6)]
-    reach = [simultaneous_quantile(family[:size], 0.95)[0] for size in (1, 3, 6)]
-    assert quantile(0.95) <= reach[0] < reach[1] < reach[2] < 3.5
+    found = [simultaneous_quantile(family[:size], 0.95)[0] for size in (1, 3, 6)]
+    assert single_quantile(0.95) <= found[0] < found[1] < found[2] < 3.5
 
 
 def test_what_it_could_have_shown() -> None:
     found = difference(5, images=600)
-    told = sensitivity(found, quantile(0.95), images=600)
+    told = sensitivity(found, single_quantile(0.95), images=600)
     error = standard_error(found)
-    assert told["smallest"] == pytest.approx((1.959964 + 0.841621) * error.total[0])
+    factor = reach(found, 1.959964)[0] + 0.841621
+    assert told["smallest"] == pytest.approx(factor * error.total[0])
     assert told["repeats"] is None  # one repeat does not tell what repeating changes
     if told["images"] is not None:
         left = np.hypot(error.images[0] * (600 / told["images"]) ** 0.5, error.runs[0])
-        assert left * (1.959964 + 0.841621) == pytest.approx(0.02, rel=0.01)
+        assert left * factor == pytest.approx(0.02, rel=0.01)
 
 
 def test_more_repeats_are_counted_where_there_are_two() -> None:
-    told = sensitivity(difference(6, images=1500, repeats=3), quantile(0.95), images=1500)
+    told = sensitivity(difference(6, images=1500, repeats=3), single_quantile(0.95), images=1500)
     assert told["repeats"] is None or told["repeats"] >= 1
 
 

@@ -35,6 +35,7 @@ def prepare(classes: list[str], decision: Decision, labels: list[int] | None = N
     artifacts.write(paths.MODEL, classes=classes, decision=decision)
     for name, images in (("train", 30), ("validation", 20), ("test", 24)):
         _pack(paths.PACKED / name, images, classes, labels if name == "test" else None)
+        write(paths.FEATURES / name / "features.json", b'{"kind": "pixels"}')
     for index in range(24):
         write(paths.RAW_IMAGES / f"{index:04}.png", encoded(index))
 

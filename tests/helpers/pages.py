@@ -43,6 +43,7 @@ def content(comparison: dict[str, Any], plots: dict[str, bytes]) -> Content:
             "data": {"content_hash": "0" * 64, "source": "synthetic"},
             "classes": CLASSES,
             "size": 32,
+            "features": {"kind": "pixels"},
             "architecture": {"dropout": 0.5},
             "training": {
                 "augment": {

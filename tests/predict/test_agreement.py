@@ -40,6 +40,7 @@ def decided(params: Params, elsewhere: Path) -> Decision:
         rows = pd.DataFrame(table, columns=SPLIT_COLUMNS)
         pack(pack_params(size=8), paths.RAW_IMAGES, rows, CLASSES, elsewhere / "one")
         shutil.move(elsewhere / "one" / split, paths.PACKED / split)
+        write(paths.FEATURES / split / "features.json", b'{"kind": "pixels"}')
     decision = Decision(temperature=0.7, positive="emergency", threshold=0.5, rule="cost")
     model = load(artifacts.write(elsewhere / "unused", decision=decision))
     scores = np.sort(model.probabilities(load_packed(paths.PACKED / "test").images)[:, 1])

@@ -59,6 +59,26 @@ def test_each_kind_of_augmentation_has_its_name_and_settings(shown: Content) -> 
     assert "not used in training" in page
 
 
+def test_the_header_says_what_the_network_sees(shown: Content) -> None:
+    assert "The MLP sees" not in render("report.html.j2", shown)
+    known = {"emergency": [{"name": "ambulance", "share": 0.5, "elsewhere": 0.01}], "other": []}
+    backbone = {
+        "kind": "backbone",
+        "values": 1024,
+        "backbone": "small",
+        "trained_on": "ImageNet",
+        "licence": "Apache-2.0",
+        "known_classes": known,
+    }
+    for features, sentence in (
+        ({"kind": "hog", "values": 2048}, "histograms of gradients and colours (2,048 values)"),
+        (backbone, "1,024 values that the pretrained network <code>small</code> gives"),
+        (backbone, "of class emergency, it calls 50.0 % ambulance (1.0 % of the others)"),
+    ):
+        page = render("report.html.j2", replace(shown, model={**shown.model, "features": features}))
+        assert sentence in text(page)
+
+
 def test_it_suggests_an_experiment_other_than_the_one_just_run(shown: Content) -> None:
     assert "-S model.dropout=0.2" in render("report.html.j2", shown)
     tried = replace(shown, model={**shown.model, "architecture": {"dropout": 0.2}})

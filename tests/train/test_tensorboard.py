@@ -287,9 +287,9 @@ def test_top_losses_are_drawn_enlarged_with_captions(data: ImageDataModule) -> N
     found = top_losses(tiny(size=8), data.validation, 5)
     sheet = draw_top_losses(data.validation, found)
     image = data.validation.images[found["row"][4]]  # the first of the second row
-    top = 8 + (128 + 48 + 8)
-    assert np.array_equal(sheet[top : top + 128, 8:136], image.repeat(16, 0).repeat(16, 1))
-    assert (sheet[top + 128 : top + 176, 8:136] < 128).any(), "there is no caption"
+    top = 8 + (160 + 48 + 8)
+    assert np.array_equal(sheet[top : top + 160, 8:168], image.repeat(20, 0).repeat(20, 1))
+    assert (sheet[top + 160 : top + 208, 8:168] < 128).any(), "there is no caption"
 
 
 def test_the_last_top_losses_are_of_the_weights_at_the_end(

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.common import download as module
+from pipeline.common.download import download
 from pipeline.common.errors import SourceError
-from pipeline.fetch import download as module
 from pipeline.fetch.archives import unpack
-from pipeline.fetch.download import download
 from pipeline.fetch.stage import fetch
 from tests.helpers.pictures import SYNTHETIC, contents, fetch_params, write_csv_source
 

@@ -5,6 +5,7 @@ way, a file takes its final place only with the bytes that were asked for.
 """
 
 import hashlib
+import re
 import time
 from http import HTTPStatus
 from pathlib import Path, PurePosixPath
@@ -16,7 +17,6 @@ from urllib3.exceptions import HTTPError as TransportError
 from pipeline.common.errors import SourceError
 from pipeline.common.files import digest
 from pipeline.common.parallel import progress_bar
-from pipeline.fetch.archives import is_archive
 
 WAITS = (1.0, 2.0, 4.0, 8.0)  # seconds before each retry; an attempt with progress starts over
 TIMEOUT = (10, 60)  # seconds to connect, and between two packets
@@ -66,9 +66,9 @@ def download(url: str, sha256: str, cache: Path, key: str = "fetch.sha256") -> P
 
 
 def _file_name(url: str) -> str:
-    """Return the last part of the address if its suffix is an archive's, else `archive`."""
+    """Return the last part of the address if that is a plain name with a suffix, else `archive`."""
     name = PurePosixPath(unquote(urlsplit(url).path)).name
-    return name if is_archive(Path(name)) else "archive"
+    return name if re.fullmatch(r"\w[\w.-]{0,100}\.\w{1,9}", name, re.ASCII) else "archive"
 
 
 def _download(url: str, path: Path, sha256: str, key: str) -> None:
