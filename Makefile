@@ -37,13 +37,14 @@ repro: $(READY)
 	@dvc repro
 
 # The article's photos, in a public repository at a fixed commit. An experiment: git keeps params.yaml
-# as it was, and `dvc exp show` lists it.
+# as it was, and `dvc exp show` lists it. FEATURES is what the MLP sees: backbone, hog or pixels.
+FEATURES ?= backbone
 ARTICLE := git+https://github.com/paramanandnarsinhabhat/Improving-Deep-Learning-Model@8df99e2dc549ae79af133edc6fd7d026fd2f5fbf\#data/Dataset
 photos: $(READY)
 ifdef SOURCE
-	@dvc exp run -S 'fetch.source="$(if $(wildcard $(SOURCE)),$(abspath $(SOURCE)),$(SOURCE))"'
+	@dvc exp run -S features.kind=$(FEATURES) -S 'fetch.source="$(if $(wildcard $(SOURCE)),$(abspath $(SOURCE)),$(SOURCE))"'
 else
-	@dvc exp run -S 'fetch.source="$(ARTICLE)"' -S fetch.table=emergency_classification.csv
+	@dvc exp run -S features.kind=$(FEATURES) -S 'fetch.source="$(ARTICLE)"' -S fetch.table=emergency_classification.csv
 endif
 	@echo "Back to the embedded dataset: git checkout . && dvc checkout"
 
