@@ -43,7 +43,7 @@ import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 import pipeline
-from pipeline.common.errors import BluelightError
+from pipeline.common.errors import BluelightError, TrainingError
 from pipeline.common.files import atomic_directory, atomic_file, digest, read_json, write_json
 from pipeline.train.hardware import is_main_process
 
@@ -107,6 +107,7 @@ class Resume(pl.Callback):
         self.folder = folder
         self._logs = logs
         self._due = 0.0
+        self._known: set[tuple[Path, int]] = set()
 
     def restore(self) -> Path | None:
         """Put the TensorBoard files back to where the last state was written.
@@ -140,6 +141,8 @@ class Resume(pl.Callback):
         """Write the state that the epoch before has left, if it is time."""
         del pl_module
         trainer.fit_loop.restarting = False
+        if trainer.is_global_zero:
+            self._check_logs()
         # The clocks of several processes differ: the first one's counts.
         if trainer.strategy.broadcast(trainer.current_epoch > 0 and time.monotonic() >= self._due):
             started = time.monotonic()
@@ -159,9 +162,26 @@ class Resume(pl.Callback):
         with atomic_directory(self.folder / f"after-{trainer.current_epoch:06}") as state:
             incoming.rename(state / STATE)
             _copy(self._logs, state / LOGS)
+            self._check_logs()
             write_json(state / DIGESTS, _digests(state))
         for old in before:
             shutil.rmtree(old)
+
+    def _check_logs(self) -> None:
+        """Stop where the logs were removed: a state written now would lack their beginning.
+
+        DVC removes them when it starts the stage again beside a process that outlived a killed DVC.
+        """
+        try:
+            found = {(path, path.stat().st_ino) for path in [self._logs, *self._logs.rglob("*")]}
+        except FileNotFoundError:
+            found = set()
+        if not found or not self._known <= found:
+            raise TrainingError(
+                f"{self._logs} was removed while the stage was running, perhaps by another "
+                "`dvc repro`; run `dvc repro` to continue"
+            )
+        self._known = found
 
     @property
     def epochs_done(self) -> int:

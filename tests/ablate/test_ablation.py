@@ -329,6 +329,7 @@ def test_a_kept_run_is_not_taken_for_that_of_other_images(pack: Pack) -> None:
     process.join()
     assert gone(process.pid)
     shutil.rmtree(paths.PACKED / "validation")
+    shutil.rmtree(paths.FEATURES / "validation")
     pack("validation", 30, seed=6)
     rename("validation", "validation-")
     finish()

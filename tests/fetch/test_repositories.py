@@ -261,9 +261,9 @@ def test_a_dvc_remote_that_is_gone(tracked: Path, tmp_path: Path) -> None:
 # ---- the line in the README
 
 
-def test_the_line_in_the_readme_means_what_it_says(tmp_path: Path) -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8").replace("\\\n", " ")
-    [line] = [line for line in readme.splitlines() if "git+https" in line and "exp run" in line]
+def test_the_line_about_the_photos_of_the_article_means_what_it_says(tmp_path: Path) -> None:
+    page = (ROOT / "docs/own-photos.md").read_text(encoding="utf-8").replace("\\\n", " ")
+    [line] = [line for line in page.splitlines() if "git+https" in line and "exp run" in line]
     words = shlex.split(line)
     overrides = [word for before, word in pairwise(words) if before == "-S"]
     shutil.copy(ROOT / "params.yaml", tmp_path)

@@ -309,7 +309,7 @@ def test_the_graph_has_every_module_once_in_order(train: Train, tmp_path: Path) 
     parts = ["Linear", "BatchNorm1d", "ReLU", "Dropout"]
     modules = [name for name in names if not name.startswith("normalise")]
     assert modules == [
-        "images",
+        "inputs",
         *(f"layer_1/{part}" for part in parts),
         *(f"layer_2/{part}" for part in parts),
         "output",
