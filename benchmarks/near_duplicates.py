@@ -57,11 +57,15 @@ WORDS = [
 
 
 def scaled(factor: float) -> Alter:
-    """Resize; areas are averaged where it shrinks."""
+    """Resize the whole picture; areas are averaged where it shrinks."""
     how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
-    return lambda image: np.asarray(
-        cv2.resize(image, None, fx=factor, fy=factor, interpolation=how), np.uint8
-    )
+
+    def alter(image: Pixels) -> Pixels:
+        # Given a factor instead of a size, OpenCV cuts off what does not fill a pixel.
+        size = [round(length * factor) for length in image.shape[1::-1]]
+        return np.asarray(cv2.resize(image, size, interpolation=how), np.uint8)
+
+    return alter
 
 
 def lit(factor: float, offset: float = 0) -> Alter:
