@@ -73,7 +73,8 @@ class Duplicates(NamedTuple):
     Attributes:
         groups: int64 [N], the number of the group of each image.
         pairs: The pairs that were looked at closely, in columns `image` and `other` (positions of
-            two images), `ratio` (of their distance to that of their neighbours) and `grouped`.
+            two images), `ratio` (of their distance to that of their neighbours), `alike` (whether
+            they count as near-duplicates) and `grouped` (whether they are in one group).
     """
 
     groups: Integers
@@ -118,9 +119,11 @@ def find_duplicates(
     position, labels = unique["position"].to_numpy(), unique["label"].to_numpy(dtype=str)
     left, right = pairs["image"].to_numpy(), pairs["other"].to_numpy()
     limit = params.near_duplicate_ratio * np.where(labels[left] == labels[right], 1, DESPITE_LABELS)
-    close = pairs["ratio"].to_numpy() < limit
-    groups = star_groups(len(unique), left[close], right[close], _apart(images, unique, params))
-    pairs["grouped"] = groups[left] == groups[right]
+    apart = _apart(images, unique, params)
+    kept = [ends not in apart for ends in zip(left.tolist(), right.tolist(), strict=True)]
+    alike = (pairs["ratio"].to_numpy() < limit) & np.array(kept, bool)
+    groups = star_groups(len(unique), left[alike], right[alike], apart)
+    pairs["alike"], pairs["grouped"] = alike, groups[left] == groups[right]
     pairs["image"], pairs["other"] = position[left], position[right]
     group_of = pd.Series(groups, index=unique["sha256"])
     return Duplicates(images["sha256"].map(group_of).to_numpy(), pairs)
@@ -311,55 +314,34 @@ def neighbours(points: Floats, count: int) -> Integers:
     """
     total = len(points)
     rng = np.random.default_rng(0)
-    found = np.full((total, count), -1)
-    squared = np.full((total, count), np.inf, np.float32)
+    found = np.full((total, 2 * count), -1)  # the nearest so far, then those in a leaf
+    squared = np.full(found.shape, np.inf, np.float32)
     levels = max(0, int(np.ceil(np.log2(max(total, 1) / LEAF))))
     for _ in range(TREES if levels else 1):
-        order = np.arange(total)
+        order, ends = np.arange(total), np.array([0, total])
         for level in range(levels):
-            ends = total * np.arange(2**level + 1) // 2**level
             picks = ends[:-1] + (rng.random((2, 2**level)) * np.diff(ends)).astype(np.int64)
             lines = points[order[picks[0]]] - points[order[picks[1]]]
             node = np.repeat(np.arange(2**level), np.diff(ends))
-            along = np.concatenate(
-                [
-                    np.einsum("nd,nd->n", points[order[block]], lines[node[block]])
-                    for block in _blocks(total)
-                ]
-            )
+            along = np.empty(total, np.float32)
+            for block in _blocks(total):
+                along[block] = np.einsum("nd,nd->n", points[order[block]], lines[node[block]])
             order = order[np.lexsort((along, node))]
-        _compare_leaves(
-            points, order, total * np.arange(2**levels + 1) // 2**levels, found, squared
-        )
-    return found
-
-
-def _compare_leaves(
-    points: Floats, order: Integers, ends: Integers, found: Integers, squared: Floats
-) -> None:
-    """Compare the points of each leaf and keep the nearest in `found` and `squared`, in place."""
-    count = found.shape[1]
-    width = int(np.diff(ends).max(initial=0))
-    for start in range(0, len(ends) - 1, max(1, BLOCK // LEAF)):
-        first = ends[start : min(start + max(1, BLOCK // LEAF), len(ends) - 1)]
-        last = ends[start + 1 : start + 1 + len(first)]
-        places = first[:, None] + np.arange(width)
-        inside = places < last[:, None]
-        members = order[np.minimum(places, len(order) - 1)]
-        leaf = points[members]
-        apart = 2 - 2 * leaf @ leaf.transpose(0, 2, 1)
-        apart[:, np.arange(width), np.arange(width)] = np.inf
-        apart[np.broadcast_to(~inside[:, None], apart.shape)] = np.inf
-        rows = members[inside]
-        others = np.broadcast_to(members[:, None], apart.shape)[inside]
-        known = (others[:, :, None] == found[rows][:, None]).any(axis=2)
-        distances = np.where(known, np.inf, apart[inside])
-        together = np.concatenate([squared[rows], distances], axis=1)
-        numbers = np.concatenate([found[rows], others], axis=1)
-        best = np.argsort(together, axis=1, kind="stable")[:, :count]
-        squared[rows] = np.take_along_axis(together, best, axis=1)
-        chosen = np.take_along_axis(numbers, best, axis=1)
-        found[rows] = np.where(np.isfinite(squared[rows]), chosen, -1)
+            ends = total * np.arange(2 ** (level + 1) + 1) // 2 ** (level + 1)
+        for leaf in np.split(order, ends[1:-1]):
+            apart = 2 - 2 * points[leaf] @ points[leaf].T
+            np.fill_diagonal(apart, np.inf)
+            best = np.argsort(apart, axis=1, kind="stable")[:, : min(count, len(leaf) - 1)]
+            place = np.ix_(leaf, np.arange(count, count + best.shape[1]))
+            found[place], squared[place] = leaf[best], np.take_along_axis(apart, best, axis=1)
+        for block in _blocks(total):
+            again = found[block, count:, None] == found[block, None, :count]
+            squared[block, count:][again.any(axis=2)] = np.inf
+            best = np.argsort(squared[block], axis=1, kind="stable")
+            squared[block] = np.take_along_axis(squared[block], best, axis=1)
+            found[block] = np.take_along_axis(found[block], best, axis=1)
+        squared[:, count:] = np.inf
+    return np.where(np.isfinite(squared[:, :count]), found[:, :count], -1)
 
 
 def star_groups(
@@ -378,9 +360,8 @@ def star_groups(
     """
     linked = defaultdict(list)
     for one, other in zip(left.tolist(), right.tolist(), strict=True):
-        if (one, other) not in apart:
-            linked[one].append(other)
-            linked[other].append(one)
+        linked[one].append(other)
+        linked[other].append(one)
     groups = np.arange(count)
     free = set(linked)
     for centre in sorted(linked, key=lambda one: (-len(linked[one]), one)):
