@@ -32,10 +32,9 @@ from tensorboard.compat.proto.versions_pb2 import VersionDef
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from pipeline.common.datasets import PackedSplit, write_table
 from pipeline.common.drawing import FAINT, INK, RIGHT, WRONG, image_grid
-from pipeline.common.packed import PackedSplit
 from pipeline.common.params import TrainParams
-from pipeline.common.tables import write_table
 from pipeline.train.augmentation import augmentation_preview
 from pipeline.train.datamodule import Batch, ImageDataModule
 from pipeline.train.mlp import ACTIVATIONS, MLP, Linear, predict_logits

@@ -15,9 +15,9 @@ from pytorch_lightning.accelerators import CUDAAccelerator, MPSAccelerator
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from torch.nn.functional import cross_entropy
 
+from pipeline.common.environment import LIMIT, can_limit
 from pipeline.common.errors import TrainingError
 from pipeline.common.files import rounded
-from pipeline.common.instructions import LIMIT, can_limit
 from pipeline.common.params import LearningParams, TrainParams
 from pipeline.train.callbacks import Activations, History, Progress, TrainingPictures
 from pipeline.train.classifier import Classifier
@@ -186,7 +186,7 @@ def prepare_cpu(params: TrainParams) -> None:
     if params.portable and can_limit() and used != LIMIT:
         raise TrainingError(
             f"train.portable is true, but PyTorch uses {used} in this process; call "
-            "pipeline.common.instructions.limit_instructions(torch=True) before it computes "
+            "pipeline.common.environment.limit_instructions(torch=True) before it computes "
             "anything, or set train.portable to false"
         )
 
