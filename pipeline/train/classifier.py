@@ -1,6 +1,6 @@
 """The LightningModule: network, objective, optimiser, learning-rate schedule and metrics."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as pl
@@ -54,24 +54,32 @@ class Classifier(pl.LightningModule):
         optimisation = self._params.model_dump() | {"workers": 0}
         plain = {"model": architecture.model_dump(), "train": optimisation, "data": dict(data)}
         self.save_hyperparameters(plain)
+        classes, counts = data["classes"], data["counts"]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(integer_seed(self._params.seed, Purpose.WEIGHTS))
             self.network = MLP(
                 size=data["size"],
-                classes=len(data["classes"]),
+                classes=len(classes),
                 mean=data["mean"],
                 std=data["std"],
                 **architecture.model_dump(),
             )
-        weights = class_weights(self._params.class_weights, data["counts"], data["classes"])
+        weights = [1.0] * len(classes)
+        if self._params.class_weights == "balanced":  # every class the same in sum
+            missing = [name for name, count in zip(classes, counts, strict=True) if count == 0]
+            if missing:
+                raise TrainingError(
+                    f"no training image of {', '.join(missing)}, so train.class_weights cannot be "
+                    "balanced; set it to none or add images"
+                )
+            weights = [sum(counts) / (len(classes) * count) for count in counts]
         self.register_buffer("class_weights", torch.tensor(weights), persistent=False)
         self.meters = nn.ModuleDict()
         for split in ("train", "val", "test"):
             # Each image counts once, however batches differ in size.
             self.meters[f"{split}_loss"] = MeanMetric()
-            self.meters[f"{split}_accuracy"] = MulticlassAccuracy(
-                num_classes=len(data["classes"]), average="micro"
-            )
+            accuracy = MulticlassAccuracy(num_classes=len(classes), average="micro")
+            self.meters[f"{split}_accuracy"] = accuracy
         self._rate = self._params.learning_rate
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -206,25 +214,3 @@ class Classifier(pl.LightningModule):
         accuracy.update(logits.detach(), labels)
         metrics: dict[str, Any] = {f"{split}_loss": mean_loss, f"{split}_accuracy": accuracy}
         self.log_dict(metrics, on_step=False, on_epoch=True, batch_size=len(labels))
-
-
-def class_weights(kind: str, counts: Sequence[int], classes: Sequence[str]) -> list[float]:
-    """Compute what an image of each class weighs in the objective; on average 1.
-
-    Args:
-        kind: `none`: all the same; `balanced`: every class the same in sum, whatever its images.
-        counts: Training images of each class.
-        classes: Their names.
-
-    Raises:
-        TrainingError: A class to be balanced has no image.
-    """
-    if kind == "none":
-        return [1.0] * len(classes)
-    missing = [name for name, count in zip(classes, counts, strict=True) if count == 0]
-    if missing:
-        raise TrainingError(
-            f"no training image of {', '.join(missing)}, so train.class_weights cannot be "
-            "balanced; set it to none or add images"
-        )
-    return [sum(counts) / (len(classes) * count) for count in counts]

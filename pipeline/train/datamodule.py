@@ -269,9 +269,9 @@ def vector_statistics(vectors: npt.NDArray[np.float32]) -> tuple[list[float], li
     Returns:
         Means and standard deviations; a value that is constant has a standard deviation of 1.
     """
-    starts = range(0, len(vectors), 256)
-    blocks = [np.float64(vectors[start : start + 256]).sum(axis=(0, 1)) for start in starts]
-    mean = np.sum(blocks, axis=0) / (vectors.shape[0] * vectors.shape[1])
-    squares = [np.square(vectors[start : start + 256] - mean).sum(axis=(0, 1)) for start in starts]
-    std = np.sqrt(np.sum(squares, axis=0) / (vectors.shape[0] * vectors.shape[1]))
+    number = vectors.shape[0] * vectors.shape[1]
+    blocks = [vectors[start : start + 256] for start in range(0, len(vectors), 256)]
+    mean = np.sum([np.float64(block).sum(axis=(0, 1)) for block in blocks], axis=0) / number
+    squares = [np.square(block - mean).sum(axis=(0, 1)) for block in blocks]
+    std = np.sqrt(np.sum(squares, axis=0) / number)
     return mean.tolist(), [value or 1.0 for value in std.tolist()]
