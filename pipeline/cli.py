@@ -175,12 +175,13 @@ def average(
     """Average metrics over revisions, such as the folds of a cross-validation, with intervals."""
     from rich.console import Console
 
-    from pipeline.revisions.average import average_metrics, terminal
+    from pipeline.revisions.diff import average_metrics
+    from pipeline.revisions.render import averages
     from pipeline.revisions.revision import open_revision
 
     root = Path.cwd()
     found = average_metrics([open_revision(root, name) for name in revisions])
-    Console().print(terminal(found, len(revisions)))
+    Console().print(averages(found, len(revisions)))
 
 
 @app.command()
@@ -216,15 +217,14 @@ def tensorboard(
     ] = False,
 ) -> None:
     """Open TensorBoard on the logs of the workspace and of revisions."""
-    from pipeline.revisions.revision import open_revision
-    from pipeline.revisions.tensorboard import gather, show
+    from pipeline.revisions.revision import gather_logs, open_revision, show_logs
 
     root = Path.cwd()
-    folder = gather(root, [open_revision(root, name) for name in revisions or []], logs)
+    folder = gather_logs(root, [open_revision(root, name) for name in revisions or []], logs)
     if only_gather:
         print(folder)
     else:
-        show(folder, port)
+        show_logs(folder, port)
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ from pipeline.common import paths
 from pipeline.common.environment import Facts
 from pipeline.common.errors import MissingOutputError, RevisionError
 from pipeline.common.files import flatten
-from pipeline.revisions.environments import Change, changed_facts, recorded, unlocked_libraries
+from pipeline.revisions.diff import Change, changed_facts, recorded, unlocked_libraries
 from pipeline.revisions.render import old_to_new
 from pipeline.revisions.revision import (
     WORKSPACE,

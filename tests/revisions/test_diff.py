@@ -11,22 +11,7 @@ from typer.testing import CliRunner, Result
 from pipeline.cli import app
 from pipeline.common.errors import RevisionError
 from tests.helpers.clones import commit, dvc, run
-from tests.helpers.projects import NAMES, make_project, replace, reproduce
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_project(tmp_path_factory.mktemp("project"))
-
-
-@pytest.fixture
-def project(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy, cache included, to change at will."""
-    copy = tmp_path / "project"
-    shutil.copytree(made, copy, symlinks=True)
-    monkeypatch.chdir(copy)
-    monkeypatch.setenv("COLUMNS", "160")
-    return copy
+from tests.helpers.projects import NAMES, replace, reproduce
 
 
 def call(*arguments: str) -> Result:
