@@ -85,6 +85,24 @@ def test_the_core_predicts_with_an_artifact(core: Path, tmp_path: Path) -> None:
     assert "photo.png" in done.stdout
 
 
+DEMO = """
+from pathlib import Path
+from pipeline.demo.server import Server
+
+with Server(Path("model"), port=0) as server:
+    print(server.augmentations.draw(Path("photo.png").read_bytes(), 0)["note"])
+"""
+
+
+def test_the_demo_of_the_core_does_without_augmentations(core: Path, tmp_path: Path) -> None:
+    artifacts.write(tmp_path / "model", artifacts.network())
+    Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save(tmp_path / "photo.png")
+    done = run(core, "-c", DEMO, cwd=tmp_path)
+    assert done.stdout == (
+        "Not shown: this needs albumentations, which comes with bluelight[train].\n"
+    ), done.stderr
+
+
 def test_the_core_is_without_the_libraries_of_training(core: Path, tmp_path: Path) -> None:
     names = ("torch", "pytorch_lightning", "dvc", "tensorboard", "albumentations", "sklearn")
     code = f"from importlib.util import find_spec; print([n for n in {names} if find_spec(n)])"
