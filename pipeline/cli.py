@@ -130,10 +130,15 @@ def show_summary() -> None:
     from pipeline.common.files import read_json
     from pipeline.report.page import summary
 
-    finding = read_json(paths.COMPARISON)["finding"]
-    Console().print(
-        summary(read_json(paths.TEST_ESTIMATES), finding, read_json(paths.MODEL / "model.json"))
-    )
+    names = (paths.TEST_ESTIMATES, paths.COMPARISON, paths.MODEL / "model.json")
+    test, comparison, model = map(read_json, names)
+    try:
+        shown = summary(test, comparison["finding"], model)
+    except (LookupError, TypeError, AttributeError) as error:
+        raise BluelightError(
+            f"{', '.join(map(str, names))} do not fit each other ({error}); run `dvc repro`"
+        ) from None
+    Console().print(shown)
 
 
 Rev = Annotated[str, typer.Argument(help="Commit, branch, tag, experiment or `workspace`.")]
@@ -211,7 +216,7 @@ def tensorboard(
     logs: Annotated[
         str, typer.Option(help="Which logs: train, techniques (mean runs) or ablation (all runs).")
     ] = "train",
-    port: Annotated[int, typer.Option(help="To serve on.")] = 6006,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="To serve on.")] = 6006,
     only_gather: Annotated[
         bool, typer.Option("--print", help="Print the folder of logs, start nothing.")
     ] = False,

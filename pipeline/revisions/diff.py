@@ -4,10 +4,12 @@ Two models tested on the same images are compared image by image: both are measu
 resamples of the images, so that what is easy or hard for both cancels out.
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,6 +33,7 @@ from pipeline.common.resampling import (
 from pipeline.revisions.revision import Revision, changed_files, changed_keys, is_within
 
 CONFIDENCE, RESAMPLES = 0.95, 2000  # for revisions whose params do not have them
+CURVES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy")  # of history.csv
 PROBABILITY = "probability_"  # begins the names of columns in predictions.csv
 KINDS = ("lost", "gained", "other")  # now wrong, now correct, wrong in both
 
@@ -104,7 +107,7 @@ class Difference:
         predictions: None if a revision's predictions are missing.
         histories: The training's `history.csv` by the title of the revision, if not missing.
         stale: By title, the stages whose params, code or data changed since they ran.
-        missing: One line for each reason why files could not be read.
+        missing: A line for each reason why outputs are missing, and for each damaged one.
     """
 
     old: Revision
@@ -142,30 +145,40 @@ def compare(root: Path, old: Revision, new: Revision) -> Difference:
     """Compare two revisions of the project at `root`.
 
     Raises:
-        RevisionError: A file of theirs is damaged.
+        RevisionError: `params.yaml` or another file in git is damaged.
     """
     missing: dict[str, list[str]] = {}
+    damaged: list[str] = []
     revisions = old, new
     params = old.read_params(), new.read_params()
     code = changed_files(root, old.commit, new.commit, "pipeline", "dvc.yaml")
     facts = changed_facts(recorded(old), recorded(new))
     machines = {name: pair for name, pair in facts.items() if not name.startswith("libraries.")}
-    tables = [_attempt(missing, each.read_table, paths.TEST_PREDICTIONS) for each in revisions]
+
+    def attempt(revision: Revision, path: Path, parse: Callable[[bytes], T]) -> T | None:
+        """Return what `parse` makes of an output; None if it is missing or damaged, noted."""
+        try:
+            return revision.parse(path, parse)
+        except MissingOutputError as error:
+            missing.setdefault(error.reason, []).append(error.path)
+        except RevisionError as error:  # damaged, or laid out otherwise by an older revision
+            damaged.append(str(error))
+        return None
+
+    tables = [attempt(each, paths.TEST_PREDICTIONS, parse_predictions) for each in revisions]
     predictions, intervals = _compare_predictions(tables, revisions, params)
-    histories = {
-        each.title: _attempt(missing, each.read_table, paths.TRAIN_HISTORY) for each in revisions
-    }
+    histories = {each.title: attempt(each, paths.TRAIN_HISTORY, _history) for each in revisions}
     before, after = (
-        {path: _attempt(missing, each.read_json, Path(path)) for path in each.metrics}
+        {path: attempt(each, Path(path), parse_metrics) for path in each.metrics}
         for each in revisions
     )
-    models = [_attempt(missing, each.read_json, paths.MODEL / DESCRIPTION) for each in revisions]
+    rules = [attempt(each, paths.MODEL / DESCRIPTION, _decision) for each in revisions]
     stale = {each.title: each.stale_stages() for each in revisions}
     return Difference(
         old=old,
         new=new,
         params=changes(*params),
-        decision=changes(*(model["decision"] for model in models if model)) if all(models) else {},
+        decision=changes(*(rule or {} for rule in rules)) if all(rules) else {},
         data=[path for path in changes(old.hashes, new.hashes) if is_within(path, "data")],
         code=code,
         stages=new.stages_reading(code),
@@ -174,17 +187,18 @@ def compare(root: Path, old: Revision, new: Revision) -> Difference:
         predictions=predictions,
         histories={title: table for title, table in histories.items() if table is not None},
         stale={title: stages for title, stages in stale.items() if stages},
-        missing=[f"missing {', '.join(names)} {why}" for why, names in missing.items()],
+        missing=[f"missing {', '.join(names)} {why}" for why, names in missing.items()] + damaged,
     )
 
 
-def _attempt(missing: dict[str, list[str]], read: Callable[[Path], T], path: Path) -> T | None:
-    """Return what `read` makes of an output; None if it is missing, noted by reason."""
-    try:
-        return read(path)
-    except MissingOutputError as error:
-        missing.setdefault(error.reason, []).append(error.path)
-        return None
+def _history(content: bytes) -> pd.DataFrame:
+    """Read the curves of `history.csv`."""
+    return pd.read_csv(BytesIO(content))[["epoch", *CURVES]].astype({"epoch": int})
+
+
+def _decision(content: bytes) -> dict[str, Any]:
+    """Read the decision rule of a `model.json`."""
+    return flatten(json.loads(content)["decision"])
 
 
 # ---- environment
@@ -203,17 +217,20 @@ def locked_versions(revision: Revision, *, here: bool = False) -> dict[str, str]
         here: Only what this machine and Python would install. Otherwise alternatives for other
             machines are joined, as in `1.2 or 1.3`.
     """
+
+    def parse(content: bytes) -> dict[str, str]:
+        found: dict[str, list[str]] = {}
+        for line in content.decode().splitlines():
+            if "==" in line and not line.startswith((" ", "#")):
+                pin = Requirement(line.rstrip(" \\"))
+                if not here or pin.marker is None or pin.marker.evaluate():
+                    found.setdefault(pin.name, []).append(str(pin.specifier).removeprefix("=="))
+        return {name: " or ".join(versions) for name, versions in found.items()}
+
     try:
-        lock = revision.read(Path("requirements.lock")).decode()
+        return revision.parse(Path("requirements.lock"), parse)
     except MissingOutputError:
         return {}
-    found: dict[str, list[str]] = {}
-    for line in lock.splitlines():
-        if "==" in line and not line.startswith((" ", "#")):
-            pin = Requirement(line.rstrip(" \\"))
-            if not here or pin.marker is None or pin.marker.evaluate():
-                found.setdefault(pin.name, []).append(str(pin.specifier).removeprefix("=="))
-    return {name: " or ".join(versions) for name, versions in found.items()}
 
 
 def unlocked_libraries(revision: Revision) -> dict[str, Change]:
@@ -233,7 +250,7 @@ def unlocked_libraries(revision: Revision) -> dict[str, Change]:
 def recorded(revision: Revision) -> dict[str, Facts]:
     """Return what each stage ran on; nothing if the revision is older than that record."""
     try:
-        return by_stage(revision.read_json(paths.ENVIRONMENT))
+        return revision.parse(paths.ENVIRONMENT, lambda data: by_stage(json.loads(data)))
     except MissingOutputError:
         return {}
 
@@ -250,13 +267,15 @@ def changed_facts(old: Mapping[str, Facts], new: Mapping[str, Facts]) -> dict[st
 
 
 def _compare_metrics(
-    old: Mapping[str, Any], new: Mapping[str, Any], intervals: Mapping[str, Interval]
+    old: Mapping[str, dict[str, float] | None],
+    new: Mapping[str, dict[str, float] | None],
+    intervals: Mapping[str, Interval],
 ) -> dict[str, dict[str, MetricChange]]:
     """Compare every number of every file of metrics; those of the test images come first."""
     tested = paths.TEST_METRICS.as_posix()
     found: dict[str, dict[str, MetricChange]] = {}
     for path in sorted(old.keys() | new.keys(), key=lambda path: (path != tested, path)):
-        then, now = (numbers_of(each.get(path) or {}) for each in (old, new))
+        then, now = (each.get(path) or {} for each in (old, new))
         for name in now | then:
             values = then.get(name), now.get(name)
             gap = None if None in values else round(now[name] - then[name], DIGITS)
@@ -265,11 +284,11 @@ def _compare_metrics(
     return found
 
 
-def numbers_of(content: Mapping[str, Any]) -> dict[str, float]:
-    """Return the numbers of a file of metrics by dotted key, without ends of intervals."""
+def parse_metrics(content: bytes) -> dict[str, float]:
+    """Read the numbers of a file of metrics by dotted key, without ends of intervals."""
     return {
         name: value
-        for name, value in flatten(content).items()
+        for name, value in flatten(json.loads(content)).items()
         if isinstance(value, int | float)
         and {"interval", "low", "high"}.isdisjoint(name.split("."))
     }
@@ -284,10 +303,7 @@ def _compare_predictions(
     params: Sequence[Mapping[str, Any]],
 ) -> tuple[PredictionChanges | None, dict[str, Interval]]:
     """Compare predictions, and return intervals for the differences of the metrics as well."""
-    old, new = (
-        None if table is None else parse_predictions(table, f"{paths.TEST_PREDICTIONS} of {title}")
-        for table, title in zip(tables, (each.title for each in revisions), strict=True)
-    )
+    old, new = tables
     if old is None or new is None:
         return None, {}
     common = _common_images(old, new, revisions)
@@ -305,31 +321,27 @@ def _compare_predictions(
     return PredictionChanges(sizes, len(common), paired, how.confidence, changed), intervals
 
 
-def parse_predictions(table: pd.DataFrame, title: str) -> pd.DataFrame:
-    """Convert the text of `predictions.csv`.
-
-    Args:
-        table: Text in every cell.
-        title: What to call the file in messages.
+def parse_predictions(content: bytes) -> pd.DataFrame:
+    """Read `predictions.csv`.
 
     Returns:
         Columns group, label, predicted and the probabilities as float64, by image, sorted.
 
     Raises:
-        RevisionError: A column is missing, or a cell makes no sense.
+        KeyError: A column is missing.
+        ValueError: It is not CSV, has no rows, or a cell makes no sense.
     """
-    columns = [name for name in table if str(name).startswith(PROBABILITY)]
-    try:
-        if "group" not in table:  # written by an older revision: each image by itself
-            table = table.assign(group=table["image"])
-        found = table.set_index("image").sort_index()[["group", "label", "predicted", *columns]]
-        found = found.astype(dict.fromkeys(columns, np.float64))
-        unknown = {*found["label"], *found["predicted"]} - set(_classes(found))
-        if unknown:
-            raise ValueError(f"no column of probabilities for {', '.join(sorted(unknown))}")
-    except (KeyError, ValueError) as error:
-        raise RevisionError(f"{title} cannot be read: {error}; `dvc repro` makes it") from None
-    return found
+    table = pd.read_csv(BytesIO(content), dtype=str, keep_default_na=False)
+    columns = [name for name in table if name.startswith(PROBABILITY)]
+    if "group" not in table:  # written by an older revision: each image by itself
+        table = table.assign(group=table["image"])
+    found = table.set_index("image").sort_index()[["group", "label", "predicted", *columns]]
+    if found.empty:
+        raise ValueError("it has no rows")
+    unknown = {*found["label"], *found["predicted"]} - set(_classes(found))
+    if unknown:
+        raise ValueError(f"no column of probabilities for {', '.join(sorted(unknown))}")
+    return found.astype(dict.fromkeys(columns, np.float64))
 
 
 def changed_predictions(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
@@ -437,7 +449,7 @@ def average_metrics(revisions: Sequence[Revision]) -> dict[tuple[str, str], Esti
     values: dict[tuple[str, str], list[float]] = {}
     for revision in revisions:
         for path in sorted({*revision.metrics} - revision.stale_outputs()):
-            for name, value in numbers_of(revision.read_json(Path(path))).items():
+            for name, value in revision.parse(Path(path), parse_metrics).items():
                 values.setdefault((path, name), []).append(value)
     return {
         key: mean_over_runs(np.array(found, np.float64), CONFIDENCE)

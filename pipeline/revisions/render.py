@@ -236,8 +236,8 @@ def _learning_curves(histories: Mapping[str, pd.DataFrame], what: str) -> bytes:
         for style, (revision, history) in zip(("--", "-"), histories.items(), strict=False):
             for split, colour in (("train", TRAIN), ("val", VALIDATION)):
                 axes.plot(
-                    history["epoch"].astype(int),
-                    history[f"{split}_{what}"].astype(float),
+                    history["epoch"],
+                    history[f"{split}_{what}"],
                     style,
                     color=colour,
                     label=f"{'training' if split == 'train' else 'validation'}, {revision}",

@@ -4,18 +4,15 @@ Stages, outputs and hashes come from the revision's own `dvc.yaml` and `dvc.lock
 revision may be laid out otherwise. Nothing here writes to the workspace or to git's index.
 """
 
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from io import BytesIO
 from pathlib import Path, PurePosixPath
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
-import pandas as pd
 from dvc.api import DVCFileSystem
 from dvc.exceptions import DvcException
 from dvc.scm import SCM, resolve_rev
@@ -25,6 +22,8 @@ from ruamel.yaml.error import YAMLError
 from pipeline.common import paths
 from pipeline.common.errors import MissingOutputError, RevisionError, one_line
 from pipeline.common.files import atomic_directory, flatten
+
+T = TypeVar("T")
 
 WORKSPACE = "workspace"
 LOGS = Path("logs")  # outputs below it are TensorBoard's
@@ -91,32 +90,29 @@ class Revision:
         except Exception as error:  # a remote raises whatever its library does
             raise MissingOutputError(name, self._why_missing(name, error)) from None
 
-    def read_json(self, path: Path) -> Any:  # noqa: ANN401 - the caller knows what the file holds
-        """Read a JSON file; raises as `read_table` does."""
-        return self._parse(path, json.loads, "JSON")
+    def parse(self, path: Path, parse: Callable[[bytes], T]) -> T:
+        """Read a file and interpret its bytes.
 
-    def read_table(self, path: Path) -> pd.DataFrame:
-        """Read a CSV file; every value is text.
+        Args:
+            path: Relative to the root of the project.
+            parse: What makes something of the bytes; it may raise whatever damage leads to.
 
         Raises:
             MissingOutputError: As for `read`.
-            RevisionError: It is not CSV.
+            RevisionError: The file is not what `parse` takes.
         """
-        table: pd.DataFrame = self._parse(
-            path, lambda data: pd.read_csv(BytesIO(data), dtype=str, keep_default_na=False), "CSV"
-        )
-        return table
+        data = self.read(path)
+        try:
+            return parse(data)
+        except (ValueError, LookupError, TypeError, AttributeError, YAMLError) as error:
+            raise RevisionError(
+                f"{path} of {self.title} is damaged ({one_line(error)[:200]}); `dvc repro` makes "
+                "the outputs again, `git checkout` restores what is in git"
+            ) from None
 
     def read_params(self) -> dict[str, Any]:
-        """Read the values of `params.yaml` by dotted key; raises as `read_table` does."""
-        return flatten(self._parse(paths.PARAMS, YAML(typ="safe").load, "YAML") or {})
-
-    def _parse(self, path: Path, parse: Callable[[bytes], Any], kind: str) -> Any:  # noqa: ANN401
-        try:
-            return parse(self.read(path))
-        except (ValueError, YAMLError) as error:
-            reason = str(error).partition("\n")[0]
-            raise RevisionError(f"{path} of {self.title} is not {kind} ({reason})") from None
+        """Read the values of `params.yaml` by dotted key; raises as `parse` does."""
+        return self.parse(paths.PARAMS, lambda data: flatten(YAML(typ="safe").load(data) or {}))
 
     def file_hashes(self, folder: Path) -> dict[str, str]:
         """Return the recorded hash of each file of an output, by name relative to `folder`.

@@ -142,6 +142,35 @@ def test_what_is_missing_is_explained_and_the_rest_is_shown(project: Path) -> No
     assert "+0.0500" in printed
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("reports/test/metrics.json", "[1]"),
+        ("reports/test/metrics.json", '{"accuracy": {'),
+        ("reports/test/predictions.csv", "image,label,predicted,probability_other\n"),
+        ("reports/train/history.csv", "epoch,loss\n1,2\n"),
+        ("models/vehicle-classifier/model.json", '"text"'),
+    ],
+)
+def test_an_output_in_another_form_is_named_and_the_rest_is_shown(
+    project: Path, name: str, content: str
+) -> None:
+    (project / name).write_text(content, encoding="utf-8")
+    (line,) = difference()["missing"]
+    assert line.startswith(f"{name} of workspace is damaged (")
+    assert "metrics" in call("--html", "page.html").stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("requirements.lock", "torch == nonsense ==\n"), ("reports/environment.json", '{"a": 1}')],
+)
+def test_a_file_of_git_in_another_form_is_an_error(project: Path, name: str, content: str) -> None:
+    (project / name).write_text(content, encoding="utf-8")
+    with pytest.raises(RevisionError, match=rf"{name} of workspace is damaged \("):
+        call()
+
+
 def test_outputs_in_a_remote_are_fetched(project: Path, tmp_path: Path) -> None:
     dvc(project, "remote", "add", "--default", "store", str(tmp_path / "store"))
     shutil.move(project / ".dvc/cache", tmp_path / "store")  # a remote is laid out as the cache
