@@ -20,14 +20,11 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
-import pytorch_lightning as pl
 import torch
 from ruamel.yaml import YAML
 
 from pipeline.common import paths
-from pipeline.common.environment import limit_instructions
 from pipeline.common.files import read_json
-from pipeline.common.params import load_params
 
 ROOT = Path(__file__).parent.parent.resolve()
 OUTPUTS = ("models", "logs", "reports", ".resume")
@@ -38,7 +35,6 @@ def start(folder: Path, *stage: str, **changes: object) -> subprocess.Popen[byte
     """Start a stage in a folder, with other values of `train`."""
     tree = YAML_FILE.load(ROOT / "params.yaml")
     tree["train"] |= changes
-    tree["ablate"]["epochs"] = 10
     YAML_FILE.dump(tree, folder / "params.yaml")
     command = [sys.executable, "-m", "pipeline.run", *stage]
     environment = os.environ | {"PYTHONPATH": f"{ROOT}:{os.environ.get('PYTHONPATH', '')}"}
@@ -81,35 +77,6 @@ def train(folder: Path, name: str, kill_after: int = 0, **changes: object) -> st
     return whole.hexdigest()
 
 
-def stock_trainer(accelerator: str) -> None:
-    """Fit, validate and predict with a Trainer that has nothing of this pipeline's."""
-    params = load_params()
-    limit_instructions(torch=params.train.portable)
-    # Not at the top: torch reads the limit when it computes first.
-    from pipeline.train.classifier import Classifier  # noqa: PLC0415
-    from pipeline.train.datamodule import ImageDataModule  # noqa: PLC0415
-
-    data = ImageDataModule(paths.PACKED, params.augment, params.train, paths.FEATURES)
-    classifier = Classifier(params.model, params.train, data.description)
-    with tempfile.TemporaryDirectory() as folder:
-        trainer = pl.Trainer(
-            accelerator=accelerator,
-            devices=1,
-            max_epochs=2,
-            logger=False,
-            default_root_dir=folder,
-            enable_progress_bar=False,
-        )
-        trainer.fit(classifier, datamodule=data)
-        trainer.validate(classifier, datamodule=data, verbose=False)
-        batches = trainer.predict(classifier, datamodule=data) or []
-    loss = float(trainer.callback_metrics.get("val_loss", float("nan")))
-    print(
-        f"stock Trainer: 2 epochs, {len(batches)} predicted batches, val_loss {loss:.4f}",
-        flush=True,
-    )
-
-
 def main() -> None:
     """Run the checks one by one."""
     parser = argparse.ArgumentParser(description=str(__doc__).split("\n", maxsplit=1)[0])
@@ -134,15 +101,6 @@ def main() -> None:
         print(f"same bytes twice with bf16-mixed: {half[0] == half[1]}", flush=True)
         packaged = start(folder, "package", **on).wait()
         print(f"package of the last: exit status {packaged}", flush=True)
-        train(folder, "cpu", **(on | {"accelerator": "cpu"}))
-        refused = start(folder, "train", devices=2, **on).wait()
-        print(f"devices=2: exit status {refused}", flush=True)
-        started = time.perf_counter()
-        start(folder, "techniques", "combined", **on).wait()
-        status = start(folder, "ablate", "combined", **on).wait()
-        seconds = time.perf_counter() - started
-        print(f"ablate combined, 10 epochs: exit status {status}, {seconds:.1f} s", flush=True)
-    stock_trainer(asked.accelerator)
 
 
 if __name__ == "__main__":
