@@ -214,8 +214,12 @@ def trainer_arguments(params: TrainParams) -> dict[str, Any]:
             f"torchrun started {started} processes, but train.devices is {params.devices} and "
             f"train.num_nodes {params.num_nodes}; their product must be {started}"
         )
-    names = ("accelerator", "devices", "num_nodes", "strategy", "precision")
-    return {name: getattr(params, name) for name in names} | {
+    return {
+        "accelerator": params.accelerator,
+        "devices": params.devices,
+        "num_nodes": params.num_nodes,
+        "strategy": params.strategy,
+        "precision": params.precision,
         # Batches are divided by `DividedBatches`; Lightning would repeat images.
         "use_distributed_sampler": False,
         # PyTorch has it for GPUs alone; on CPUs each process normalises its own part of a batch.
