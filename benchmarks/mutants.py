@@ -4,8 +4,8 @@
 
 Each mutant is a copy of the project with one operator, number or truth value of `pipeline/`
 changed. It is run against the tests of its room and those that name its module, without the slow
-ones, and is killed if one of them fails. The tests must pass on the code as it is. A line is printed
-for each mutant; look at those that survive: no test can tell them apart, or one is missing.
+ones, and is killed if one of them fails. The tests must pass on the code as it is. A line is
+printed for each mutant; of those that survive, no test can tell them apart, or one is missing.
 """
 
 import argparse
@@ -27,7 +27,7 @@ import pytest
 
 from tests.helpers.clones import clone_into
 from tests.helpers.imports import ROOT
-from tests.helpers.server import OURS, SERVED
+from tests.helpers.server import IMPORTS, OURS
 
 SECONDS = 300  # of wall time for the tests of one mutant
 SWAPS: dict[type[ast.AST], Any] = {
@@ -71,8 +71,8 @@ def mutant(source: str, number: int) -> tuple[str, str]:
     match node:
         case ast.Constant(value=bool()):
             node.value = not node.value
-        case ast.Constant():
-            node.value += 1
+        case ast.Constant(value=int() | float() as value):
+            node.value = value + 1
         case ast.If() | ast.IfExp():
             before = ast.unparse(node.test)
             node = node.test = ast.UnaryOp(ast.Not(), node.test, lineno=node.lineno)
@@ -141,7 +141,7 @@ def main() -> None:
         if can_change(node)
     ]
     sample = random.Random(asked.seed).sample(places, asked.sample)  # noqa: S311
-    for library in SERVED["pipeline.run"]:
+    for library in IMPORTS["stage"]:
         import_module(library)
     counts: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as folder:

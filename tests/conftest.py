@@ -1,7 +1,7 @@
 """Small data that training and evaluation can run on in a second."""
 
 import json
-import os
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from tests.helpers.server import offered
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start what runs DVC and stages quickly; with several processes, once for all."""
-    if not hasattr(config, "workerinput") and hasattr(os, "pidfd_open"):
+    if not hasattr(config, "workerinput") and sys.platform == "linux":
         programs = ExitStack()
         programs.enter_context(offered())
         config.add_cleanup(programs.close)

@@ -45,9 +45,10 @@ def main() -> None:
     )
     weights: list[torch.Tensor] = list(network.parameters())
     means, squares = ([torch.zeros_like(weight) for weight in weights] for _ in range(2))
-    for number, batch in enumerate(torch.arange(IMAGES).split(BATCH), start=1):
+    for number, start in enumerate(range(0, IMAGES, BATCH), start=1):
+        batch = slice(start, start + BATCH)
         loss = cross_entropy(network(inputs[batch]), labels[batch])
-        print("loss", loss.item().hex())
+        print("loss", float(loss).hex())
         gradients = list(torch.autograd.grad(loss, weights))
         with torch.no_grad():
             # The kernel of AdamW(fused=True), whose class imports the compiler.

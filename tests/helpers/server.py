@@ -2,8 +2,8 @@
 
 Each stage of a pipeline is a process of its own and imports PyTorch, Lightning or DVC; with little
 data, that is nearly all it does. `offered` makes a folder of the programs `python`, `dvc` and
-`bluelight`. For the modules in `SERVED` they have a server fork a process, which has imported all
-libraries but none of the project's modules; for anything else `python` is this interpreter.
+`bluelight`. For the modules in `SERVED` they ask a server for a process, forked from one that has
+imported all libraries but none of the project's modules; else `python` is this interpreter.
 """
 
 import gc
@@ -25,7 +25,7 @@ from typing import Any
 
 from tests.helpers.imports import ROOT
 
-# The modules to run, each with what it imports. ONNX Runtime is not among it: it starts threads,
+# What each server imports at its first request. ONNX Runtime is not among it: it starts threads,
 # which a fork would lose.
 CORE = [
     "cv2",
@@ -36,10 +36,10 @@ CORE = [
     "safetensors.numpy",
     "scipy.stats",
 ]
-SERVED = {
+IMPORTS = {
     "dvc": ["dvc.cli", "dvc.repo", "dvc.commands.repro", "dvc.commands.experiments.run"],
-    "pipeline": [*CORE, "dvc.repo", "typer"],
-    "pipeline.run": [
+    "command": [*CORE, "dvc.repo", "typer"],
+    "stage": [
         *CORE,
         "albumentations",
         "jinja2",
@@ -50,11 +50,20 @@ SERVED = {
         "sklearn.metrics",
         "sklearn.neighbors",
         "tensorboard.backend.event_processing.event_accumulator",
+        "torch.distributed.run",
         "torch.utils.tensorboard",
         "torchmetrics.classification",
     ],
 }
-OURS = {"pipeline", "scenes", "tests"}
+SERVED = {
+    "dvc": "dvc",
+    "pipeline": "command",
+    "pipeline.run": "stage",
+    "torch.distributed.run": "stage",
+    "benchmarks.speed.bluelight": "stage",
+    "benchmarks.speed.floor": "stage",
+}
+OURS = {"benchmarks", "pipeline", "scenes", "tests"}
 VARIABLE = "BLUELIGHT_TEST_PROGRAMS"
 
 CLIENT = """\
@@ -62,11 +71,12 @@ CLIENT = """\
 import json, os, socket, sys
 
 command = {command} + sys.argv[1:]
-if command[:1] != ["-m"] or command[1] not in {served}:
+served = {served}
+if command[:1] != ["-m"] or command[1] not in served:
     os.execv({python!r}, [{python!r}, *command])
 request = json.dumps([*command[1:], os.getcwd(), dict(os.environ)]).encode()
 with socket.socket(socket.AF_UNIX) as server:
-    server.connect({folder!r} + "/socket-" + command[1])
+    server.connect({folder!r} + "/" + served[command[1]] + ".socket")
     socket.send_fds(server, [len(request).to_bytes(8, "big")], [0, 1, 2])
     server.sendall(request)
     status = server.recv(1)
@@ -81,7 +91,7 @@ def offered() -> Iterator[None]:
         commands = {"python": [], "dvc": ["-m", "dvc"], "bluelight": ["-m", "pipeline"]}
         for name, command in commands.items():
             program = Path(folder, name)
-            words = {"python": sys.executable, "command": command, "served": [*SERVED]}
+            words = {"python": sys.executable, "command": command, "served": SERVED}
             program.write_text(CLIENT.format(folder=folder, **words), encoding="utf-8")
             program.chmod(0o755)
         with subprocess.Popen(
@@ -103,11 +113,11 @@ def offered() -> Iterator[None]:
 
 
 def main(folder: str) -> None:
-    """Start a server for each module; end them with the tests."""
+    """Start the servers; end them with the tests."""
     servers = []
-    for module, imports in SERVED.items():
+    for name, imports in IMPORTS.items():
         listening = socket.socket(socket.AF_UNIX)
-        listening.bind(f"{folder}/socket-{module}")
+        listening.bind(f"{folder}/{name}.socket")
         listening.listen(64)
         servers.append(os.fork())
         if servers[-1] == 0:
