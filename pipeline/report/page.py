@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 
-from pipeline.common import paths, wording
+from pipeline.common import paths, resampling
 from pipeline.common.artifact import DRAWN
 from pipeline.common.drawing import data_uri, encode_jpeg
 from pipeline.common.files import flatten
@@ -76,17 +76,17 @@ def render(template: str, content: Content) -> str:
     environment.filters |= {
         "percent": lambda share: f"{100 * share:.1f}\N{NO-BREAK SPACE}%",
         "thousands": lambda count: f"{count:,}",
-        "code": wording.code,
+        "code": resampling.code,
         "data_uri": data_uri,
         "flatten": flatten,
         "capitalised": lambda text: text[:1].upper() + text[1:],
     }
     for function in (
-        wording.number,
-        wording.span,
-        wording.cell,
-        wording.verdict,
-        wording.difference,
+        resampling.number,
+        resampling.span,
+        resampling.cell,
+        resampling.verdict,
+        resampling.difference,
     ):
         environment.globals[function.__name__] = function
     environment.globals |= {"drawn": DRAWN, "experiment": experiment}

@@ -5,16 +5,15 @@ from rich.console import Console
 
 from pipeline.common import paths
 from pipeline.common.artifact import DESCRIPTION
+from pipeline.common.datasets import read_table
 from pipeline.common.drawing import Pixels
 from pipeline.common.files import atomic_file, atomic_write_text, read_json
 from pipeline.common.images import decode, resize
 from pipeline.common.params import Params
-from pipeline.common.plots import learning_curve, overview
 from pipeline.common.randomness import Purpose, generator
 from pipeline.common.resampling import from_data
-from pipeline.common.tables import read_table
 from pipeline.report.page import Content, class_metrics, duplicate_groups, render, summary
-from pipeline.report.plots import draw_results
+from pipeline.report.plots import draw_results, learning_curve, overview
 
 SHOWN = 12  # photos in the overview
 PHOTO = 160  # pixels a side there

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from pipeline.common.metrics import BINS
-from pipeline.common.wording import MINUS
+from pipeline.common.resampling import MINUS
 from pipeline.report.page import Content, class_metrics, render
 from pipeline.report.plots import draw_results
 from tests.helpers.pages import METRICS, content, results, text
