@@ -8,7 +8,7 @@ A twentieth of stage `train`'s imports, for an emulator that takes a minute for 
 
 from hashlib import sha256
 
-from pipeline.common.instructions import limit_instructions
+from pipeline.common.environment import limit_instructions
 
 limit_instructions(torch=True)
 
