@@ -128,7 +128,7 @@ def show_summary() -> None:
     from rich.console import Console
 
     from pipeline.common.files import read_json
-    from pipeline.report.page import summary
+    from pipeline.report.stage import summary
 
     finding = read_json(paths.COMPARISON)["finding"]
     Console().print(

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.common.drawing import encode_png
-from pipeline.report.page import render
+from pipeline.report.stage import render
 from tests.helpers.browser import Browser, started
 from tests.helpers.pages import PICTURES, content
 from tests.helpers.pictures import picture
