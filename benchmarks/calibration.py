@@ -25,8 +25,8 @@ from ruamel.yaml import YAML
 
 from pipeline.common import paths
 from pipeline.common.artifact import LOGITS, parse_weights, read_network
+from pipeline.common.datasets import PackedSplit, load_packed
 from pipeline.common.metrics import Predictions, Values, probability_metrics
-from pipeline.common.packed import PackedSplit, load_packed
 from pipeline.common.resampling import Resampling, percentile, resampled
 from pipeline.evaluate.estimates import (
     CALIBRATION,

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.common import paths
-from pipeline.common.instructions import limit_instructions
-from pipeline.common.packed import load_packed
+from pipeline.common.datasets import load_packed
+from pipeline.common.environment import limit_instructions
 from pipeline.common.params import load_params
 from pipeline.common.resampling import Resampling, percentile, resampled
 

@@ -30,10 +30,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.scale import digit
+from pipeline.common.datasets import LABEL_COLUMNS
 from pipeline.common.drawing import INK, encode_jpeg, encode_png, image_grid
 from pipeline.common.images import SUFFIXES, Pixels, decode, resize
 from pipeline.common.params import load_params
-from pipeline.common.tables import LABEL_COLUMNS
 from pipeline.split.duplicates import find_duplicates
 from scenes import photograph
 

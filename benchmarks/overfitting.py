@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.common import paths
-from pipeline.common.instructions import limit_instructions
+from pipeline.common.environment import limit_instructions
 from pipeline.common.params import Params, load_params
 from pipeline.train.datamodule import ImageDataModule
 from pipeline.train.fit import fit

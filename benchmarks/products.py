@@ -77,7 +77,7 @@ def differing(one: dict[str, str], other: dict[str, str]) -> str:
 
 def answer(kind: str, *, timed: bool) -> None:
     """Print what `ask` reads."""
-    from pipeline.common.instructions import limit_instructions  # noqa: PLC0415 - only the child has to
+    from pipeline.common.environment import limit_instructions  # noqa: PLC0415 - only the child has to
 
     limit_instructions(torch=True)
     print(json.dumps([dict(digests(kind)), milliseconds(kind) if timed else ()]))

@@ -28,10 +28,10 @@ import pandas as pd
 from scipy.stats import t as student
 
 from pipeline.common import paths
+from pipeline.common.datasets import LABEL_COLUMNS, read_table
+from pipeline.common.environment import limit_instructions
 from pipeline.common.files import read_json
-from pipeline.common.instructions import limit_instructions
 from pipeline.common.params import PackParams, Params, load_params
-from pipeline.common.tables import LABEL_COLUMNS, read_table
 from pipeline.features.backbone import input_size
 from pipeline.features.stage import write_features
 from pipeline.fetch.stage import fetch

@@ -14,9 +14,8 @@ from importlib import import_module
 from types import FrameType
 
 from pipeline.common import paths
-from pipeline.common.environment import facts, is_only_process, record
+from pipeline.common.environment import facts, is_only_process, limit_instructions, record
 from pipeline.common.errors import BluelightError, complain, message_of
-from pipeline.common.instructions import limit_instructions
 from pipeline.common.params import load_params
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it

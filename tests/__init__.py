@@ -1,5 +1,5 @@
 """Tests run under the caps of a stage: this comes before any of them imports NumPy."""
 
-from pipeline.common.instructions import limit_instructions
+from pipeline.common.environment import limit_instructions
 
 limit_instructions(torch=True)

@@ -10,7 +10,7 @@ from unittest.mock import patch
 import pytorch_lightning as pl
 
 from benchmarks.speed.contestant import BATCH, DROPOUT, HIDDEN, arguments, report
-from pipeline.common.instructions import limit_instructions
+from pipeline.common.environment import limit_instructions
 from pipeline.common.params import AugmentParams, FlipParams, Params, load_params
 from pipeline.train import fit as fitting
 from pipeline.train.datamodule import ImageDataModule

@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.speed.contestant import SIZE
+from pipeline.common.datasets import SPLIT_COLUMNS
 from pipeline.common.parallel import parallel_map
 from pipeline.common.params import PackParams
-from pipeline.common.tables import SPLIT_COLUMNS
 from pipeline.pack.stage import pack
 from scenes import DatasetSpec, generate
 

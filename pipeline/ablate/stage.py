@@ -23,13 +23,21 @@ from numpy.lib.format import open_memmap
 from torch.nn.functional import softmax
 
 from pipeline.common import paths
+from pipeline.common.datasets import (
+    FEATURES,
+    IMAGES,
+    LABELS,
+    META,
+    VECTORS,
+    load_packed,
+    read_table,
+    write_table,
+)
 from pipeline.common.errors import TrainingError
 from pipeline.common.files import DIGITS, atomic_directory, read_json, rounded, write_json
-from pipeline.common.packed import FEATURES, IMAGES, LABELS, META, VECTORS, load_packed
 from pipeline.common.parallel import process_pool, progress_bar
 from pipeline.common.params import LearningParams, Params
 from pipeline.common.randomness import Purpose, generator
-from pipeline.common.tables import read_table, write_table
 from pipeline.features.vectors import write_vectors
 from pipeline.train.augmentation import transforms
 from pipeline.train.callbacks import LOGGED, Activations

@@ -1,16 +1,20 @@
-"""Colours, grids of images, and pictures as PNG bytes or data URIs, drawn with Pillow.
+"""Colours, grids of images, pictures as PNG bytes or data URIs, and the style of every plot.
 
-Plots are in `pipeline.common.plots`; this module does without Matplotlib, which is slow to
-import.
+Pictures are drawn with Pillow. Matplotlib, which is slow to import, is needed by plots alone.
 """
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
 from io import BytesIO
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Pixels = npt.NDArray[np.uint8]
 Line = tuple[str, str]  # a line of a caption, and its colour
@@ -23,6 +27,26 @@ INK, FAINT, PAPER = "#24292f", "#6e7781", "#ffffff"
 
 FONT = 13  # pixels
 LINE_HEIGHT = 16
+
+STYLE: dict[Any, Any] = {
+    "font.size": 10,
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "grid.color": "#d8dee4",
+    "text.color": INK,
+    "text.parse_math": False,  # names of classes and files may hold dollar signs
+    "xtick.color": INK,
+    "ytick.color": INK,
+}
+DPI = 160
+WIDTH = 4.6  # inches: 736 pixels, which stay readable when a phone shrinks them
+
+P = ParamSpec("P")
 
 
 def image_grid(
@@ -114,3 +138,22 @@ def encode_jpeg(pixels: Pixels, quality: int = 80) -> bytes:
 def data_uri(content: bytes, mime: str = "image/png") -> str:
     """Return the content of a file as a `data:` URI, to embed in a page."""
     return f"data:{mime};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def png(figure: "Figure", dpi: int = DPI) -> bytes:
+    """Return a figure as PNG bytes that depend on nothing but the figure."""
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def plot(draw: Callable[P, "Figure"]) -> Callable[P, bytes]:
+    """Make a function that draws a figure draw it in `STYLE` and return PNG bytes."""
+    from matplotlib import rc_context  # noqa: PLC0415 - only where there are plots
+
+    @wraps(draw)
+    def drawn(*args: P.args, **kwargs: P.kwargs) -> bytes:
+        with rc_context(STYLE):
+            return png(draw(*args, **kwargs))
+
+    return drawn

@@ -1,8 +1,14 @@
-"""Record what each stage last ran on, in `reports/environment.json`.
+"""Limit the vector instructions that libraries use, and record what each stage last ran on.
 
-The file is tracked by git and is not an output of DVC: as an output it would make `dvc.lock` differ
-between machines that agree on every result. `pipeline.run` writes it when a stage is done. A stage
-that DVC skips, or restores from its cache, keeps the record of the run that made its outputs.
+NumPy, OpenBLAS, PyTorch and oneDNN choose their code by the processor they run on, and code for
+wider vectors adds numbers in another order. Each library reads its limit once, when it is imported
+or first computes: call `limit_instructions` before importing any of them. This module therefore
+imports none of them. docs/reproducibility.md has the measurements and the cost.
+
+`reports/environment.json` is tracked by git and is not an output of DVC: as an output it would make
+`dvc.lock` differ between machines that agree on every result. `pipeline.run` writes it when a stage
+is done. A stage that DVC skips, or restores from its cache, keeps the record of the run that made
+its outputs.
 """
 
 import os
@@ -19,6 +25,18 @@ from pipeline.common.files import read_json, write_json
 
 PACKAGE = "bluelight"
 STAGES = "stages"
+PROCESSOR = Path("/proc/cpuinfo")  # of Linux
+
+# NumPy and OpenBLAS (which SciPy uses too): for every stage. OpenCV needs no limit.
+ARRAYS = {
+    "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",
+    "OPENBLAS_CORETYPE": "Haswell",
+}
+
+# PyTorch's own kernels, and oneDNN, which multiplies its matrices: `pipeline.train.mlp`.
+TORCH = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
+
+LIMIT = "AVX2"  # as `torch.backends.cpu.get_cpu_capability` reports it
 
 # They change which instructions are used, or the order of a sum, and so the last bits of a result.
 VARIABLES = (
@@ -36,6 +54,24 @@ VARIABLES = (
 Facts = dict[str, Any]
 
 
+def limit_instructions(*, torch: bool) -> None:
+    """Keep this process, and the processes it starts, from instructions beyond AVX2.
+
+    Has no effect on a processor without AVX2, or on one that is not x86.
+
+    Args:
+        torch: Whether to limit PyTorch too: `train.portable`.
+    """
+    if can_limit():
+        os.environ.update(ARRAYS | TORCH if torch else ARRAYS)
+
+
+def can_limit() -> bool:
+    """Return whether this processor can be limited: x86 with AVX2 and FMA."""
+    # PyTorch would crash if it were limited to instructions that the processor does not have.
+    return platform.machine() == "x86_64" and {"avx2", "fma"} <= set(_cpuinfo("flags").split())
+
+
 def facts() -> Facts:
     """This machine and its libraries, as far as results can depend on them.
 
@@ -44,7 +80,7 @@ def facts() -> Facts:
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
-        "processor": _processor(),
+        "processor": _cpuinfo("model name") or platform.processor(),
         "instructions": _instructions(),
         "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
         "libraries": {name: version(name) for name in sorted(_required())},
@@ -58,15 +94,15 @@ def record(stage: str, found: Mapping[str, Any]) -> None:
         stage: Its name, as DVC has it.
         found: What `facts` gave before it ran.
     """
-    entries = read_json(paths.ENVIRONMENT) if paths.ENVIRONMENT.exists() else []
-    others = [_without(entry, stage) for entry in entries]
-    if not any(_facts(entry) == found for entry in others):
-        others.append({STAGES: [], **found})
-    for entry in others:
-        if _facts(entry) == found:
-            entry[STAGES] = sorted([*entry[STAGES], stage])
-    kept = [entry for entry in others if entry[STAGES]]
-    write_json(paths.ENVIRONMENT, sorted(kept, key=lambda entry: entry[STAGES]))
+    known = by_stage(read_json(paths.ENVIRONMENT) if paths.ENVIRONMENT.exists() else [])
+    entries: list[dict[str, Any]] = []
+    for name, ran_on in sorted((known | {stage: dict(found)}).items()):
+        same = next((entry for entry in entries if _facts(entry) == ran_on), None)
+        if same is None:
+            entries.append({STAGES: [name], **ran_on})
+        else:
+            same[STAGES].append(name)
+    write_json(paths.ENVIRONMENT, entries)
 
 
 def by_stage(entries: list[dict[str, Any]]) -> dict[str, Facts]:
@@ -88,16 +124,11 @@ def _facts(entry: Mapping[str, Any]) -> Facts:
     return {name: value for name, value in entry.items() if name != STAGES}
 
 
-def _without(entry: dict[str, Any], stage: str) -> dict[str, Any]:
-    return {**entry, STAGES: [name for name in entry[STAGES] if name != stage]}
-
-
-def _processor() -> str:
-    """The processor's name as Linux tells it; elsewhere what Python knows."""
-    file = Path("/proc/cpuinfo")
-    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor())
+def _cpuinfo(field: str) -> str:
+    """Return a field of the first processor as Linux tells it; empty elsewhere."""
+    lines = PROCESSOR.read_text(encoding="utf-8").splitlines() if PROCESSOR.exists() else []
+    named = (line.partition(":") for line in lines)
+    return next((value.strip() for name, _, value in named if name.strip() == field), "")
 
 
 def _instructions() -> list[str]:

@@ -7,9 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from pipeline.common.drawing import FAINT, INK, RIGHT, TRAIN, VALIDATION
-from pipeline.common.plots import WIDTH, plot
-from pipeline.common.wording import number
+from pipeline.common.drawing import FAINT, INK, RIGHT, TRAIN, VALIDATION, WIDTH, plot
+from pipeline.common.resampling import number
 
 if TYPE_CHECKING:
     import pandas as pd

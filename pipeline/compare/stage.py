@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.common import paths
+from pipeline.common.datasets import read_table, write_table
 from pipeline.common.errors import BluelightError
 from pipeline.common.files import (
     DIGITS,
@@ -26,9 +27,7 @@ from pipeline.common.files import (
     write_json,
 )
 from pipeline.common.params import Params
-from pipeline.common.resampling import Estimate, Resampling, as_data, mean_over_runs
-from pipeline.common.tables import read_table, write_table
-from pipeline.common.wording import number, span
+from pipeline.common.resampling import Estimate, Resampling, as_data, mean_over_runs, number, span
 from pipeline.compare.plots import draw_all
 from pipeline.compare.statistics import (
     BASELINE,

@@ -16,11 +16,11 @@ from pydantic import ValidationError
 
 from pipeline.common import paths
 from pipeline.common.artifact import DESCRIPTION, DRAWN, RESTORE, Description
+from pipeline.common.datasets import SPLIT_COLUMNS, read_table
 from pipeline.common.drawing import data_uri, encode_jpeg, encode_png
 from pipeline.common.errors import ArtifactError
 from pipeline.common.images import MAXIMUM_PIXELS, Pixels, decode, resize
 from pipeline.common.params import AugmentParams
-from pipeline.common.tables import SPLIT_COLUMNS, read_table
 from pipeline.predict.classifier import ImageClassifier
 from pipeline.train.augmentation import Augmentation, alone
 from scenes import photograph

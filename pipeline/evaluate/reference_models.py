@@ -21,9 +21,9 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from threadpoolctl import threadpool_limits
 
+from pipeline.common.datasets import PackedSplit
 from pipeline.common.images import resize
 from pipeline.common.metrics import Labels, Predictions, Probabilities, Values, losses
-from pipeline.common.packed import PackedSplit
 from pipeline.common.randomness import Purpose, generator
 
 IMAGES = 5000  # of a split to learn from or to choose by

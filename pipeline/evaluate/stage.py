@@ -17,6 +17,7 @@ from sklearn.metrics import confusion_matrix
 
 from pipeline.common import paths
 from pipeline.common.artifact import LOGITS
+from pipeline.common.datasets import PackedSplit, load_packed, write_table
 from pipeline.common.drawing import FAINT, INK, RIGHT, WRONG, Line, encode_png, image_grid
 from pipeline.common.errors import ArtifactError
 from pipeline.common.files import DIGITS, atomic_file, rounded, write_json
@@ -29,10 +30,8 @@ from pipeline.common.metrics import (
     probability_metrics,
     weighted_metrics,
 )
-from pipeline.common.packed import PackedSplit, load_packed
 from pipeline.common.params import Params
 from pipeline.common.resampling import Groups, Resampling
-from pipeline.common.tables import write_table
 from pipeline.evaluate.curves import cost, errors, precision_recall, roc, threshold_curve
 from pipeline.evaluate.estimates import Estimates, difference, estimate, reliability
 from pipeline.evaluate.reference_models import reference_models

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from pipeline.common import paths
+from pipeline.common.datasets import FEATURES, USED_SPLITS, VECTORS, load_packed
 from pipeline.common.files import atomic_directory, rounded, write_json
-from pipeline.common.packed import FEATURES, VECTORS, load_packed
 from pipeline.common.params import Params
-from pipeline.common.tables import USED_SPLITS
 from pipeline.features.backbone import Backbone, load_backbone
 from pipeline.features.hog import hog
 from pipeline.features.vectors import vector_length, write_vectors

@@ -15,8 +15,8 @@ import numpy.typing as npt
 from numpy.lib.format import open_memmap
 from onnxruntime import InferenceSession, SessionOptions
 
+from pipeline.common.datasets import VECTORS, load_packed
 from pipeline.common.errors import FeaturesError
-from pipeline.common.packed import VECTORS, load_packed
 from pipeline.common.parallel import parallel_map
 from pipeline.common.params import AugmentParams
 from pipeline.train.augmentation import Augmentation

@@ -7,11 +7,11 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
+from pipeline.common.datasets import Split
 from pipeline.common.errors import SourceError, message_of
 from pipeline.common.files import files_below, read_csv
 from pipeline.common.images import SUFFIXES
 from pipeline.common.params import FetchParams
-from pipeline.common.tables import Split
 
 # What publishers call the splits, in lower case.
 PUBLISHED_SPLITS: dict[str, Split] = {

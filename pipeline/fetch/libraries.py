@@ -10,9 +10,9 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.common.datasets import write_table
 from pipeline.common.errors import SourceError, one_line
 from pipeline.common.parallel import progress_bar
-from pipeline.common.tables import write_table
 
 KAGGLE = "kaggle:"
 KAGGLE_NAME = re.compile(r"[\w.-]+/[\w.-]+(/versions/[0-9]+)?")

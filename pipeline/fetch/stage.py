@@ -17,6 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.common import paths
+from pipeline.common.datasets import LABEL_COLUMNS, write_table
 from pipeline.common.errors import ImageError, SourceError, printable
 from pipeline.common.files import (
     atomic_directory,
@@ -30,7 +31,6 @@ from pipeline.common.files import (
 from pipeline.common.images import decode
 from pipeline.common.parallel import parallel_map
 from pipeline.common.params import FetchParams, Params, SyntheticParams
-from pipeline.common.tables import LABEL_COLUMNS, write_table
 from pipeline.fetch.layouts import FoundImage, find_images
 from pipeline.fetch.sources import Folders, open_source
 

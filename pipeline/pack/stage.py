@@ -11,13 +11,21 @@ import pandas as pd
 from numpy.lib.format import open_memmap
 
 from pipeline.common import paths
+from pipeline.common.datasets import (
+    IMAGES,
+    LABEL_COLUMNS,
+    LABELS,
+    META,
+    SPLIT_COLUMNS,
+    SPLITS,
+    USED_SPLITS,
+    read_table,
+)
 from pipeline.common.errors import SplitError
 from pipeline.common.files import atomic_directory, read_json, write_json
 from pipeline.common.images import decode, resize
-from pipeline.common.packed import IMAGES, LABELS, META
 from pipeline.common.parallel import parallel_map
 from pipeline.common.params import PackParams, Params
-from pipeline.common.tables import LABEL_COLUMNS, SPLIT_COLUMNS, SPLITS, USED_SPLITS, read_table
 from pipeline.features.backbone import input_size
 
 BLOCK = 32  # images decoded between two writes
@@ -103,7 +111,7 @@ def pack(
     classes: Sequence[str],
     destination: Path,
 ) -> None:
-    """Write `train/`, `validation/` and `test/` below `destination`; see `pipeline.common.packed`.
+    """Write `train/`, `validation/` and `test/` below `destination`; see `common.datasets`.
 
     Args:
         params: The size.

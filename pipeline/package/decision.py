@@ -19,9 +19,9 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 from pipeline.common.artifact import Decision
+from pipeline.common.datasets import PackedSplit
 from pipeline.common.errors import TrainingError
 from pipeline.common.files import DIGITS
-from pipeline.common.packed import PackedSplit
 from pipeline.common.params import DecisionParams, Params
 from pipeline.common.resampling import Groups, Interval, Resampling, Values, percentile, resampled
 

@@ -20,11 +20,11 @@ from pipeline.common.artifact import (
     sha256_of,
     write_artifact,
 )
+from pipeline.common.datasets import load_packed
 from pipeline.common.errors import ArtifactError
 from pipeline.common.files import rounded
-from pipeline.common.packed import load_packed
 from pipeline.common.params import Params
-from pipeline.common.wording import code
+from pipeline.common.resampling import code
 from pipeline.package.decision import decide, prior_correction
 from pipeline.package.onnx_graph import build_onnx
 from pipeline.predict.classifier import open_session, outputs_of

@@ -11,17 +11,16 @@ from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 
-from pipeline.common import paths, wording
+from pipeline.common import paths, resampling
 from pipeline.common.artifact import DESCRIPTION, DRAWN
+from pipeline.common.datasets import read_table
 from pipeline.common.drawing import data_uri, encode_jpeg
 from pipeline.common.files import atomic_file, atomic_write_text, flatten, read_json
 from pipeline.common.images import decode, resize
 from pipeline.common.params import Params
-from pipeline.common.plots import learning_curve, overview
 from pipeline.common.randomness import Purpose, generator
 from pipeline.common.resampling import from_data
-from pipeline.common.tables import read_table
-from pipeline.report.plots import draw_results
+from pipeline.report.plots import draw_results, learning_curve, overview
 
 PHOTOS = 12  # in the overview
 PHOTO = 160  # pixels a side there
@@ -139,13 +138,13 @@ def render(template: str, content: Content) -> str:
     environment.filters |= {
         "percent": lambda share: f"{100 * share:.1f}\N{NO-BREAK SPACE}%",
         "thousands": lambda count: f"{count:,}",
-        "code": wording.code,
+        "code": resampling.code,
         "data_uri": data_uri,
         "flatten": flatten,
         "capitalised": lambda text: text[:1].upper() + text[1:],
     }
     texts = ("number", "span", "cell", "verdict", "difference")
-    environment.globals |= {name: getattr(wording, name) for name in texts}
+    environment.globals |= {name: getattr(resampling, name) for name in texts}
     environment.globals |= {"drawn": DRAWN, "experiment": experiment}
     level = f"{100 * content.test['confidence']:.0f}\N{NO-BREAK SPACE}%"
     return environment.get_template(template).render(vars(content), level=level)

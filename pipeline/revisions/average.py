@@ -8,8 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.common.errors import RevisionError
-from pipeline.common.resampling import Estimate, mean_over_runs
-from pipeline.common.wording import number, span
+from pipeline.common.resampling import Estimate, mean_over_runs, number, span
 from pipeline.revisions.diff import numbers_of
 from pipeline.revisions.revision import Revision
 

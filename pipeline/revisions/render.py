@@ -13,11 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.common import paths
-from pipeline.common.drawing import TRAIN, VALIDATION, data_uri, encode_jpeg
+from pipeline.common.drawing import STYLE, TRAIN, VALIDATION, data_uri, encode_jpeg, png
 from pipeline.common.errors import MissingOutputError
 from pipeline.common.images import decode, resize
-from pipeline.common.plots import STYLE, png
-from pipeline.common.wording import number
+from pipeline.common.resampling import number
 from pipeline.revisions.diff import KINDS, Difference, MetricChange, PredictionChanges
 from pipeline.revisions.environments import Change
 

@@ -10,11 +10,11 @@ import numpy.typing as npt
 import pandas as pd
 from PIL import Image
 
+from pipeline.common.datasets import SPLITS, USED_SPLITS
 from pipeline.common.drawing import FAINT, INK, PAPER, WRONG, image_grid, write_text
 from pipeline.common.images import Pixels, decode
 from pipeline.common.params import SplitParams
 from pipeline.common.randomness import Purpose, generator
-from pipeline.common.tables import SPLITS, USED_SPLITS
 
 RANDOM_SPLITS = 100  # over which leaks are averaged
 DOUBTFUL = 40  # pairs listed for a person to look at

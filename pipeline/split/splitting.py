@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from pipeline.common.datasets import SPLIT_COLUMNS, USED_SPLITS
 from pipeline.common.errors import SplitError
 from pipeline.common.params import SplitParams
-from pipeline.common.tables import SPLIT_COLUMNS, USED_SPLITS
 
 TRAIN = USED_SPLITS.index("train")
 TEST = USED_SPLITS.index("test")

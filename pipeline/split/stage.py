@@ -4,10 +4,10 @@ import sys
 from typing import Any
 
 from pipeline.common import paths
+from pipeline.common.datasets import LABEL_COLUMNS, USED_SPLITS, read_table, write_table
 from pipeline.common.drawing import encode_png
 from pipeline.common.files import atomic_file, read_json, write_json
 from pipeline.common.params import Params
-from pipeline.common.tables import LABEL_COLUMNS, USED_SPLITS, read_table, write_table
 from pipeline.split.audit import audit, contact_sheet
 from pipeline.split.duplicates import find_duplicates
 from pipeline.split.splitting import divide

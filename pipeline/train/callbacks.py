@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 from torch import Tensor, nn
 
-from pipeline.common.tables import write_table
+from pipeline.common.datasets import write_table
 from pipeline.train.hardware import is_main_process
 from pipeline.train.mlp import ACTIVATIONS, MLP
 

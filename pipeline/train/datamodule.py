@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
 
+from pipeline.common.datasets import PackedSplit, load_packed
 from pipeline.common.errors import TrainingError
-from pipeline.common.packed import PackedSplit, load_packed
 from pipeline.common.params import AugmentParams, TrainParams
 from pipeline.common.randomness import Purpose, generator
 from pipeline.train.augmentation import Augmentation

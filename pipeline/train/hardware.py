@@ -9,8 +9,8 @@ from pytorch_lightning.strategies import Strategy
 from pytorch_lightning.utilities import rank_zero_only
 from torch import nn
 
+from pipeline.common.environment import LIMIT, can_limit
 from pipeline.common.errors import TrainingError
-from pipeline.common.instructions import LIMIT, can_limit
 from pipeline.common.params import TrainParams
 
 
@@ -80,7 +80,7 @@ def check_instructions(params: TrainParams) -> None:
     if params.portable and can_limit() and used != LIMIT:
         raise TrainingError(
             f"train.portable is true, but PyTorch uses {used} in this process; call "
-            "pipeline.common.instructions.limit_instructions(torch=True) before it computes "
+            "pipeline.common.environment.limit_instructions(torch=True) before it computes "
             "anything, or set train.portable to false"
         )
 

@@ -99,7 +99,7 @@ class Linear(nn.Linear):
     PyTorch multiplies float32 matrices with MKL, whose kernels differ between Intel's and AMD's
     processors; no setting of MKL makes them agree but one that takes three times as long
     (docs/reproducibility.md). oneDNN, which PyTorch has beside it, adds in one order everywhere
-    once its instructions are limited (`pipeline.common.instructions`), and takes about as long.
+    once its instructions are limited (`pipeline.common.environment`), and takes about as long.
     It serves float32 on a CPU; all else is left to PyTorch.
     """
 

@@ -9,11 +9,10 @@ import torch
 
 from pipeline.common import paths
 from pipeline.common.artifact import NetworkDescription, write_network
+from pipeline.common.datasets import FEATURES, write_table
 from pipeline.common.drawing import encode_png
 from pipeline.common.files import atomic_directory, atomic_file, read_json, rounded, write_json
-from pipeline.common.packed import FEATURES
 from pipeline.common.params import Params
-from pipeline.common.tables import write_table
 from pipeline.train.augmentation import augmentation_preview, kind_previews
 from pipeline.train.datamodule import ImageDataModule, channel_statistics
 from pipeline.train.fit import Fit, fit

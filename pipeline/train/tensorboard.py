@@ -28,8 +28,8 @@ from torch import Tensor, fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn.functional import cross_entropy
 
+from pipeline.common.datasets import PackedSplit
 from pipeline.common.drawing import FAINT, INK, RIGHT, WRONG, image_grid
-from pipeline.common.packed import PackedSplit
 from pipeline.common.params import TrainParams
 from pipeline.train.augmentation import augmentation_preview
 from pipeline.train.callbacks import Activations, named_layers

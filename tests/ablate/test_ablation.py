@@ -19,10 +19,9 @@ from ruamel.yaml import YAML
 from pipeline import run as runner
 from pipeline.ablate.stage import divide, mean_history, plan, write_splits
 from pipeline.common import paths
+from pipeline.common.datasets import load_packed, read_table
 from pipeline.common.files import digest, write_json
-from pipeline.common.packed import load_packed
 from pipeline.common.params import Params
-from pipeline.common.tables import read_table
 from pipeline.techniques.stage import resolve
 from tests.helpers.data import Pack
 

@@ -10,8 +10,8 @@ import pytest
 
 from benchmarks.speed.__main__ import TRAINING, fastest, ratio, ratios
 from benchmarks.speed.data import prepare
+from pipeline.common.datasets import load_packed
 from pipeline.common.images import decode, resize
-from pipeline.common.packed import load_packed
 from tests.helpers.imports import ROOT
 from tests.helpers.processes import environment
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.calibration import Fold, show, temperatures
-from pipeline.common.packed import PackedSplit
+from pipeline.common.datasets import PackedSplit
 
 DRAW = np.random.default_rng(0)
 TRUE = DRAW.normal(0, 2, (300, 2)).astype(np.float32)

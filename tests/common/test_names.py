@@ -3,9 +3,9 @@
 import pytest
 from matplotlib.figure import Figure
 
+from pipeline.common.drawing import plot
 from pipeline.common.errors import PredictionError, complain, message_of
-from pipeline.common.plots import plot
-from pipeline.common.wording import code
+from pipeline.common.resampling import code
 
 
 @pytest.mark.parametrize("name", ["$x_$", "$", r"$\frac{$", r"\mathit{", "a$b$c_"])

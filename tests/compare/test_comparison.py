@@ -11,8 +11,15 @@ from ruamel.yaml import YAML
 from pipeline.common import paths
 from pipeline.common.errors import BluelightError
 from pipeline.common.params import Params
-from pipeline.common.resampling import Estimate, Interval, as_data, from_data
-from pipeline.common.wording import MINUS, number, verdict
+from pipeline.common.resampling import (
+    MINUS,
+    Estimate,
+    Interval,
+    as_data,
+    from_data,
+    number,
+    verdict,
+)
 from pipeline.compare.plots import draw_all
 from pipeline.compare.stage import compare, findings, load, ordered, run
 from tests.helpers.data import CLASSES

@@ -22,9 +22,9 @@ from PIL import Image
 from pipeline import cli, load
 from pipeline.common import paths
 from pipeline.common.artifact import DESCRIPTION
+from pipeline.common.datasets import SPLIT_COLUMNS, write_table
 from pipeline.common.images import MAXIMUM_PIXELS, Pixels, resize
 from pipeline.common.params import AugmentParams, Params
-from pipeline.common.tables import SPLIT_COLUMNS, write_table
 from pipeline.demo import server
 from pipeline.demo.replies import (
     ALL_KINDS,

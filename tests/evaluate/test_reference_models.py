@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
+from pipeline.common.datasets import PackedSplit
 from pipeline.common.metrics import Predictions
-from pipeline.common.packed import PackedSplit
 from pipeline.evaluate import reference_models as module
 from pipeline.evaluate.reference_models import sample
 

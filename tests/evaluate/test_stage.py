@@ -10,12 +10,11 @@ import pytest
 
 from pipeline.common import paths
 from pipeline.common.artifact import Decision
+from pipeline.common.datasets import PackedSplit, read_table
 from pipeline.common.drawing import RIGHT, WRONG
 from pipeline.common.errors import ArtifactError
 from pipeline.common.metrics import Predictions
-from pipeline.common.packed import PackedSplit
 from pipeline.common.params import Params
-from pipeline.common.tables import read_table
 from pipeline.evaluate import stage as evaluate
 from pipeline.evaluate.stage import caption, least_confident_first
 from tests.helpers import artifacts

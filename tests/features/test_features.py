@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 from onnxruntime import InferenceSession
 
-from pipeline.common.packed import load_packed
+from pipeline.common.datasets import load_packed
 from pipeline.common.params import Params
 from pipeline.features import vectors
 from pipeline.features.hog import SIZE, hog

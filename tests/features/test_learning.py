@@ -8,7 +8,7 @@ import torch
 
 from pipeline.common import paths
 from pipeline.common.artifact import LOGITS, parse_weights, read_network
-from pipeline.common.packed import load_packed
+from pipeline.common.datasets import load_packed
 from pipeline.common.params import Params
 from pipeline.features.hog import SIZE
 from pipeline.features.stage import run as compute

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 from torchvision import datasets
 
+from pipeline.common.datasets import LABEL_COLUMNS, read_table
 from pipeline.common.errors import SourceError
-from pipeline.common.tables import LABEL_COLUMNS, read_table
 from pipeline.fetch.libraries import DATASETS
 from pipeline.fetch.stage import fetch
 from tests.helpers.pictures import SYNTHETIC, fetch_params, write, write_folders

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from pipeline.common.datasets import LABEL_COLUMNS, read_table
 from pipeline.common.files import digest
-from pipeline.common.tables import LABEL_COLUMNS, read_table
 from pipeline.fetch.stage import fetch
 from tests.helpers.pictures import (
     SYNTHETIC,

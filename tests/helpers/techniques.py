@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.common.datasets import write_table
 from pipeline.common.files import write_json
 from pipeline.common.resampling import Resampling
-from pipeline.common.tables import write_table
 from pipeline.compare.plots import draw_all
 from pipeline.compare.stage import Outcome, compare, load, ordered
 from tests.helpers.data import CLASSES

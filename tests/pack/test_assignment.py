@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from pipeline.common import paths
+from pipeline.common.datasets import SPLIT_COLUMNS, write_table
 from pipeline.common.errors import SplitError
 from pipeline.common.files import write_json
 from pipeline.common.params import Params
-from pipeline.common.tables import SPLIT_COLUMNS, write_table
 from pipeline.pack import stage as pack
 from pipeline.pack.stage import check_assignment
 from tests.helpers.pictures import contents, encoded, write

@@ -11,10 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.common.datasets import SPLIT_COLUMNS, PackedSplit, load_packed
 from pipeline.common.errors import BluelightError
 from pipeline.common.images import resize
-from pipeline.common.packed import PackedSplit, load_packed
-from pipeline.common.tables import SPLIT_COLUMNS
 from pipeline.pack.stage import pack
 from tests.helpers.pictures import contents, encoded, pack_params, picture, write
 

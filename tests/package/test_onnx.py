@@ -14,8 +14,8 @@ from scipy.special import softmax
 
 from pipeline import load
 from pipeline.common.artifact import LOGITS, PROBABILITIES, Decision
+from pipeline.common.datasets import load_packed
 from pipeline.common.errors import ArtifactError
-from pipeline.common.packed import load_packed
 from pipeline.package import onnx_graph
 from pipeline.package.onnx_graph import build_onnx
 from pipeline.predict.classifier import open_session, outputs_of

@@ -10,8 +10,8 @@ from ruamel.yaml import YAML
 
 from pipeline.common import paths
 from pipeline.common.artifact import LOGITS, Decision, read_network, write_network
+from pipeline.common.datasets import PackedSplit, load_packed
 from pipeline.common.errors import ArtifactError
-from pipeline.common.packed import PackedSplit, load_packed
 from pipeline.common.params import Params
 from pipeline.package import stage as package
 from pipeline.package.decision import cross_entropy

@@ -12,10 +12,9 @@ import pytest
 from pipeline import load
 from pipeline.common import paths
 from pipeline.common.artifact import Decision
+from pipeline.common.datasets import SPLIT_COLUMNS, load_packed, read_table
 from pipeline.common.files import read_json
-from pipeline.common.packed import load_packed
 from pipeline.common.params import Params
-from pipeline.common.tables import SPLIT_COLUMNS, read_table
 from pipeline.evaluate import stage as evaluate
 from pipeline.pack.stage import pack
 from pipeline.predict.command import predict

@@ -10,9 +10,8 @@ import pytest
 from PIL import Image
 
 from pipeline import load
+from pipeline.common.datasets import SPLIT_COLUMNS, load_packed
 from pipeline.common.errors import ArtifactError, ImageError
-from pipeline.common.packed import load_packed
-from pipeline.common.tables import SPLIT_COLUMNS
 from pipeline.pack.stage import pack
 from pipeline.predict import classifier
 from pipeline.predict.classifier import ImageClassifier

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from pipeline.common.metrics import BINS
-from pipeline.common.wording import MINUS
-from pipeline.report.stage import Content, class_metrics, render
+from pipeline.common.resampling import MINUS
 from pipeline.report.plots import draw_results
+from pipeline.report.stage import Content, class_metrics, render
 from tests.helpers.pages import METRICS, content, results, text
 from tests.helpers.techniques import compared
 

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.common.datasets import LABEL_COLUMNS
 from pipeline.common.errors import SplitError
 from pipeline.common.images import Pixels, decode, resize
-from pipeline.common.tables import LABEL_COLUMNS
 from pipeline.split.duplicates import (
     NEIGHBOURS,
     Duplicates,

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.common.datasets import SPLIT_COLUMNS, read_table, write_table
 from pipeline.common.errors import SplitError
-from pipeline.common.tables import SPLIT_COLUMNS, read_table, write_table
 from tests.helpers.pictures import split_params
 from tests.split.test_splitting import data_of, singles, with_conflict
 

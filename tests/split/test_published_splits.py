@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 
 from pipeline.common import paths
+from pipeline.common.datasets import LABEL_COLUMNS, SPLIT_COLUMNS, read_table
 from pipeline.common.errors import BluelightError, SourceError, SplitError
 from pipeline.common.files import read_json
 from pipeline.common.params import Params
-from pipeline.common.tables import LABEL_COLUMNS, SPLIT_COLUMNS, read_table
 from pipeline.fetch.stage import fetch
 from pipeline.split import stage as split
 from pipeline.split.splitting import divide

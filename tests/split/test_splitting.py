@@ -15,16 +15,16 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pipeline.common import paths
-from pipeline.common.errors import SplitError
-from pipeline.common.files import write_json
-from pipeline.common.params import Params, SplitParams
-from pipeline.common.tables import (
+from pipeline.common.datasets import (
     LABEL_COLUMNS,
     SPLIT_COLUMNS,
     USED_SPLITS,
     read_table,
     write_table,
 )
+from pipeline.common.errors import SplitError
+from pipeline.common.files import write_json
+from pipeline.common.params import Params, SplitParams
 from pipeline.split import stage as split
 from pipeline.split.audit import audit, leaking
 from pipeline.split.splitting import divide

@@ -16,7 +16,7 @@ from scipy.special import softmax
 
 from pipeline.common import paths
 from pipeline.common.artifact import LOGITS
-from pipeline.common.packed import load_packed
+from pipeline.common.datasets import load_packed
 from pipeline.common.params import load_params
 from pipeline.package import stage as package
 from pipeline.predict.classifier import load, outputs_of

@@ -19,7 +19,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch.utils.data import DataLoader, TensorDataset
 
 from pipeline.common import paths
-from pipeline.common.packed import load_packed
+from pipeline.common.datasets import load_packed
 from pipeline.common.params import Params
 from pipeline.train import stage
 from pipeline.train.classifier import Classifier

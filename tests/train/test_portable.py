@@ -11,9 +11,9 @@ import torch
 from ruamel.yaml import YAML
 from torch import nn
 
-from pipeline.common import instructions, paths
+from pipeline.common import paths
+from pipeline.common.environment import ARRAYS, LIMIT, TORCH, can_limit, limit_instructions
 from pipeline.common.errors import TrainingError
-from pipeline.common.instructions import ARRAYS, LIMIT, TORCH, can_limit, limit_instructions
 from pipeline.common.params import Params
 from pipeline.train.hardware import check_instructions
 from pipeline.train.mlp import Linear, has_onednn_product
@@ -100,7 +100,7 @@ def test_only_a_processor_with_avx2_is_limited_to_it(
 ) -> None:
     processor = elsewhere / "cpuinfo"
     processor.write_text(f"processor\t: 0\nflags\t\t: {flags}\nbugs\t\t:\n", encoding="utf-8")
-    monkeypatch.setattr(instructions, "PROCESSOR", processor)
+    monkeypatch.setattr("pipeline.common.environment.PROCESSOR", processor)
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
     found: dict[str, str] = {}
     monkeypatch.setattr("os.environ", found)

@@ -17,9 +17,9 @@ from ruamel.yaml import YAML
 
 from pipeline import run as runner
 from pipeline.common import paths
+from pipeline.common.datasets import read_table
 from pipeline.common.files import digest
 from pipeline.common.params import Params
-from pipeline.common.tables import read_table
 from pipeline.train.resume import fingerprint
 from tests.helpers.data import Pack
 from tests.helpers.processes import environment

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 import torch
 
+from pipeline.common.datasets import load_packed
 from pipeline.common.errors import TrainingError
-from pipeline.common.packed import load_packed
 from pipeline.common.params import Params
 from pipeline.train.datamodule import ImageDataModule
 from pipeline.train.fit import Fit, fit
