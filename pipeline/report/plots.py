@@ -124,14 +124,9 @@ def precision_recall_curve(points: pd.DataFrame, average: float, chance: float) 
         chance: Precision of guessing.
     """
     figure, axes = _unit_square("Precision-recall curve", "recall", "precision")
-    axes.plot([0, 1], [chance, chance], color=FAINT, linestyle=":", label="chance")
-    axes.plot(
-        points["recall"],
-        points["precision"],
-        drawstyle="steps-pre",
-        color=TRAIN,
-        label=f"average precision {average:.3f}",
-    )
+    axes.axhline(chance, color=FAINT, linestyle=":", label="chance")
+    label = f"average precision {average:.3f}"
+    axes.step(points["recall"], points["precision"], where="pre", color=TRAIN, label=label)
     axes.legend(loc="lower left", edgecolor="white", fancybox=False)
     return figure
 
