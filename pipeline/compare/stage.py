@@ -33,11 +33,13 @@ from pipeline.compare.statistics import (
     BASELINE,
     COMBINED,
     METRICS,
+    between_runs,
     estimates,
     measure_techniques,
     sensitivity,
     simultaneous_quantile,
     single_quantile,
+    standard_error,
 )
 
 # What one number per run tells; the other metrics have one per image.
@@ -156,6 +158,7 @@ def compare(outcomes: list[Outcome], how: Resampling, positive: str) -> dict[str
         for name, found in measured.items()
         if BASELINE in measured and name != BASELINE
     }
+    between = between_runs(list(measured.values())) if differences else None
     single = single_quantile(how.confidence)
     family = [found for name, found in differences.items() if name != COMBINED]
     joint = (
@@ -175,7 +178,7 @@ def compare(outcomes: list[Outcome], how: Resampling, positive: str) -> dict[str
             "stopped_early": int((one.runs["epochs_run"] < epochs).sum()),
             "reached_target": int(runs[name]["epochs_to_target"].notna().sum()),
             "normalised": normalised(one),
-            "means": estimates(measured[name], single),
+            "means": estimates(measured[name], standard_error(measured[name]), single),
             "differences": {},
             "sensitivity": None,
         }
@@ -184,11 +187,11 @@ def compare(outcomes: list[Outcome], how: Resampling, positive: str) -> dict[str
             plain = flatten(outcomes[0].settings)
             settings = flatten(one.settings)
             entry["changes"] = {k: v for k, v in settings.items() if plain.get(k) != v}
-            quantile = single if name == COMBINED else joint
-            entry["differences"] = estimates(differences[name], quantile)
+            found, error = differences[name], standard_error(differences[name], between)
+            quantile = np.full_like(joint, single) if name == COMBINED else joint
+            entry["differences"] = estimates(found, error, quantile)
             entry["differences"] |= means(runs[name] - runs[BASELINE], how)
-            own = single if name == COMBINED else float(joint[0])
-            entry["sensitivity"] = sensitivity(differences[name], own, images)
+            entry["sensitivity"] = sensitivity(found, error, float(quantile[0]), images)
         techniques.append(entry)
 
     comparison = {

@@ -2,24 +2,26 @@
 
 Every technique predicts the same images with the same folds and seeds, so a difference is taken
 image by image, and what an easy image or a lucky fold gives to both cancels out. A difference is
-uncertain for two reasons, and its standard error has a part for each:
+uncertain for two reasons, and its variance has a part for each:
 
 - *images*: others would have given another difference. Groups of duplicates are resampled, since
   duplicates are predicted alike (bootstrap; Efron, 1979);
 - *runs*: other seeds would have trained other networks, which shifts all images of a fold together.
-  The variance between the folds' differences, less what the images explain of it, is that of a run
-  (the method of moments of a random-effects model; DerSimonian & Laird, 1986).
+  The variance of differences between folds, less what the images explain of it, is that of a run
+  (the method of moments of a random-effects model; DerSimonian & Laird, 1986). Five runs tell
+  little about it, so it is pooled over all techniques: it is the residual of the two-way table of
+  techniques and folds (Scheffé, 1959).
 
-An interval is the value plus and minus some standard errors: a normal quantile where images explain
-all differences between runs, and otherwise Student's t, since few runs tell little about how runs
-vary.
+An interval is the value plus and minus some standard errors: a quantile of Student's t, whose
+degrees of freedom say how well both parts together are known (Satterthwaite, 1946).
 
 The claim about `combined` was fixed before anything was measured, so its interval stands alone.
 Those of all other techniques hold together with the stated confidence: their reach is the quantile
 of the largest of the standardised deviations in the resamples (max-t; Westfall & Young, 1993).
 
-`benchmarks/coverage.py` measures how often these intervals hold the truth. They say nothing about
-other training images: all runs share theirs.
+`benchmarks/coverage.py` measures how often these intervals hold the truth, also where techniques
+differ in how much their runs vary. They say nothing about other training images: all runs share
+theirs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -68,21 +70,53 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class Between:
+    """How the difference between two techniques varies from fold to fold.
+
+    Attributes:
+        observed: float64 [metrics]; its variance.
+        explained: float64 [metrics]; as much of it as other images would give.
+        freedom: Degrees of freedom of `observed`.
+        runs: How many runs of each technique there are.
+    """
+
+    observed: Values
+    explained: Values
+    freedom: int
+    runs: int
+
+
+@dataclass(frozen=True)
 class Error:
     """Standard error of each metric, by its parts.
 
     Attributes:
         images: float64 [metrics].
         runs: float64 [metrics].
+        freedom: float64 [metrics]; degrees of freedom of both together, infinite where images
+            explain all differences between runs.
     """
 
     images: Values
     runs: Values
+    freedom: Values
 
     @property
     def total(self) -> Values:
         """Both parts together."""
         return np.hypot(self.images, self.runs)
+
+    def reach(self, quantile: float | Values) -> Values:
+        """How many standard errors an interval reaches to either side.
+
+        Args:
+            quantile: Normal quantiles, for all metrics or float64 [metrics].
+
+        Returns:
+            float64 [metrics]; Student's t with the same tails.
+        """
+        student: Values = t.ppf(norm.cdf(quantile), self.freedom)
+        return student
 
 
 def measure_techniques(
@@ -143,14 +177,40 @@ def measure_techniques(
     return measured
 
 
-def standard_error(found: Measured) -> Error:
-    """Estimate the standard error of pooled values from resampled images and from the runs."""
-    repeats, folds = found.runs.shape[:2]
+def between_runs(techniques: Sequence[Measured]) -> Between:
+    """Estimate how differences vary between folds, from all techniques together.
+
+    Args:
+        techniques: Two or more.
+    """
+    runs = np.array([one.runs for one in techniques])
+    often = np.array([one.runs_resampled for one in techniques])
+    count, repeats, folds = runs.shape[:3]
+    apart = runs - runs.mean(axis=0)
+    apart -= apart.mean(axis=2, keepdims=True)
+    freedom = (count - 1) * repeats * (folds - 1)
+    # The residuals have the variance of one technique, a difference that of two.
+    observed = 2 * np.square(apart).sum(axis=(0, 1, 2)) / freedom
+    by_images = np.nanvar(often - often.mean(axis=0), axis=-1, ddof=1).mean(axis=(1, 2))
+    explained = 2 * by_images.sum(axis=0) / (count - 1)
+    return Between(observed, explained, freedom, repeats * folds)
+
+
+def standard_error(found: Measured, between: Between | None = None) -> Error:
+    """Estimate the standard error of pooled values.
+
+    Args:
+        found: The differences of a technique to another, or its metrics.
+        between: How differences vary; None for metrics, which vary as their own runs do.
+    """
+    if between is None:
+        between = between_runs([found, found - found])
     images = found.pooled_resampled.std(axis=-1, ddof=1)
-    between = found.runs.var(axis=1, ddof=1).mean(axis=0)
-    explained = np.nanvar(found.runs_resampled, axis=-1, ddof=1).mean(axis=(0, 1))
-    run_variance = np.maximum(between - explained, 0) / (repeats * folds)
-    return Error(images, np.sqrt(run_variance))
+    variance = np.maximum(between.observed - between.explained, 0) / between.runs
+    total, uncertain = images**2 + variance, between.observed / between.runs
+    freedom = np.full_like(total, np.inf)
+    np.divide(between.freedom * total**2, uncertain**2, out=freedom, where=variance > 0)
+    return Error(images, np.sqrt(variance), freedom)
 
 
 def single_quantile(confidence: float) -> float:
@@ -178,42 +238,29 @@ def simultaneous_quantile(family: Sequence[Measured], confidence: float) -> Valu
     return np.maximum(together, single_quantile(confidence))
 
 
-def reach(found: Measured, quantile: float | Values) -> Values:
-    """How many standard errors the intervals of a technique reach to either side.
-
-    Args:
-        found: Its metrics, or differences.
-        quantile: Normal quantiles, for all metrics or float64 [metrics].
-
-    Returns:
-        float64 [metrics]; Student's t with the same tails where runs differ by more than images
-        explain, with the degrees of freedom of the variance between runs.
-    """
-    repeats, folds = found.runs.shape[:2]
-    student = t.ppf(norm.cdf(quantile), repeats * (folds - 1))
-    chosen: Values = np.where(standard_error(found).runs > 0, student, quantile)
-    return chosen
-
-
-def estimates(found: Measured, quantile: float | Values) -> dict[str, Estimate]:
+def estimates(found: Measured, error: Error, quantile: float | Values) -> dict[str, Estimate]:
     """Each metric with its interval.
 
     Args:
         found: Metrics of a technique, or differences.
-        quantile: As for `reach`.
+        error: Their standard error.
+        quantile: As for `Error.reach`.
     """
-    half = reach(found, quantile) * standard_error(found).total
+    half = error.reach(quantile) * error.total
     return {
         name: Estimate(float(value), Interval(float(value - wide), float(value + wide)))
         for name, value, wide in zip(METRICS, found.pooled, half, strict=True)
     }
 
 
-def sensitivity(found: Measured, quantile: float, images: int) -> dict[str, float | None]:
+def sensitivity(
+    found: Measured, error: Error, quantile: float, images: int
+) -> dict[str, float | None]:
     """How small a difference in accuracy these runs could show, and what two points would take.
 
     Args:
         found: The differences of a technique.
+        error: Their standard error.
         quantile: The normal quantile of its interval.
         images: How many were predicted.
 
@@ -223,8 +270,7 @@ def sensitivity(found: Measured, quantile: float, images: int) -> dict[str, floa
         many repeats would with these images, None where no number would, and where a single
         repeat does not tell what repeating changes.
     """
-    factor = float(reach(found, quantile)[0] + norm.ppf(POWER))
-    error = standard_error(found)
+    factor = float(error.reach(quantile)[0] + norm.ppf(POWER))
     by_images, by_runs = (float(part[0]) ** 2 for part in (error.images, error.runs))
     target = (WORTH_SHOWING / factor) ** 2
     needed = images * by_images / (target - by_runs) if target > by_runs else None

@@ -22,7 +22,6 @@ from pipeline.common.errors import ArtifactError
 from pipeline.common.images import MAXIMUM_PIXELS, Pixels, decode, resize
 from pipeline.common.params import AugmentParams
 from pipeline.predict.classifier import ImageClassifier
-from pipeline.train.augmentation import Augmentation, alone
 from scenes import photograph
 
 MAXIMUM_BYTES = 20_000_000  # no camera's JPEG is larger
@@ -37,6 +36,7 @@ DRAWN_SIDE = 224
 DRAWN_LABELS = ("other", "emergency")
 
 DRAWS = 3  # of each kind of augmentation
+NOT_INSTALLED = "Not shown: this needs albumentations, which comes with bluelight[train]."
 AUGMENTATION_SEED = 0
 ALL_KINDS = "all"  # no kind has this name
 
@@ -216,6 +216,11 @@ class Augmentations:
             ) from None
         self._size = description.size
         self._sections: dict[str, dict[str, float]] = params.model_dump()
+        self._kinds: dict[str, Any] = {}
+        try:
+            from pipeline.train.augmentation import Augmentation, alone  # noqa: PLC0415 - an extra
+        except ModuleNotFoundError:
+            return
         self._kinds = {
             name: Augmentation(alone(params, name), AUGMENTATION_SEED) for name in self._sections
         }
@@ -245,4 +250,5 @@ class Augmentations:
                     "images": list(images),  # different ones: a flip has only one
                 }
             )
-        return {"original": data_uri(encode_png(pixels)), "kinds": kinds}
+        note = "" if kinds else NOT_INSTALLED
+        return {"original": data_uri(encode_png(pixels)), "kinds": kinds, "note": note}

@@ -71,7 +71,7 @@ class Classifier(pl.LightningModule):
             # Each image counts once, however batches differ in size.
             self.meters[f"{split}_loss"] = MeanMetric()
             self.meters[f"{split}_accuracy"] = MulticlassAccuracy(
-                num_classes=len(data["classes"]), average="micro"
+                num_classes=len(data["classes"]), average="micro", validate_args=False
             )
         self._rate = self._params.learning_rate
 
@@ -116,8 +116,10 @@ class Classifier(pl.LightningModule):
             objective = objective * (len(labels) * self.trainer.world_size / float(total))
         return objective
 
+    # Logged when an epoch ends: at each step, `self.log` would cost as much as a forward pass.
     def on_train_epoch_end(self) -> None:
-        """Log the learning rate of the epoch's last step."""
+        """Log the training metrics, and the learning rate of the epoch's last step."""
+        self._log("train")
         self.log("learning_rate", torch.tensor(self._rate, dtype=torch.float64))
 
     def on_validation_start(self) -> None:
@@ -134,10 +136,18 @@ class Classifier(pl.LightningModule):
         inputs, labels = batch
         self._measure("val", self(inputs), labels)
 
+    def on_validation_epoch_end(self) -> None:
+        """Log the validation metrics."""
+        self._log("val")
+
     def test_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
         """Measure a test batch."""
         inputs, labels = batch
         self._measure("test", self(inputs), labels)
+
+    def on_test_epoch_end(self) -> None:
+        """Log the test metrics."""
+        self._log("test")
 
     def predict_step(self, batch: Batch | Tensor, batch_idx: int) -> Tensor:  # noqa: ARG002
         """Compute class probabilities, float32 [N, classes], of a batch with or without labels."""
@@ -176,8 +186,11 @@ class Classifier(pl.LightningModule):
         accuracy: Any = self.meters[f"{split}_accuracy"]
         mean_loss.update(loss, weight=len(labels))
         accuracy.update(logits.detach(), labels)
-        metrics: dict[str, Any] = {f"{split}_loss": mean_loss, f"{split}_accuracy": accuracy}
-        self.log_dict(metrics, on_step=False, on_epoch=True, batch_size=len(labels))
+
+    def _log(self, split: str) -> None:
+        for metric in ("loss", "accuracy"):
+            meter: Any = self.meters[f"{split}_{metric}"]
+            self.log(f"{split}_{metric}", meter)
 
 
 def learning_rate_schedule(

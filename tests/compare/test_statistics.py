@@ -1,23 +1,27 @@
 """Intervals hold the truth as often as they say, and claim a difference where there is one."""
 
+from itertools import combinations
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from benchmarks.coverage import CLASSES, simulated_images
-from pipeline.common.metrics import Predictions, measure
+from pipeline.common.metrics import Predictions
 from pipeline.common.resampling import Resampling, mean_over_runs
 from pipeline.compare.statistics import (
     METRICS,
+    Error,
     Measured,
+    between_runs,
     estimates,
     measure_techniques,
-    reach,
     sensitivity,
     simultaneous_quantile,
     single_quantile,
     standard_error,
 )
+from tests.helpers.metrics import measure
 
 HOW = Resampling(confidence=0.95, resamples=300)
 FOLDS = 5
@@ -27,11 +31,20 @@ def measured(predictions: pd.DataFrame) -> Measured:
     return measure_techniques({"one": predictions}, FOLDS, HOW, CLASSES[1])["one"]
 
 
-def difference(seed: int, images: int = 400, repeats: int = 1, gain: float = 0.0) -> Measured:
-    """Two techniques on the same images; the second is better by a gain in log-odds."""
+def difference(
+    seed: int, images: int = 400, repeats: int = 1, gain: float = 0.0
+) -> tuple[Measured, Error]:
+    """Of two techniques on the same images; the second is better by a gain in log-odds."""
     draw = np.random.default_rng(seed)
-    plain, technique = simulated_images(draw, images, FOLDS, repeats, techniques=2, gain=gain)
-    return measured(technique) - measured(plain)
+    tables = simulated_images(draw, images, FOLDS, repeats, techniques=2, gain=gain)
+    return compared(*tables)
+
+
+def compared(plain: pd.DataFrame, technique: pd.DataFrame) -> tuple[Measured, Error]:
+    """The difference of two techniques, and its standard error."""
+    both = [measured(plain), measured(technique)]
+    found = both[1] - both[0]
+    return found, standard_error(found, between_runs(both))
 
 
 def test_metrics_are_those_of_all_images_at_once() -> None:
@@ -48,7 +61,8 @@ def test_metrics_are_those_of_all_images_at_once() -> None:
 def test_the_same_predictions_give_the_same_intervals_and_no_difference_to_themselves() -> None:
     (predictions,) = simulated_images(np.random.default_rng(0), 200, FOLDS, 2, techniques=1)
     first, second = measured(predictions), measured(predictions)
-    none = estimates(first - second, 1.96)
+    found = first - second
+    none = estimates(found, standard_error(found, between_runs([first, second])), 1.96)
     assert all(found.value == 0 and not found.shown for found in none.values())
 
 
@@ -68,50 +82,68 @@ def test_runs_that_shift_whole_folds_widen_the_interval() -> None:
     shifted = steady.copy()
     bad = shifted["run"].isin([1, 2])  # two runs predict nothing but the first class
     shifted.loc[bad, [f"probability_{name}" for name in CLASSES]] = [0.9, 0.1]
-    found = standard_error(measured(shifted) - measured(steady))
+    _, found = compared(steady, shifted)
     assert found.runs[0] > 2 * found.images[0]
     assert found.total[0] == pytest.approx(np.hypot(found.images[0], found.runs[0]))
 
 
 def test_few_runs_that_differ_have_students_quantile() -> None:
-    (steady,) = simulated_images(np.random.default_rng(2), 1000, FOLDS, 1, techniques=1)
-    shifted = steady.copy()
+    tables = simulated_images(np.random.default_rng(2), 1000, FOLDS, 1, techniques=6)
+    steady, shifted = tables[0], tables[0].copy()
     shifted.loc[shifted["run"] == 1, [f"probability_{name}" for name in CLASSES]] = [0.9, 0.1]
+    _, alone = compared(steady, shifted)
+    # Between images and runs: as many degrees of freedom as folds less one, or somewhat more.
+    assert 1.959964 < alone.reach(1.959964)[0] < 2.776445
+    assert alone.freedom[0] == pytest.approx(4, rel=0.3)
+    together = between_runs([measured(table) for table in [*tables, shifted]])
+    assert together.freedom == 24
     found = measured(shifted) - measured(steady)
-    assert reach(found, 1.959964)[0] == pytest.approx(2.776445)  # 4 degrees of freedom
-    agreeing = measured(steady) - measured(steady)
-    assert reach(agreeing, 1.959964)[0] == 1.959964
+    assert standard_error(found, together).freedom[0] == pytest.approx(24, rel=0.1)
+    _, agreeing = compared(steady, steady)
+    assert agreeing.reach(1.959964) == pytest.approx(1.959964)
+
+
+def test_the_variance_between_runs_is_that_of_the_differences_between_any_two() -> None:
+    tables = simulated_images(np.random.default_rng(8), 500, FOLDS, 2, techniques=3)
+    techniques = [measured(table) for table in tables]
+    pairs = [between_runs(list(pair)) for pair in combinations(techniques, 2)]
+    together = between_runs(techniques)
+    for name in ("observed", "explained"):
+        mean = np.mean([getattr(pair, name) for pair in pairs], axis=0)
+        assert getattr(together, name) == pytest.approx(mean)
+    first, second = techniques[:2]
+    own = (second.runs - first.runs).var(axis=1, ddof=1).mean(axis=0)
+    assert pairs[0].observed == pytest.approx(own)
 
 
 def test_repeats_narrow_the_interval() -> None:
-    once, often = (standard_error(difference(3, repeats=r)).total[0] for r in (1, 6))
+    once, often = (difference(3, repeats=r)[1].total[0] for r in (1, 6))
     assert often < once
 
 
 def test_more_images_narrow_the_interval() -> None:
-    few, many = (standard_error(difference(4, images=n)).total[0] for n in (300, 1500))
+    few, many = (difference(4, images=n)[1].total[0] for n in (300, 1500))
     assert many < few
 
 
 def test_a_large_difference_is_found_and_none_is_seldom_claimed() -> None:
     quantile = single_quantile(0.95)
-    large = [estimates(difference(seed, gain=1.5), quantile)["accuracy"] for seed in range(12)]
+    large = [estimates(*difference(seed, gain=1.5), quantile)["accuracy"] for seed in range(12)]
     assert all(found.shown and found.value > 0 for found in large)
-    none = [estimates(difference(seed), quantile)["accuracy"].shown for seed in range(40)]
+    none = [estimates(*difference(seed), quantile)["accuracy"].shown for seed in range(40)]
     assert np.mean(none) <= 0.15  # 0.05 expected: benchmarks/coverage.py counts 1,000
 
 
 def test_intervals_of_a_family_reach_further_the_more_there_are() -> None:
-    family = [difference(seed) for seed in range(6)]
+    family = [difference(seed)[0] for seed in range(6)]
     found = [simultaneous_quantile(family[:size], 0.95)[0] for size in (1, 3, 6)]
     assert single_quantile(0.95) <= found[0] < found[1] < found[2] < 3.5
 
 
 def test_what_it_could_have_shown() -> None:
-    found = difference(5, images=600)
-    told = sensitivity(found, single_quantile(0.95), images=600)
-    error = standard_error(found)
-    factor = reach(found, 1.959964)[0] + 0.841621
+    found, error = difference(5, images=600)
+    told = sensitivity(found, error, single_quantile(0.95), images=600)
+    factor = error.reach(1.959964)[0] + 0.841621
     assert told["smallest"] == pytest.approx(factor * error.total[0])
     assert told["repeats"] is None  # one repeat does not tell what repeating changes
     if told["images"] is not None:
@@ -120,7 +152,7 @@ def test_what_it_could_have_shown() -> None:
 
 
 def test_more_repeats_are_counted_where_there_are_two() -> None:
-    told = sensitivity(difference(6, images=1500, repeats=3), single_quantile(0.95), images=1500)
+    told = sensitivity(*difference(6, images=1500, repeats=3), single_quantile(0.95), images=1500)
     assert told["repeats"] is None or told["repeats"] >= 1
 
 
