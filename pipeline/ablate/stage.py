@@ -42,8 +42,7 @@ from pipeline.features.vectors import write_vectors
 from pipeline.train.augmentation import transforms
 from pipeline.train.callbacks import LOGGED, Activations
 from pipeline.train.datamodule import ImageDataModule
-from pipeline.train.fit import fit
-from pipeline.train.hardware import describe_hardware
+from pipeline.train.fit import describe_hardware, fit
 from pipeline.train.logger import StableTensorBoardLogger
 from pipeline.train.mlp import predict_logits
 from pipeline.train.resume import content_hash, fingerprint
