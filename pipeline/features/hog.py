@@ -8,8 +8,8 @@ from onnx import ModelProto, TensorProto
 
 from pipeline.common.graph import IMAGES, VECTORS, Graph
 
-SIZE = 64  # pixels a side
-CELL = 8  # pixels a side; a histogram of gradients each
+SIZE = 96  # pixels a side; with 64, fewer photos were classified correctly: docs/recipe.md
+CELL = 12  # pixels a side; a histogram of gradients each
 ORIENTATIONS = 9  # bins of a half turn
 BLOCK = 2  # cells a side of a block, which is normalised as a whole
 CLIP = 0.2  # L2-Hys: the largest value of a normalised block
@@ -25,7 +25,7 @@ VALUES = GRADIENTS + COLOURS
 
 
 def hog() -> ModelProto:
-    """Return the graph: uint8 RGB [N, 64, 64, 3] → float32 [N, 2052].
+    """Return the graph: uint8 RGB [N, 96, 96, 3] → float32 [N, 2052].
 
     The first 1,764 values are histograms of oriented gradients, the other 288 of colours.
     """
@@ -37,7 +37,7 @@ def hog() -> ModelProto:
 
 
 def _gradients(graph: Graph, planes: str) -> str:
-    """float32 [N, 3, 64, 64] in 0…255 → histograms of oriented gradients, [N, 1764].
+    """float32 [N, 3, 96, 96] in 0…255 → histograms of oriented gradients, [N, 1764].
 
     Slopes and their squares are whole numbers, which float32 holds exactly, so that no pixel's
     channel or orientation depends on rounding.
@@ -50,7 +50,7 @@ def _gradients(graph: Graph, planes: str) -> str:
     slopes = graph.add("Reshape", slopes, graph.constant([0, 3, 2, SIZE, SIZE], np.int64))
     # Of each pixel the colour channel with the strongest gradient counts; of equals, the first.
     axis = {number: graph.constant([number], np.int64) for number in (1, 2)}
-    squares = graph.add("ReduceSumSquare", slopes, axis[2])  # [N, 3, 1, 64, 64]
+    squares = graph.add("ReduceSumSquare", slopes, axis[2])  # [N, 3, 1, 96, 96]
     first = graph.constant(np.reshape([0.75, 0.5, 0.25], (1, 3, 1, 1, 1)))
     ranked = graph.add("Add", squares, first)
     strongest = graph.add("ReduceMax", ranked, axis[1])
@@ -74,7 +74,7 @@ def _gradients(graph: Graph, planes: str) -> str:
         axis=1,
     )
     between = graph.add("Cast", graph.add("Xor", left, following), to=TensorProto.FLOAT)
-    votes = graph.add("Mul", between, strength)  # [N, 9, 64, 64]
+    votes = graph.add("Mul", between, strength)  # [N, 9, 96, 96]
     cells = graph.add("AveragePool", votes, kernel_shape=[CELL, CELL], strides=[CELL, CELL])
     return _blocks(graph, cells)
 
@@ -103,7 +103,7 @@ def _blocks(graph: Graph, cells: str) -> str:
 
 
 def _colours(graph: Graph, planes: str) -> str:
-    """float32 [N, 3, 64, 64] in 0…255 → root of the shares of hue, saturation, value, [N, 288].
+    """float32 [N, 3, 96, 96] in 0…255 → root of the shares of hue, saturation, value, [N, 288].
 
     All bounds are compared as whole numbers, which float32 holds exactly, so that no pixel's bin
     depends on rounding.

@@ -1,6 +1,11 @@
 """Backbones give what their networks give in PyTorch, and bad ones are refused in one line."""
 
 import hashlib
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,7 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision import models
 
-from pipeline.common.errors import FeaturesError
+from pipeline.common.errors import FeaturesError, SourceError
+from pipeline.common.files import digest
 from pipeline.common.graph import Graph
 from pipeline.common.params import Params
 from pipeline.features import backbone
@@ -26,6 +32,7 @@ from pipeline.features.vectors import vector_length, write_vectors
 from tests.helpers.data import Pack
 
 SIZE = 32
+SHUFFLENET = "shufflenet_v2_x0_5"
 
 
 def images(size: int, count: int = 2) -> npt.NDArray[np.uint8]:
@@ -152,41 +159,72 @@ def test_a_package_that_is_not_installed_is_named(
 
 
 @pytest.fixture
-def network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> nn.Module:
-    """One of torchvision's with random weights, where the downloader would put its file."""
+def network() -> nn.Module:
+    """One of torchvision's, with random weights."""
     torch.manual_seed(1)
     whole: nn.Module = models.shufflenet_v2_x0_5().eval()
-    torch.save(whole.state_dict(), tmp_path / "weights.pth")
-    monkeypatch.setattr(backbone, "download", lambda *_: tmp_path / "weights.pth")
     return whole
 
 
+@pytest.fixture
+def sha256(network: nn.Module, monkeypatch: pytest.MonkeyPatch, elsewhere: Path) -> Iterator[str]:
+    """The hash of its weights, which a server on this machine has in place of torchvision's."""
+    site = elsewhere / "site"
+    site.mkdir()
+    torch.save(network.state_dict(), site / "weights.pth")
+    weights = models.get_model_weights(SHUFFLENET).DEFAULT.value
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(site))) as server:
+        url = f"http://127.0.0.1:{server.server_port}/weights.pth"
+        found = (SHUFFLENET, replace(weights, url=url))
+        monkeypatch.setattr(backbone, "_torchvision", lambda _: found)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield digest(site / "weights.pth")
+        server.shutdown()
+        thread.join()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """A server of files that prints nothing."""
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
 def test_a_network_of_torchvision_gives_what_it_gives_in_pytorch(
-    params: Params, network: nn.Module
+    params: Params, network: nn.Module, sha256: str
 ) -> None:
-    found = load(params, "torchvision:shufflenet_v2_x0_5", "a" * 64)
+    found = load(params, f"torchvision:{SHUFFLENET}", sha256)
     pixels = images(224)
-    preset = models.get_model_weights("shufflenet_v2_x0_5").DEFAULT.transforms()
+    preset = models.get_model_weights(SHUFFLENET).DEFAULT.transforms()
     mean, std = (torch.tensor(v).reshape(1, 3, 1, 1) for v in (preset.mean, preset.std))
     network.set_submodule("fc", nn.Identity())
     with torch.inference_mode():
         planes = torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255
         expected = network((planes - mean) / std).numpy()
     np.testing.assert_allclose(vectors(found.model, pixels), expected, atol=1e-5)
-    assert found.sha256 == "a" * 64
+    assert found.sha256 == sha256
     assert found.head is not None
     assert found.head[0].shape == (1000, 1024)
-    assert input_size(choose(params, "torchvision:shufflenet_v2_x0_5")) == 224
+    assert input_size(choose(params, f"torchvision:{SHUFFLENET}")) == 224
+    # Without the server, the weights are those that were kept.
+    Path("site/weights.pth").unlink()
+    assert load(params, f"torchvision:{SHUFFLENET}", sha256).model == found.model
 
 
-def test_truncated_weights_of_torchvision_are_refused(
-    params: Params, network: nn.Module, tmp_path: Path
-) -> None:
-    del network
-    content = (tmp_path / "weights.pth").read_bytes()
-    (tmp_path / "weights.pth").write_bytes(content[: len(content) // 2])
+def test_weights_of_torchvision_with_another_hash_are_refused(params: Params, sha256: str) -> None:
+    with pytest.raises(SourceError, match=f"{sha256}.*features.sha256") as refused:
+        load(params, f"torchvision:{SHUFFLENET}", "a" * 64)
+    assert "\n" not in str(refused.value)
+
+
+def test_truncated_weights_of_torchvision_are_refused(params: Params, sha256: str) -> None:
+    del sha256
+    path = Path("site/weights.pth")
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
     with pytest.raises(FeaturesError, match="cannot be brought to ONNX"):
-        load(params, "torchvision:shufflenet_v2_x0_5", "a" * 64)
+        load(params, f"torchvision:{SHUFFLENET}", digest(path))
 
 
 def small(kind: int, shape: list[int | str], *, scale: float = 1.0) -> bytes:

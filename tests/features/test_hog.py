@@ -11,7 +11,7 @@ from onnxruntime import InferenceSession
 
 from pipeline.features.hog import hog
 
-SIDE = 64
+SIDE = 96
 
 
 @pytest.fixture(scope="module")
@@ -28,14 +28,14 @@ def pictures() -> npt.NDArray[np.uint8]:
     """Noise, a smooth ramp, a plain area and stripes of pure colours."""
     noise = np.random.default_rng(3).integers(0, 256, (SIDE, SIDE, 3))
     rows, columns = np.mgrid[:SIDE, :SIDE]
-    ramp = np.stack([4 * rows, 2 * rows + 2 * columns, 255 - 4 * columns], axis=-1)
+    ramp = np.stack([2 * rows, rows + columns, 255 - 2 * columns], axis=-1)
     plain = np.full((SIDE, SIDE, 3), 128)
     stripes = 255 * np.eye(3)[columns // 8 % 3]
     return np.stack([noise, ramp, plain, stripes]).astype(np.uint8)
 
 
 def gradients(image: npt.NDArray[np.uint8]) -> list[float]:
-    """Dalal and Triggs, 2005: cells of 8 pixels, blocks of 2x2 cells, L2-Hys."""
+    """Dalal and Triggs, 2005: cells of 12 pixels, blocks of 2x2 cells, L2-Hys."""
     values = np.pad(image.astype(np.int64), ((1, 1), (1, 1), (0, 0)), mode="edge")
     cells = np.zeros((8, 8, 9))
     for y, x in np.ndindex(SIDE, SIDE):
@@ -44,7 +44,7 @@ def gradients(image: npt.NDArray[np.uint8]) -> list[float]:
         channel = (across**2 + down**2).argmax()
         angle = math.atan2(down[channel], across[channel]) % math.pi
         strength = math.hypot(down[channel], across[channel]) / 255
-        cells[y // 8, x // 8, min(int(9 * angle / math.pi), 8)] += strength / 64
+        cells[y // 12, x // 12, min(int(9 * angle / math.pi), 8)] += strength / 144
     found: list[float] = []
     blocks = np.stack([cells[y : y + 7, x : x + 7] for y in (0, 1) for x in (0, 1)], axis=2)
     for y, x in np.ndindex(7, 7):
@@ -56,13 +56,13 @@ def gradients(image: npt.NDArray[np.uint8]) -> list[float]:
 
 
 def colours(image: npt.NDArray[np.uint8]) -> Iterator[float]:
-    for top, left in ((0, 0), (0, 32), (32, 0), (32, 32)):
+    for top, left in ((0, 0), (0, 48), (48, 0), (48, 48)):
         counts = np.zeros((8, 9))
-        for red, green, blue in image[top : top + 32, left : left + 32].reshape(-1, 3).tolist():
+        for red, green, blue in image[top : top + 48, left : left + 48].reshape(-1, 3).tolist():
             hue, saturation, value = colorsys.rgb_to_hsv(red / 255, green / 255, blue / 255)
             third = [min(int(3 * part + 1e-9), 2) for part in (value, saturation)]
             counts[min(int(8 * hue + 1e-9), 7), 3 * third[0] + third[1]] += 1
-        yield from np.sqrt(counts / 32**2).ravel()
+        yield from np.sqrt(counts / 48**2).ravel()
 
 
 def test_gradients_are_what_the_definition_gives(session: InferenceSession) -> None:
@@ -80,7 +80,7 @@ def test_an_edge_has_the_orientation_of_its_gradient(
     session: InferenceSession, turned: bool, orientation: int
 ) -> None:
     image = np.zeros((SIDE, SIDE, 3), np.uint8)
-    image[:, 36:] = 200
+    image[:, 54:] = 200
     image = image.transpose(1, 0, 2) if turned else image
     blocks = vectors(session, image[np.newaxis].copy())[0, :1764].reshape(4, 9, 7, 7)
     assert blocks.sum(axis=(0, 2, 3)).argmax() == orientation
