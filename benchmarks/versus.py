@@ -15,7 +15,7 @@ from pipeline.compare.stage import load
 from pipeline.compare.statistics import (
     between_runs,
     estimates,
-    measure_techniques,
+    measure_technique,
     simultaneous_quantile,
     single_quantile,
     standard_error,
@@ -34,9 +34,11 @@ def main() -> None:
     how = Resampling(params.evaluate.confidence, params.evaluate.bootstrap)
     outcomes = [load(paths.ABLATION_REPORT / n) for n in [asked.reference, *asked.techniques]]
     folds = outcomes[0].settings["ablate"]["folds"]
-    predictions = {outcome.name: outcome.predictions for outcome in outcomes}
-    measured = measure_techniques(predictions, folds, how, params.evaluate.positive)
-    reference, *others = measured.values()
+    measured = [
+        measure_technique(outcome.predictions, folds, how, params.evaluate.positive)
+        for outcome in outcomes
+    ]
+    reference, *others = measured
     between = between_runs([reference, *others])
     differences = [other - reference for other in others]
     quantile = single_quantile(how.confidence)
@@ -45,7 +47,7 @@ def main() -> None:
         f"| technique | accuracy, % | to {asked.reference}, points | cross-entropy | difference |"
     )
     print("|---|---|---|---|---|")
-    for outcome, own in zip(outcomes, measured.values(), strict=True):
+    for outcome, own in zip(outcomes, measured, strict=True):
         values = estimates(own, standard_error(own), quantile)
         cells = [outcome.name.replace("_", " "), number(100 * values["accuracy"].value, 1)]
         loss = number(values["loss"].value, 3)
