@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.coverage import CLASSES, simulated_images
-from pipeline.common.metrics import Predictions, measure
+from pipeline.common.metrics import Predictions
 from pipeline.common.resampling import Resampling, mean_over_runs
 from pipeline.compare.statistics import (
     METRICS,
@@ -21,6 +21,7 @@ from pipeline.compare.statistics import (
     single_quantile,
     standard_error,
 )
+from tests.helpers.metrics import measure
 
 HOW = Resampling(confidence=0.95, resamples=300)
 FOLDS = 5
