@@ -130,10 +130,15 @@ def show_summary() -> None:
     from pipeline.common.files import read_json
     from pipeline.report.page import summary
 
-    finding = read_json(paths.COMPARISON)["finding"]
-    Console().print(
-        summary(read_json(paths.TEST_ESTIMATES), finding, read_json(paths.MODEL / "model.json"))
-    )
+    names = (paths.TEST_ESTIMATES, paths.COMPARISON, paths.MODEL / "model.json")
+    test, comparison, model = map(read_json, names)
+    try:
+        shown = summary(test, comparison["finding"], model)
+    except (LookupError, TypeError, AttributeError) as error:
+        raise BluelightError(
+            f"{', '.join(map(str, names))} do not fit each other ({error}); run `dvc repro`"
+        ) from None
+    Console().print(shown)
 
 
 Rev = Annotated[str, typer.Argument(help="Commit, branch, tag, experiment or `workspace`.")]
@@ -175,12 +180,13 @@ def average(
     """Average metrics over revisions, such as the folds of a cross-validation, with intervals."""
     from rich.console import Console
 
-    from pipeline.revisions.average import average_metrics, terminal
+    from pipeline.revisions.diff import average_metrics
+    from pipeline.revisions.render import averages
     from pipeline.revisions.revision import open_revision
 
     root = Path.cwd()
     found = average_metrics([open_revision(root, name) for name in revisions])
-    Console().print(terminal(found, len(revisions)))
+    Console().print(averages(found, len(revisions)))
 
 
 @app.command()
@@ -210,21 +216,20 @@ def tensorboard(
     logs: Annotated[
         str, typer.Option(help="Which logs: train, techniques (mean runs) or ablation (all runs).")
     ] = "train",
-    port: Annotated[int, typer.Option(help="To serve on.")] = 6006,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="To serve on.")] = 6006,
     only_gather: Annotated[
         bool, typer.Option("--print", help="Print the folder of logs, start nothing.")
     ] = False,
 ) -> None:
     """Open TensorBoard on the logs of the workspace and of revisions."""
-    from pipeline.revisions.revision import open_revision
-    from pipeline.revisions.tensorboard import gather, show
+    from pipeline.revisions.revision import gather_logs, open_revision, show_logs
 
     root = Path.cwd()
-    folder = gather(root, [open_revision(root, name) for name in revisions or []], logs)
+    folder = gather_logs(root, [open_revision(root, name) for name in revisions or []], logs)
     if only_gather:
         print(folder)
     else:
-        show(folder, port)
+        show_logs(folder, port)
 
 
 def main() -> None:

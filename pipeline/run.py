@@ -3,19 +3,21 @@
 Where DVC runs a stage for each of several items, the item follows: `… ablate dropout`.
 """
 
-import fcntl
 import os
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from importlib import import_module
+from pathlib import Path
 from types import FrameType
+
+from filelock import FileLock, Timeout
 
 from pipeline.common import paths
 from pipeline.common.environment import facts, is_only_process, limit_instructions, record
 from pipeline.common.errors import BluelightError, complain, message_of
+from pipeline.common.files import is_running
 from pipeline.common.params import load_params
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
@@ -67,49 +69,35 @@ def locked(stage: str) -> Iterator[None]:
         BluelightError: Another process runs it.
     """
     paths.RESUME.mkdir(exist_ok=True)
-    with (paths.RESUME / f"{stage}.lock").open("a+", encoding="utf-8") as file:
-        if not _acquired(file.fileno()):
-            file.seek(0)
-            holder, _, dvc = file.read().partition(" ")
-            taken = BluelightError(
-                f"process {holder} is running this very stage; wait for it, or stop it with "
-                f"`kill {holder}`, then run this again"
-            )
-            if _is_alive(int(holder)) and (not dvc or _is_alive(int(dvc))):
-                raise taken
-            for sent in (signal.SIGTERM, signal.SIGKILL):
-                with suppress(ProcessLookupError):  # then its workers, which end by themselves
-                    os.kill(int(holder), sent)
-                deadline = time.monotonic() + PATIENCE
-                while not (acquired := _acquired(file.fileno())) and time.monotonic() < deadline:
-                    time.sleep(0.05)
-                if acquired:
-                    break
-            else:
-                raise taken
-        file.truncate(0)
+    lock = FileLock(paths.RESUME / f"{stage}.lock")
+    note = paths.RESUME / f"{stage}.process"  # who has the lock, and the DVC that started it
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        holder, _, dvc = (note.read_text(encoding="utf-8") if note.exists() else "").partition(" ")
+        taken = BluelightError(
+            f"process {holder or 'unknown'} is running this very stage; wait for it, or stop it "
+            f"with `kill {holder}`, then run this again"
+        )
+        if not holder or (is_running(int(holder)) and (not dvc or is_running(int(dvc)))):
+            raise taken from None
+        for sent in (signal.SIGTERM, signal.SIGKILL):
+            with suppress(ProcessLookupError):  # then its workers, which end by themselves
+                os.kill(int(holder), sent)
+            with suppress(Timeout):
+                lock.acquire(timeout=PATIENCE)
+                break
+        else:
+            raise taken from None
+    try:
         started_by = os.getppid() if "DVC_STAGE" in os.environ else ""
-        file.write(f"{os.getpid()} {started_by}")
-        file.flush()
+        note.write_text(f"{os.getpid()} {started_by}", encoding="utf-8")
         yield
-
-
-def _acquired(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # it lives, and is another user's
-        pass
-    return True
+    finally:
+        note.unlink(missing_ok=True)
+        with suppress(PermissionError):  # on Windows, which removes it when it is released
+            Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:

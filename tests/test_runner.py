@@ -59,7 +59,6 @@ def test_ctrl_c_says_how_to_go_on(
 
 
 def test_two_processes_do_not_run_the_same_stage(elsewhere: Path) -> None:
-    del elsewhere
     with (
         runner.locked("train"),
         pytest.raises(BluelightError, match=rf"process {os.getpid()} is running this very stage"),
@@ -70,6 +69,7 @@ def test_two_processes_do_not_run_the_same_stage(elsewhere: Path) -> None:
         pass  # items are stages of their own
     with runner.locked("train"):
         pass
+    assert list((elsewhere / ".resume").iterdir()) == []  # no lock is left behind
 
 
 def test_check_accepts_the_projects_params() -> None:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
@@ -29,12 +29,6 @@ LOGITS, PROBABILITIES = "logits", "probabilities"  # outputs of the ONNX file
 DRAWN = "synthetic"  # `data.source` of a model that was trained on drawn scenes
 
 Weights = dict[str, npt.NDArray[np.generic]]
-
-
-def _each_once(classes: list[str]) -> list[str]:
-    if len(set(classes)) < len(classes):
-        raise ValueError("a class is there twice")
-    return classes
 
 
 class Decision(BaseModel):
@@ -58,7 +52,7 @@ class NetworkDescription(BaseModel):
 
     format: int = FORMAT
     version: str  # of Bluelight
-    classes: Annotated[list[str], Field(min_length=2), AfterValidator(_each_once)]
+    classes: Annotated[list[str], Field(min_length=2)]
     size: Annotated[int, Field(ge=1, le=4096)]  # pixels a side; images are resized as in packing
     features: dict[str, Any]  # what the MLP sees, and where it comes from
     mean: list[float]  # of each colour channel of the training images, in 0…1
@@ -67,6 +61,14 @@ class NetworkDescription(BaseModel):
     training: dict[str, Any]  # the other params that trained it
     data: dict[str, Any]  # images per split, content hash; in an artifact also `source`
     metrics: dict[str, float]  # on the validation split: the test split is not read in training
+
+    @field_validator("classes")
+    @classmethod
+    def each_class_once(cls, classes: list[str]) -> list[str]:
+        """Two classes of one name could not be told apart."""
+        if len(set(classes)) < len(classes):
+            raise ValueError("a class is there twice")
+        return classes
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -77,7 +79,12 @@ class NetworkDescription(BaseModel):
         """
         content = _read_bytes(path)
         try:
-            _check_format(path, _Format.model_validate_json(content).format)
+            found = _Format.model_validate_json(content).format
+            if found != FORMAT:
+                raise ArtifactError(
+                    f"{path} has format {found}, this version reads {FORMAT}; use the version of "
+                    "Bluelight that wrote it"
+                )
             return cls.model_validate_json(content)
         except ValidationError as error:
             first = error.errors()[0]
@@ -158,8 +165,8 @@ def read_artifact(directory: Path) -> tuple[Description, bytes]:
         )
     description = Description.read(directory / DESCRIPTION)
     contents = {name: _read_bytes(directory / name) for name in (WEIGHTS, ONNX)}
-    for name, content in contents.items():
-        if hashlib.sha256(content).hexdigest() != description.sha256.get(name):
+    for name, found in sha256_of(contents).items():
+        if found != description.sha256.get(name):
             raise ArtifactError(
                 f"{directory / name} is damaged or another model's: it does not have the SHA-256 "
                 f"that {DESCRIPTION} states; {RESTORE}"
@@ -199,11 +206,3 @@ def _read_bytes(path: Path) -> bytes:
         return read_regular(path)
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read ({error.strerror}); {RESTORE}") from None
-
-
-def _check_format(path: Path, found: int) -> None:
-    if found != FORMAT:
-        raise ArtifactError(
-            f"{path} has format {found}, this version reads {FORMAT}; use the version of "
-            "Bluelight that wrote it"
-        )

@@ -230,6 +230,19 @@ def flatten(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def is_running(process: int) -> bool:
+    """Whether there is a process with this number; on Windows always true, as nothing tells."""
+    if os.name == "nt":  # `os.kill` would end it
+        return True
+    try:
+        os.kill(process, 0)  # sends nothing, but fails where there is no such process
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # it is another user's
+        return True
+    return True
+
+
 def _partial(path: Path) -> Path:
     """Return a temporary sibling of `path`, and remove those that killed processes left there.
 
@@ -238,21 +251,11 @@ def _partial(path: Path) -> Path:
     stem = f".{path.name[:40]}"  # a name may have 255 bytes, and a letter four
     for old in path.parent.glob(f"{glob.escape(stem)}.*.partial"):
         number = old.name[len(stem) + 1 : -len(".partial")]
-        if number.isdecimal() and not _is_running(int(number)):
+        if number.isdecimal() and not is_running(int(number)):
             _remove(old)
     partial = path.with_name(f"{stem}.{os.getpid()}.partial")
     _remove(partial)
     return partial
-
-
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)  # sends nothing, but fails where there is no such process
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:  # it is another user's
-        return True
-    return True
 
 
 def _remove(path: Path) -> None:

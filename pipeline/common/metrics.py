@@ -57,15 +57,6 @@ class Predictions:
         return [1] if self.classes == 2 else list(range(self.classes))
 
 
-def measure(predictions: Predictions) -> dict[str, float]:
-    """Every metric of a set of predictions, as `weighted_metrics` names them.
-
-    ROC AUC and average precision are NaN where all labels are of one class.
-    """
-    values = weighted_metrics(predictions, np.ones((len(predictions.labels), 1)))
-    return {name: float(value[0]) for name, value in values.items()}
-
-
 def weighted_metrics(predictions: Predictions, weights: Values) -> dict[str, Values]:
     """Every metric, for each of R weightings of the images.
 

@@ -462,6 +462,8 @@ class Params(LearningParams):
         """The network must fit into memory."""
         units = [3 * self.pack.size**2, *self.model.hidden, 2]
         needed = BYTES_PER_WEIGHT * sum(before * after for before, after in pairwise(units))
+        if not hasattr(os, "sysconf"):  # Windows does not tell
+            return self
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         if needed > memory:
             raise ValueError(

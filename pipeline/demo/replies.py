@@ -18,7 +18,6 @@ from pipeline.common.images import MAXIMUM_PIXELS, decode, resize
 from pipeline.common.params import AugmentParams
 from pipeline.demo.occlusion import FULL_SCALE, PATCHES, POSITIONS, occlusion_map, overlay
 from pipeline.predict.classifier import ImageClassifier
-from pipeline.train.augmentation import Augmentation, alone
 from scenes import photograph
 
 MAXIMUM_BYTES = 20_000_000  # no camera's JPEG is larger
@@ -33,6 +32,7 @@ DRAWN_SIDE = 224
 DRAWN_LABELS = ("other", "emergency")
 
 DRAWS = 3  # of each kind of augmentation
+NOT_INSTALLED = "Not shown: this needs albumentations, which comes with bluelight[train]."
 AUGMENTATION_SEED = 0
 ALL_KINDS = "all"  # no kind has this name
 
@@ -160,6 +160,11 @@ class Augmentations:
             ) from None
         self._size = description.size
         self._sections: dict[str, dict[str, float]] = params.model_dump()
+        self._kinds: dict[str, Any] = {}
+        try:
+            from pipeline.train.augmentation import Augmentation, alone  # noqa: PLC0415 - an extra
+        except ModuleNotFoundError:
+            return
         self._kinds = {
             name: Augmentation(alone(params, name), AUGMENTATION_SEED) for name in self._sections
         }
@@ -189,4 +194,5 @@ class Augmentations:
                     "images": [data_uri(encode_png(image)) for image in different],
                 }
             )
-        return {"original": data_uri(encode_png(pixels)), "kinds": kinds}
+        note = "" if kinds else NOT_INSTALLED
+        return {"original": data_uri(encode_png(pixels)), "kinds": kinds, "note": note}

@@ -1,17 +1,23 @@
 """Open `fetch.source` as a folder, whatever kind of source it names."""
 
+import contextlib
+import io
 import re
+from collections.abc import Mapping
 from functools import partial
+from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import pandas as pd
+
+from pipeline.common.datasets import write_table
 from pipeline.common.download import download
 from pipeline.common.errors import ParamsError, SourceError, one_line
 from pipeline.common.files import digest
-from pipeline.common.parallel import parallel_map
+from pipeline.common.parallel import parallel_map, progress_bar
 from pipeline.common.params import FetchParams, SyntheticParams
 from pipeline.fetch.archives import SUFFIXES, is_archive, unpack
-from pipeline.fetch.libraries import download_kaggle, write_torchvision
 from pipeline.fetch.repositories import checkout
 from scenes import DatasetSpec, generate
 
@@ -30,19 +36,24 @@ DRAWN_LAYOUT = {
 }
 TORCHVISION_LAYOUT = DRAWN_LAYOUT | {"image_column": "image", "label_column": "label"}
 
+KAGGLE = "kaggle:"
+KAGGLE_NAME = re.compile(r"[\w.-]+/[\w.-]+(/versions/[0-9]+)?")
 
-class Folders(NamedTuple):
-    """Where a source may be put.
+TORCHVISION = "torchvision:"
+_FLAG = {"train": {"train": True}, "test": {"train": False}}
+_TWO = {"train": {"split": "train"}, "test": {"split": "test"}}
+_THREE = {**_TWO, "validation": {"split": "val"}}
 
-    Attributes:
-        destination: The folder that fetch writes in the end; no source may contain it.
-        workspace: A folder, not there yet, for what is drawn or unpacked; removed afterwards.
-        cache: The folder for downloads; kept.
-    """
-
-    destination: Path
-    workspace: Path
-    cache: Path
+# The arguments that select each of the publisher's splits, by torchvision's class.
+DATASETS: dict[str, dict[str, dict[str, Any]]] = {
+    **dict.fromkeys(("CIFAR10", "CIFAR100", "FashionMNIST", "KMNIST", "MNIST", "USPS"), _FLAG),
+    **dict.fromkeys(("Food101", "GTSRB", "STL10", "SVHN"), _TWO),
+    **dict.fromkeys(("DTD", "FGVCAircraft", "Flowers102", "PCAM", "RenderedSST2"), _THREE),
+    "Country211": {**_TWO, "validation": {"split": "valid"}},
+    "EuroSAT": {"": {}},
+    "Imagenette": {"train": {"split": "train"}, "validation": {"split": "val"}},
+    "OxfordIIITPet": {"train": {"split": "trainval"}, "test": {"split": "test"}},
+}
 
 
 class Opened(NamedTuple):
@@ -61,21 +72,32 @@ class Opened(NamedTuple):
     local: Path | None = None
 
 
-def open_source(params: FetchParams, synthetic: SyntheticParams, folders: Folders) -> Opened:
+def open_source(
+    params: FetchParams,
+    synthetic: SyntheticParams,
+    *,
+    destination: Path,
+    workspace: Path,
+    cache: Path,
+) -> Opened:
     """Draw, download, check out or unpack the source, as far as it is needed.
 
     Args:
         params: What to fetch.
         synthetic: How to draw images; used only where the source is `synthetic`.
-        folders: Where to put things.
+        destination: The folder that fetch writes in the end; no source may contain it.
+        workspace: A folder, not there yet, for what is drawn or unpacked; removed afterwards.
+        cache: The folder for downloads; kept.
 
     Raises:
         ParamsError: The images that `synthetic` describes cannot be drawn.
         SourceError: The source is not found, unsupported or unsafe, or its hash is not the one
             that `fetch.sha256` says.
     """
-    source, workspace = params.source, folders.workspace
-    scheme = source.partition(":")[0]
+    source = params.source
+    if source.startswith(("https://", "http://")):
+        unpack(download(source, params.sha256, cache), workspace)
+        return Opened(workspace, f"sha256:{params.sha256.lower()}")
     if source == SYNTHETIC:
         _refuse_hash(params, "which is drawn here")
         try:
@@ -84,22 +106,24 @@ def open_source(params: FetchParams, synthetic: SyntheticParams, folders: Folder
         except ValueError as error:
             raise ParamsError(f"synthetic: {error}") from None
         return Opened(workspace, layout=DRAWN_LAYOUT)
-    if source.startswith(("https://", "http://")):
-        unpack(download(source, params.sha256, folders.cache), workspace)
-        return Opened(workspace, f"sha256:{params.sha256.lower()}")
-    if scheme.startswith("git+"):
-        _refuse_hash(params, "which a commit pins")
-        content, commit = checkout(source, folders.cache)
-        return Opened(_as_folder(content, source, workspace), commit)
-    if scheme == "kaggle":
-        _refuse_hash(params, "which is a folder")
-        content, version = download_kaggle(source)
-        return Opened(_as_folder(content, source, workspace), version)
-    if scheme == "torchvision":
+    if source.startswith(TORCHVISION):
         _refuse_hash(params, "whose files torchvision checks")
-        write_torchvision(source, workspace, folders.cache)
+        write_torchvision(source, workspace, cache)
         return Opened(workspace, layout=TORCHVISION_LAYOUT)
-    return _open_local(params, folders)
+    if source.startswith("git+"):
+        _refuse_hash(params, "which a commit pins")
+        content, revision = checkout(source, cache)
+    elif source.startswith(KAGGLE):
+        _refuse_hash(params, "which is a folder")
+        content, revision = download_kaggle(source)
+    else:
+        return _open_local(params, destination, workspace)
+    if content.is_dir():
+        return Opened(content, revision)
+    if not is_archive(content):
+        raise SourceError(_unreadable(source, content))
+    unpack(content, workspace)
+    return Opened(workspace, revision)
 
 
 def has_scheme(source: str) -> bool:
@@ -107,7 +131,7 @@ def has_scheme(source: str) -> bool:
     return re.match(r"[a-z+]{2,}:", source) is not None
 
 
-def _open_local(params: FetchParams, folders: Folders) -> Opened:
+def _open_local(params: FetchParams, destination: Path, workspace: Path) -> Opened:
     try:
         path = Path(params.source).expanduser()
         is_folder = path.is_dir()
@@ -115,9 +139,9 @@ def _open_local(params: FetchParams, folders: Folders) -> Opened:
         raise SourceError(f"fetch.source: {params.source}: {one_line(error)}") from None
     if is_folder:
         _refuse_hash(params, "which is a folder")
-        if folders.destination.resolve().is_relative_to(path.resolve()):
+        if destination.resolve().is_relative_to(path.resolve()):
             raise SourceError(
-                f"fetch.source: {path} contains {folders.destination}, which is written from it; "
+                f"fetch.source: {path} contains {destination}, which is written from it; "
                 "move the images into a folder of their own"
             )
         if (path / ".dvcignore").exists():
@@ -138,19 +162,9 @@ def _open_local(params: FetchParams, folders: Folders) -> Opened:
                 f"{path} has the SHA-256 {found}, not {params.sha256} as fetch.sha256 says; get "
                 "the right file, or correct fetch.sha256 if you trust this one"
             )
-    unpack(path, folders.workspace)
+    unpack(path, workspace)
     revision = f"sha256:{params.sha256.lower()}" if params.sha256 else ""
-    return Opened(folders.workspace, revision, local=path)
-
-
-def _as_folder(content: Path, source: str, workspace: Path) -> Path:
-    """Return a downloaded folder as it is, and a downloaded archive unpacked."""
-    if content.is_dir():
-        return content
-    if not is_archive(content):
-        raise SourceError(_unreadable(source, content))
-    unpack(content, workspace)
-    return workspace
+    return Opened(workspace, revision, local=path)
 
 
 def _refuse_hash(params: FetchParams, reason: str) -> None:
@@ -164,3 +178,91 @@ def _refuse_hash(params: FetchParams, reason: str) -> None:
 def _unreadable(source: str, path: Path) -> str:
     fault = "is not supported" if path.exists() or has_scheme(source) else "not found"
     return f"fetch.source: {source} {fault}; give {SUPPORTED}"
+
+
+# ---- datasets that other libraries download
+
+
+def download_kaggle(source: str) -> tuple[Path, str]:
+    """Download a dataset from Kaggle, or find it in kagglehub's own cache.
+
+    Args:
+        source: `kaggle:owner/dataset` for the newest version, or
+            `kaggle:owner/dataset/versions/3`.
+
+    Returns:
+        The dataset's folder, and its version; empty where kagglehub does not name it.
+
+    Raises:
+        SourceError: kagglehub is not installed, or cannot fetch the dataset.
+    """
+    handle = source.removeprefix(KAGGLE)
+    if not KAGGLE_NAME.fullmatch(handle):
+        raise SourceError(
+            f"fetch.source: {source} is no dataset; write kaggle:owner/dataset, or "
+            "kaggle:owner/dataset/versions/3"
+        )
+    try:
+        kagglehub = import_module("kagglehub")
+    except ModuleNotFoundError:
+        raise SourceError(
+            f"fetch.source: {source} needs kagglehub; install it with `pip install 'kagglehub>=1'`"
+        ) from None
+    try:
+        folder = Path(kagglehub.dataset_download(handle))
+    except Exception as error:  # its errors have no common family
+        raise SourceError(
+            f"{source} cannot be fetched ({one_line(error)}); check the name, and log in with "
+            "`kagglehub.login()` where the dataset asks for it"
+        ) from error
+    return folder, folder.name if folder.parent.name == "versions" else ""
+
+
+def write_torchvision(source: str, destination: Path, cache: Path) -> None:
+    """Write a dataset of torchvision as `images/<split>/<number>.png` and `labels.csv`.
+
+    Args:
+        source: `torchvision:NAME`.
+        destination: The folder to write, which is created.
+        cache: The folder below which torchvision keeps, or finds, its files.
+
+    Raises:
+        SourceError: There is no such dataset, or it is neither on disk nor can be downloaded.
+    """
+    name = source.removeprefix(TORCHVISION)
+    if name not in DATASETS:
+        raise SourceError(
+            f"fetch.source: {source} is not known; torchvision's sets are {', '.join(DATASETS)}"
+        )
+    root = cache / "torchvision"
+    root.mkdir(parents=True, exist_ok=True)
+    splits = {split: _load(name, options, root) for split, options in DATASETS[name].items()}
+    rows = []
+    with progress_bar("write images", sum(map(len, splits.values()))) as show:
+        for split, dataset in splits.items():
+            (destination / "images" / split).mkdir(parents=True)
+            names = getattr(dataset, "classes", None)
+            for index in range(len(dataset)):
+                picture, label = dataset[index]
+                image = f"{split}/{index:06}.png".removeprefix("/")
+                picture.save(destination / "images" / image)
+                rows.append((image, str(names[label] if names else label), split))
+                show(len(rows))
+    table = pd.DataFrame(rows, columns=["image", "label", "split"])
+    write_table(destination / "labels.csv", table)
+
+
+def _load(name: str, options: Mapping[str, Any], root: Path) -> Any:  # noqa: ANN401 - untyped
+    # Imported here, because only this source needs torch, which takes seconds to import.
+    from torchvision import datasets  # noqa: PLC0415
+
+    dataset = getattr(datasets, name)
+    try:
+        # torchvision reports its progress on stdout, even where that is no terminal.
+        with contextlib.redirect_stdout(io.StringIO()):
+            return dataset(str(root), download=True, **options)
+    except (RuntimeError, OSError) as error:
+        raise SourceError(
+            f"{TORCHVISION}{name} cannot be downloaded ({one_line(error)}); check the network, or "
+            f"put torchvision's files into {root}"
+        ) from None

@@ -32,7 +32,7 @@ from pipeline.common.images import decode
 from pipeline.common.parallel import parallel_map
 from pipeline.common.params import FetchParams, Params, SyntheticParams
 from pipeline.fetch.layouts import FoundImage, find_images
-from pipeline.fetch.sources import Folders, open_source
+from pipeline.fetch.sources import open_source
 
 SMALLEST_CLASS = 3  # one image for each of train, validation and test
 LONGEST_CLASS = 100  # characters of the name of a class
@@ -77,7 +77,9 @@ def fetch(
     """
     with atomic_directory(destination) as folder:
         workspace = folder / "unpacked"
-        opened = open_source(params, synthetic, Folders(destination, workspace, cache))
+        opened = open_source(
+            params, synthetic, destination=destination, workspace=workspace, cache=cache
+        )
         layout, found = find_images(opened.root, params.model_copy(update=opened.layout))
         classes = _name_classes({image.label for image in found}, params)
         _count(params.source, classes, [classes[image.label] for image in found])

@@ -1,36 +1,51 @@
-"""Compare two revisions: params, data, code, environment, metrics and predictions.
+"""Compare two revisions: params, data, code, environment, metrics and predictions; or average many.
 
 Two models tested on the same images are compared image by image: both are measured on the same
 resamples of the images, so that what is easy or hard for both cancels out.
 """
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
+from packaging.requirements import Requirement
 
 from pipeline.common import metrics, paths
 from pipeline.common.artifact import DESCRIPTION
+from pipeline.common.environment import Facts, by_stage
 from pipeline.common.errors import MissingOutputError, RevisionError
 from pipeline.common.files import DIGITS, flatten
-from pipeline.common.resampling import Groups, Interval, Resampling, percentile, resampled
-from pipeline.revisions.environments import (
-    Change,
-    changed_facts,
-    changes,
-    locked_versions,
-    recorded,
+from pipeline.common.resampling import (
+    Estimate,
+    Interval,
+    Resampling,
+    mean_over_runs,
+    percentile,
+    resampled,
 )
-from pipeline.revisions.revision import Revision, changed_files, is_within
+from pipeline.revisions.revision import Revision, changed_files, changed_keys, is_within
 
 CONFIDENCE, RESAMPLES = 0.95, 2000  # for revisions whose params do not have them
+CURVES = ("train_loss", "val_loss", "train_accuracy", "val_accuracy")  # of history.csv
 PROBABILITY = "probability_"  # begins the names of columns in predictions.csv
 KINDS = ("lost", "gained", "other")  # now wrong, now correct, wrong in both
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Change:
+    """A value in the first and the second revision; None where there is none."""
+
+    old: Any
+    new: Any
 
 
 @dataclass(frozen=True)
@@ -92,7 +107,7 @@ class Difference:
         predictions: None if a revision's predictions are missing.
         histories: The training's `history.csv` by the title of the revision, if not missing.
         stale: By title, the stages whose params, code or data changed since they ran.
-        missing: One line for each reason why files could not be read.
+        missing: A line for each reason why outputs are missing, and for each damaged one.
     """
 
     old: Revision
@@ -130,82 +145,150 @@ def compare(root: Path, old: Revision, new: Revision) -> Difference:
     """Compare two revisions of the project at `root`.
 
     Raises:
-        RevisionError: A file of theirs is damaged.
+        RevisionError: `params.yaml` or another file in git is damaged.
     """
     missing: dict[str, list[str]] = {}
+    damaged: list[str] = []
     revisions = old, new
     params = old.read_params(), new.read_params()
     code = changed_files(root, old.commit, new.commit, "pipeline", "dvc.yaml")
     facts = changed_facts(recorded(old), recorded(new))
     machines = {name: pair for name, pair in facts.items() if not name.startswith("libraries.")}
-    predictions, intervals = _compare_predictions(missing, revisions, params)
-    histories = {
-        each.title: _attempt(missing, each.read_table, paths.TRAIN_HISTORY) for each in revisions
-    }
-    models = [_attempt(missing, each.read_json, paths.MODEL / DESCRIPTION) for each in revisions]
+
+    def attempt(revision: Revision, path: Path, parse: Callable[[bytes], T]) -> T | None:
+        """Return what `parse` makes of an output; None if it is missing or damaged, noted."""
+        try:
+            return revision.parse(path, parse)
+        except MissingOutputError as error:
+            missing.setdefault(error.reason, []).append(error.path)
+        except RevisionError as error:  # damaged, or laid out otherwise by an older revision
+            damaged.append(str(error))
+        return None
+
+    tables = [attempt(each, paths.TEST_PREDICTIONS, parse_predictions) for each in revisions]
+    predictions, intervals = _compare_predictions(tables, revisions, params)
+    histories = {each.title: attempt(each, paths.TRAIN_HISTORY, _history) for each in revisions}
+    before, after = (
+        {path: attempt(each, Path(path), parse_metrics) for path in each.metrics}
+        for each in revisions
+    )
+    rules = [attempt(each, paths.MODEL / DESCRIPTION, _decision) for each in revisions]
     stale = {each.title: each.stale_stages() for each in revisions}
     return Difference(
         old=old,
         new=new,
         params=changes(*params),
-        decision=changes(*(model["decision"] for model in models if model)) if all(models) else {},
+        decision=changes(*(rule or {} for rule in rules)) if all(rules) else {},
         data=[path for path in changes(old.hashes, new.hashes) if is_within(path, "data")],
         code=code,
         stages=new.stages_reading(code),
         environment=changes(locked_versions(old), locked_versions(new)) | machines,
-        metrics=_compare_metrics(missing, old, new, intervals),
+        metrics=_compare_metrics(before, after, intervals),
         predictions=predictions,
         histories={title: table for title, table in histories.items() if table is not None},
         stale={title: stages for title, stages in stale.items() if stages},
-        missing=[f"missing {', '.join(names)} {why}" for why, names in missing.items()],
+        missing=[f"missing {', '.join(names)} {why}" for why, names in missing.items()] + damaged,
     )
 
 
-def _attempt(missing: dict[str, list[str]], read: Callable[[Path], T], path: Path) -> T | None:
-    """Return what `read` makes of an output; None if it is missing, noted by reason."""
+def _history(content: bytes) -> pd.DataFrame:
+    """Read the curves of `history.csv`."""
+    return pd.read_csv(BytesIO(content))[["epoch", *CURVES]].astype({"epoch": int})
+
+
+def _decision(content: bytes) -> dict[str, Any]:
+    """Read the decision rule of a `model.json`."""
+    return flatten(json.loads(content)["decision"])
+
+
+# ---- environment
+
+
+def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Change]:
+    """Return the values that differ, old and new, by key."""
+    return {key: Change(old.get(key), new.get(key)) for key in changed_keys(old, new)}
+
+
+def locked_versions(revision: Revision, *, here: bool = False) -> dict[str, str]:
+    """Return the versions in `requirements.lock` by library.
+
+    Args:
+        revision: Which; nothing is returned if it has no such file.
+        here: Only what this machine and Python would install. Otherwise alternatives for other
+            machines are joined, as in `1.2 or 1.3`.
+    """
+
+    def parse(content: bytes) -> dict[str, str]:
+        found: dict[str, list[str]] = {}
+        for line in content.decode().splitlines():
+            if "==" in line and not line.startswith((" ", "#")):
+                pin = Requirement(line.rstrip(" \\"))
+                if not here or pin.marker is None or pin.marker.evaluate():
+                    found.setdefault(pin.name, []).append(str(pin.specifier).removeprefix("=="))
+        return {name: " or ".join(versions) for name, versions in found.items()}
+
     try:
-        return read(path)
-    except MissingOutputError as error:
-        missing.setdefault(error.reason, []).append(error.path)
-        return None
+        return revision.parse(Path("requirements.lock"), parse)
+    except MissingOutputError:
+        return {}
+
+
+def unlocked_libraries(revision: Revision) -> dict[str, Change]:
+    """Return the libraries whose installed version is not the locked one: locked, installed."""
+    found: dict[str, Change] = {}
+    for name, locked in locked_versions(revision, here=True).items():
+        try:
+            installed = version(name)
+        except PackageNotFoundError:
+            installed = "not installed"
+        # A local version such as 2.11.0+cpu is the same release.
+        if installed.partition("+")[0] != locked.partition("+")[0]:
+            found[name] = Change(locked, installed)
+    return found
+
+
+def recorded(revision: Revision) -> dict[str, Facts]:
+    """Return what each stage ran on; nothing if the revision is older than that record."""
+    try:
+        return revision.parse(paths.ENVIRONMENT, lambda data: by_stage(json.loads(data)))
+    except MissingOutputError:
+        return {}
+
+
+def changed_facts(old: Mapping[str, Facts], new: Mapping[str, Facts]) -> dict[str, Change]:
+    """Return what changed for stages recorded in both, old and new value by dotted name."""
+    found: dict[str, Change] = {}
+    for stage in old.keys() & new.keys():
+        found |= changes(flatten(old[stage]), flatten(new[stage]))
+    return dict(sorted(found.items()))
 
 
 # ---- metrics
 
 
 def _compare_metrics(
-    missing: dict[str, list[str]], old: Revision, new: Revision, intervals: Mapping[str, Interval]
+    old: Mapping[str, dict[str, float] | None],
+    new: Mapping[str, dict[str, float] | None],
+    intervals: Mapping[str, Interval],
 ) -> dict[str, dict[str, MetricChange]]:
     """Compare every number of every file of metrics; those of the test images come first."""
-    before, after = _read_metrics(missing, old), _read_metrics(missing, new)
     tested = paths.TEST_METRICS.as_posix()
     found: dict[str, dict[str, MetricChange]] = {}
-    for path in sorted(before.keys() | after.keys(), key=lambda path: (path != tested, path)):
-        then, now = before.get(path, {}), after.get(path, {})
-        found[path] = {}
+    for path in sorted(old.keys() | new.keys(), key=lambda path: (path != tested, path)):
+        then, now = (each.get(path) or {} for each in (old, new))
         for name in now | then:
             values = then.get(name), now.get(name)
             gap = None if None in values else round(now[name] - then[name], DIGITS)
             interval = intervals.get(name) if path == tested else None
-            found[path][name] = MetricChange(*values, gap, interval)
+            found.setdefault(path, {})[name] = MetricChange(*values, gap, interval)
     return found
 
 
-def _read_metrics(missing: dict[str, list[str]], revision: Revision) -> dict[str, dict[str, float]]:
-    """Return the numbers of each file of metrics that is not missing."""
-    found: dict[str, dict[str, float]] = {}
-    for path in revision.metrics:
-        content = _attempt(missing, revision.read_json, Path(path))
-        if content is not None:
-            found[path] = numbers_of(content)
-    return found
-
-
-def numbers_of(content: Mapping[str, Any]) -> dict[str, float]:
-    """Return the numbers of a file of metrics by dotted key, without ends of intervals."""
+def parse_metrics(content: bytes) -> dict[str, float]:
+    """Read the numbers of a file of metrics by dotted key, without ends of intervals."""
     return {
         name: value
-        for name, value in flatten(content).items()
+        for name, value in flatten(json.loads(content)).items()
         if isinstance(value, int | float)
         and {"interval", "low", "high"}.isdisjoint(name.split("."))
     }
@@ -215,19 +298,14 @@ def numbers_of(content: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _compare_predictions(
-    missing: dict[str, list[str]],
-    revisions: tuple[Revision, Revision],
-    params: tuple[Mapping[str, Any], Mapping[str, Any]],
+    tables: Sequence[pd.DataFrame | None],
+    revisions: Sequence[Revision],
+    params: Sequence[Mapping[str, Any]],
 ) -> tuple[PredictionChanges | None, dict[str, Interval]]:
     """Compare predictions, and return intervals for the differences of the metrics as well."""
-    tables = [_attempt(missing, each.read_table, paths.TEST_PREDICTIONS) for each in revisions]
-    if tables[0] is None or tables[1] is None:
+    old, new = tables
+    if old is None or new is None:
         return None, {}
-    old, new = (
-        parse_predictions(table, f"{paths.TEST_PREDICTIONS} of {revision.title}")
-        for table, revision in zip(tables, revisions, strict=True)
-        if table is not None
-    )
     common = _common_images(old, new, revisions)
     paired = len(common) == len(old) == len(new)
     how = Resampling(
@@ -243,31 +321,27 @@ def _compare_predictions(
     return PredictionChanges(sizes, len(common), paired, how.confidence, changed), intervals
 
 
-def parse_predictions(table: pd.DataFrame, title: str) -> pd.DataFrame:
-    """Convert the text of `predictions.csv`.
-
-    Args:
-        table: Text in every cell.
-        title: What to call the file in messages.
+def parse_predictions(content: bytes) -> pd.DataFrame:
+    """Read `predictions.csv`.
 
     Returns:
         Columns group, label, predicted and the probabilities as float64, by image, sorted.
 
     Raises:
-        RevisionError: A column is missing, or a cell makes no sense.
+        KeyError: A column is missing.
+        ValueError: It is not CSV, has no rows, or a cell makes no sense.
     """
-    columns = [name for name in table if str(name).startswith(PROBABILITY)]
-    try:
-        if "group" not in table:  # written by an older revision: each image by itself
-            table = table.assign(group=table["image"])
-        found = table.set_index("image").sort_index()[["group", "label", "predicted", *columns]]
-        found = found.astype(dict.fromkeys(columns, np.float64))
-        unknown = {*found["label"], *found["predicted"]} - set(_classes(found))
-        if unknown:
-            raise ValueError(f"no column of probabilities for {', '.join(sorted(unknown))}")
-    except (KeyError, ValueError) as error:
-        raise RevisionError(f"{title} cannot be read: {error}; `dvc repro` makes it") from None
-    return found
+    table = pd.read_csv(BytesIO(content), dtype=str, keep_default_na=False)
+    columns = [name for name in table if name.startswith(PROBABILITY)]
+    if "group" not in table:  # written by an older revision: each image by itself
+        table = table.assign(group=table["image"])
+    found = table.set_index("image").sort_index()[["group", "label", "predicted", *columns]]
+    if found.empty:
+        raise ValueError("it has no rows")
+    unknown = {*found["label"], *found["predicted"]} - set(_classes(found))
+    if unknown:
+        raise ValueError(f"no column of probabilities for {', '.join(sorted(unknown))}")
+    return found.astype(dict.fromkeys(columns, np.float64))
 
 
 def changed_predictions(old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
@@ -322,22 +396,11 @@ def difference_intervals(
         )
         groups = pd.factorize((new if paired else table)["group"])[0]
         draws = Resampling(how.confidence, how.resamples, seed)
-        samples.append(_resample(predictions, groups, draws))
+        measure = partial(metrics.weighted_metrics, predictions)
+        samples.append(resampled(measure, len(table), draws, groups))
     before, after = samples
     gaps = {name: after[name] - before[name] for name in sorted(before.keys() & after.keys())}
     return {name: percentile(gap, how) for name, gap in gaps.items() if np.isfinite(gap).any()}
-
-
-def _resample(
-    predictions: metrics.Predictions, groups: Groups, how: Resampling
-) -> dict[str, metrics.Values]:
-    """Return every metric of every resample of the images, float64 [resamples] each."""
-    return resampled(
-        lambda weights: metrics.weighted_metrics(predictions, weights),
-        len(predictions.labels),
-        how,
-        groups,
-    )
 
 
 def _classes(table: pd.DataFrame) -> list[str]:
@@ -346,9 +409,7 @@ def _classes(table: pd.DataFrame) -> list[str]:
     ]
 
 
-def _common_images(
-    old: pd.DataFrame, new: pd.DataFrame, revisions: tuple[Revision, Revision]
-) -> set[str]:
+def _common_images(old: pd.DataFrame, new: pd.DataFrame, revisions: Sequence[Revision]) -> set[str]:
     """Return the images that are the same in both: same name, label and content.
 
     Names alone do not tell: the synthetic images of another seed have the same ones.
@@ -360,3 +421,38 @@ def _common_images(
         return names
     before, after = (revision.file_hashes(paths.RAW_IMAGES) for revision in revisions)
     return {name for name in names if name in after and before.get(name) == after[name]}
+
+
+# ---- averages
+
+
+def average_metrics(revisions: Sequence[Revision]) -> dict[tuple[str, str], Estimate]:
+    """Return mean and interval of every metric that all revisions have, made by their params.
+
+    Intervals are Student's t over revisions. The folds of a cross-validation share most of their
+    training images, which the interval does not know: take it as a guide (Bengio and Grandvalet,
+    2004).
+
+    Args:
+        revisions: Two or more, with different commits.
+
+    Returns:
+        Estimates by file and metric.
+
+    Raises:
+        MissingOutputError: A file of metrics is missing.
+        RevisionError: There are fewer than two different commits.
+    """
+    commits = {revision.commit for revision in revisions}
+    if len(commits) < max(2, len(revisions)):
+        raise RevisionError("name two or more different commits to average over")
+    values: dict[tuple[str, str], list[float]] = {}
+    for revision in revisions:
+        for path in sorted({*revision.metrics} - revision.stale_outputs()):
+            for name, value in revision.parse(Path(path), parse_metrics).items():
+                values.setdefault((path, name), []).append(value)
+    return {
+        key: mean_over_runs(np.array(found, np.float64), CONFIDENCE)
+        for key, found in values.items()
+        if len(found) == len(revisions)
+    }

@@ -16,9 +16,15 @@ from pipeline.common import paths
 from pipeline.common.drawing import STYLE, TRAIN, VALIDATION, data_uri, encode_jpeg, png
 from pipeline.common.errors import MissingOutputError
 from pipeline.common.images import decode, resize
-from pipeline.common.resampling import number
-from pipeline.revisions.diff import KINDS, Difference, MetricChange, PredictionChanges
-from pipeline.revisions.environments import Change
+from pipeline.common.resampling import Estimate, number, span
+from pipeline.revisions.diff import (
+    CONFIDENCE,
+    KINDS,
+    Change,
+    Difference,
+    MetricChange,
+    PredictionChanges,
+)
 
 ARROW, DASH = "\N{RIGHTWARDS ARROW}", "\N{EN DASH}"
 KIND_WORDS = dict(zip(KINDS, ("now wrong", "now correct", "wrong in both"), strict=True))
@@ -160,6 +166,20 @@ def _predictions_table(changed: pd.DataFrame) -> Table:
     return table
 
 
+def averages(found: Mapping[tuple[str, str], Estimate], runs: int) -> Table:
+    """Show the averages over so many runs, one file of metrics after another."""
+    table = Table("metric", box=None, pad_edge=False, header_style="dim")
+    table.add_column(f"mean of {runs}", justify="right")
+    table.add_column(f"{CONFIDENCE:.0%} interval", justify="right")
+    last = ""
+    for (path, name), estimate in found.items():
+        if path != last:
+            table.add_row(Text(path, style="cyan"))
+            last = path
+        table.add_row(f"  {name}", number(estimate.value, 4), span(estimate, digits=4))
+    return table
+
+
 # ---- Markdown and HTML
 
 
@@ -216,8 +236,8 @@ def _learning_curves(histories: Mapping[str, pd.DataFrame], what: str) -> bytes:
         for style, (revision, history) in zip(("--", "-"), histories.items(), strict=False):
             for split, colour in (("train", TRAIN), ("val", VALIDATION)):
                 axes.plot(
-                    history["epoch"].astype(int),
-                    history[f"{split}_{what}"].astype(float),
+                    history["epoch"],
+                    history[f"{split}_{what}"],
                     style,
                     color=colour,
                     label=f"{'training' if split == 'train' else 'validation'}, {revision}",

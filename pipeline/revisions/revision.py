@@ -4,17 +4,15 @@ Stages, outputs and hashes come from the revision's own `dvc.yaml` and `dvc.lock
 revision may be laid out otherwise. Nothing here writes to the workspace or to git's index.
 """
 
-import json
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from io import BytesIO
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NoReturn, TypeVar
 
-import pandas as pd
 from dvc.api import DVCFileSystem
 from dvc.exceptions import DvcException
 from dvc.scm import SCM, resolve_rev
@@ -22,10 +20,15 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from pipeline.common import paths
-from pipeline.common.errors import MissingOutputError, RevisionError
-from pipeline.common.files import flatten
+from pipeline.common.errors import MissingOutputError, RevisionError, one_line
+from pipeline.common.files import atomic_directory, flatten
+
+T = TypeVar("T")
 
 WORKSPACE = "workspace"
+LOGS = Path("logs")  # outputs below it are TensorBoard's
+LOGS_STORE = paths.CACHE / "logs"  # a folder for each commit, by hash
+LOGS_VIEW = paths.CACHE / "tensorboard"  # what TensorBoard is given: links into the store
 NO_REMOTE = "auto-generated-upstream"  # DVC's name for the cache itself, if there is no remote
 
 
@@ -87,42 +90,29 @@ class Revision:
         except Exception as error:  # a remote raises whatever its library does
             raise MissingOutputError(name, self._why_missing(name, error)) from None
 
-    def read_json(self, path: Path) -> Any:  # noqa: ANN401 - the caller knows what the file holds
-        """Read a JSON file.
+    def parse(self, path: Path, parse: Callable[[bytes], T]) -> T:
+        """Read a file and interpret its bytes.
+
+        Args:
+            path: Relative to the root of the project.
+            parse: What makes something of the bytes; it may raise whatever damage leads to.
 
         Raises:
             MissingOutputError: As for `read`.
-            RevisionError: It is not JSON.
+            RevisionError: The file is not what `parse` takes.
         """
+        data = self.read(path)
         try:
-            return json.loads(self.read(path))
-        except ValueError as error:
-            raise RevisionError(f"{path} of {self.title} is not JSON ({error})") from None
-
-    def read_table(self, path: Path) -> pd.DataFrame:
-        """Read a CSV file; every value is text.
-
-        Raises:
-            MissingOutputError: As for `read`.
-            RevisionError: It is not CSV.
-        """
-        try:
-            return pd.read_csv(BytesIO(self.read(path)), dtype=str, keep_default_na=False)
-        except ValueError as error:
-            raise RevisionError(f"{path} of {self.title} is not CSV ({error})") from None
+            return parse(data)
+        except (ValueError, LookupError, TypeError, AttributeError, YAMLError) as error:
+            raise RevisionError(
+                f"{path} of {self.title} is damaged ({one_line(error)[:200]}); `dvc repro` makes "
+                "the outputs again, `git checkout` restores what is in git"
+            ) from None
 
     def read_params(self) -> dict[str, Any]:
-        """Read the values of `params.yaml` by dotted key.
-
-        Raises:
-            MissingOutputError: There is no such file.
-            RevisionError: It is not YAML.
-        """
-        try:
-            return flatten(YAML(typ="safe").load(self.read(paths.PARAMS)) or {})
-        except YAMLError as error:
-            problem = str(error).splitlines()[0]
-            raise RevisionError(f"{paths.PARAMS} of {self.title} is not YAML: {problem}") from None
+        """Read the values of `params.yaml` by dotted key; raises as `parse` does."""
+        return self.parse(paths.PARAMS, lambda data: flatten(YAML(typ="safe").load(data) or {}))
 
     def file_hashes(self, folder: Path) -> dict[str, str]:
         """Return the recorded hash of each file of an output, by name relative to `folder`.
@@ -172,7 +162,7 @@ class Revision:
         found = {output.def_path for stage in needed for output in stage.outs}
         return [path for path in self.hashes if path in found or not stages]
 
-    def stages_reading(self, files: Sequence[str]) -> list[str]:
+    def stages_reading(self, files: Collection[str]) -> list[str]:
         """Return the names of the stages that list one of `files`, or its folder, in `deps`."""
         return [
             stage.name
@@ -182,23 +172,16 @@ class Revision:
 
     def stale_stages(self) -> list[str]:
         """Return the names of the stages whose params, code or data changed since they ran."""
-        return [
-            stage.name
-            for stage in self.files.repo.index.stages
-            if any(map(self._is_stale, stage.deps))
-        ]
+        stages = self.files.repo.index.stages
+        return [stage.name for stage in stages if any(map(self._is_stale, stage.deps))]
 
     def stale_outputs(self) -> set[str]:
         """Return the paths of the outputs of stale stages and of all that depend on them."""
-        stages = {stage.name: stage for stage in self.files.repo.index.stages}
+        made = {stage.name: stage.outs for stage in self.files.repo.index.stages}
         stale, found = set(self.stale_stages()), set[str]()
         while stale:
-            found |= {out.def_path for name in stale for out in stages.pop(name).outs}
-            stale = {
-                name
-                for name, stage in stages.items()
-                if any(is_within(out, dep.def_path) for dep in stage.deps for out in found)
-            }
+            found |= {out.def_path for name in stale for out in made.pop(name)}
+            stale = made.keys() & self.stages_reading(found)
         return found
 
     def _is_stale(self, dependency: Any) -> bool:  # noqa: ANN401 - one of DVC's classes
@@ -319,6 +302,59 @@ def is_within(inner: str, outer: str) -> bool:
     return PurePosixPath(inner).is_relative_to(outer)
 
 
-def one_line(error: Exception) -> str:
-    """Return the message of an error on one line."""
-    return " ".join(str(error).split()) or type(error).__name__
+# ---- TensorBoard
+
+
+def gather_logs(root: Path, revisions: Sequence[Revision], kind: str) -> Path:
+    """Collect the logs of revisions beside the workspace's, which are shown as they grow.
+
+    Destructive: replaces the folder of an earlier call, whose logs stay in the store.
+
+    Args:
+        root: Of the project.
+        revisions: Whose logs to show.
+        kind: Which folder in `logs/`: `train`, or one of the comparison of techniques.
+
+    Returns:
+        A folder for TensorBoard: `workspace` in it, and one folder for each revision.
+
+    Raises:
+        MissingOutputError: Neither cache nor remote has the logs.
+        RevisionError: There are no logs to show.
+    """
+    folders = {}
+    if (root / LOGS / kind).is_dir():
+        folders[WORKSPACE] = root / LOGS / kind
+    for revision in revisions:
+        if revision.commit is not None:
+            # The name alone would not do: a branch moves on.
+            name = revision.name.replace("/", "_")
+            run = f"{name}-{revision.short}" if revision.is_named else revision.short
+            folders[run] = _stored_logs(root, revision, LOGS / kind)
+    if not any(any(folder.rglob("*tfevents*")) for folder in folders.values()):
+        raise RevisionError(f"no logs to show in {LOGS / kind}; `dvc repro` makes them")
+    with atomic_directory(root / LOGS_VIEW) as view:
+        for name, folder in folders.items():
+            (view / name).symlink_to(folder.resolve())
+    return root / LOGS_VIEW
+
+
+def show_logs(folder: Path, port: int) -> NoReturn:
+    """Replace this process by TensorBoard, so that whatever ends this process ends it."""
+    logs = [f"--logdir={folder}", f"--port={port}"]
+    os.execv(sys.executable, [sys.executable, "-m", "tensorboard.main", *logs])  # noqa: S606
+
+
+def _stored_logs(root: Path, revision: Revision, logs: Path) -> Path:
+    """Return the folder with a commit's logs, copied there on first use."""
+    store = root / LOGS_STORE / str(revision.commit)
+    outputs = [path for path in revision.hashes if is_within(path, logs.as_posix())]
+    if not outputs:
+        raise RevisionError(f"{revision.title} has no output in {logs}")
+    for path in outputs:
+        target = store / Path(path).relative_to(LOGS)
+        if not target.is_dir():
+            with atomic_directory(target) as partial:
+                partial.rmdir()  # DVC would copy into a folder that exists
+                revision.copy_output(path, partial)
+    return store / logs.relative_to(LOGS)

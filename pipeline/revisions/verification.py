@@ -28,7 +28,7 @@ from pipeline.common import paths
 from pipeline.common.environment import Facts
 from pipeline.common.errors import MissingOutputError, RevisionError
 from pipeline.common.files import flatten
-from pipeline.revisions.environments import Change, changed_facts, recorded, unlocked_libraries
+from pipeline.revisions.diff import Change, changed_facts, recorded, unlocked_libraries
 from pipeline.revisions.render import old_to_new
 from pipeline.revisions.revision import (
     WORKSPACE,
@@ -70,6 +70,7 @@ class Verification:
         stale: Stages whose params, code or data changed since they ran.
         locked_on: What each stage ran on when the lock was made; empty if not recorded.
         rebuilt_on: What each stage ran on now.
+        facts: What differs between the machine of the lock and this one.
         libraries: Libraries whose installed version is not the locked one: locked, installed.
         params: Of the revision, by dotted key.
     """
@@ -80,6 +81,7 @@ class Verification:
     stale: list[str]
     locked_on: dict[str, Facts]
     rebuilt_on: dict[str, Facts]
+    facts: dict[str, Change]
     libraries: dict[str, Change]
     params: dict[str, Any]
 
@@ -92,11 +94,6 @@ class Verification:
     def passed(self) -> bool:
         """Whether the pipeline ran to its end and every output is equal."""
         return self.completed and not self.unequal
-
-    @property
-    def changed_facts(self) -> dict[str, Change]:
-        """What differs between the machine of the lock and this one."""
-        return changed_facts(self.locked_on, self.rebuilt_on)
 
 
 def verify(root: Path, revision: Revision, stages: Sequence[str]) -> Verification:
@@ -117,13 +114,15 @@ def verify(root: Path, revision: Revision, stages: Sequence[str]) -> Verificatio
     with _clone(root, revision.commit) as folder:
         completed = _reproduce(folder, stages)
         rebuilt = open_revision(folder, WORKSPACE)
+        locked_on, rebuilt_on = recorded(revision), recorded(rebuilt)
         return Verification(
             revision=revision,
             completed=completed,
             outputs=[_compare(path, revision, rebuilt) for path in wanted],
             stale=revision.stale_stages(),
-            locked_on=recorded(revision),
-            rebuilt_on=recorded(rebuilt),
+            locked_on=locked_on,
+            rebuilt_on=rebuilt_on,
+            facts=changed_facts(locked_on, rebuilt_on),
             libraries=unlocked_libraries(revision),
             params=revision.read_params(),
         )
@@ -188,11 +187,11 @@ def _compare(path: str, revision: Revision, rebuilt: Revision) -> Output:
         return Output(path, "different", [NOT_AVAILABLE])
     details = []
     for name in changed_keys(before, after):
-        file = Path(path) / name
         if name in before and name in after:
-            details.append(_difference(file, revision, rebuilt))
+            details.append(_difference(Path(path) / name, revision, rebuilt))
         else:
-            details.append(f"{file}: only in the {'original' if name in before else 'rebuild'}")
+            only = "original" if name in before else "rebuild"
+            details.append(f"{path}/{name}: only in the {only}")
     more = [f"and {len(details) - SHOWN:,} more files"] if len(details) > SHOWN else []
     return Output(path, "different", details[:SHOWN] + more)
 
@@ -221,7 +220,7 @@ def largest_difference(suffix: str, old: bytes, new: bytes) -> str:
         before, after = _numbers(suffix, old), _numbers(suffix, new)
     except (ValueError, KeyError):  # damaged, or written by something else
         return ""
-    if before is None or after is None:
+    if not before and not after:
         return ""
     shapes = [{name: np.shape(value) for name, value in each.items()} for each in (before, after)]
     if shapes[0] != shapes[1]:
@@ -230,14 +229,14 @@ def largest_difference(suffix: str, old: bytes, new: bytes) -> str:
         name: float(np.abs(np.subtract(after[name], value, dtype=np.float64)).max(initial=0))
         for name, value in before.items()
     }
-    worst = max(gaps, key=lambda name: gaps[name], default="")
-    if not worst or gaps[worst] == 0:
+    worst = max(gaps, key=lambda name: gaps[name])
+    if not gaps[worst]:
         return "no number differs"
     return f"numbers differ by at most {gaps[worst]:.2g} ({worst})"
 
 
-def _numbers(suffix: str, content: bytes) -> Mapping[str, Any] | None:
-    """The numbers in a file, by name; None for other kinds of files."""
+def _numbers(suffix: str, content: bytes) -> Mapping[str, Any]:
+    """The numbers in a file, by name; none in other kinds of files."""
     if suffix == ".safetensors":
         return load(content)
     if suffix == ".json":
@@ -247,13 +246,9 @@ def _numbers(suffix: str, content: bytes) -> Mapping[str, Any] | None:
         )
         return {name: value for name, value in leaves.items() if isinstance(value, int | float)}
     if suffix == ".csv":
-        table = pd.read_csv(BytesIO(content)).select_dtypes("number")
-        return {
-            f"{column} of row {row}": value
-            for column, values in table.items()
-            for row, value in values.dropna().items()
-        }
-    return None
+        cells = pd.read_csv(BytesIO(content)).select_dtypes("number").stack().dropna()
+        return {f"{column} of row {row}": value for (row, column), value in cells.items()}
+    return {}
 
 
 # ---- terminal
@@ -262,17 +257,16 @@ def _numbers(suffix: str, content: bytes) -> Mapping[str, Any] | None:
 def terminal(found: Verification) -> RenderableType:
     """Where it was made and rebuilt, every output, and the conclusion."""
     grid = Table.grid(padding=(0, 2))
+    threads = found.params.get("train.threads")
     for title, lines in {
         "lock made on": _machines(found.locked_on) or ["not recorded in that revision"],
         "rebuilt on": _machines(found.rebuilt_on) or ["not recorded: the revision is too old"],
-        "changed": [f"{name} {old_to_new(pair)}" for name, pair in found.changed_facts.items()],
+        "changed": [f"{name} {old_to_new(pair)}" for name, pair in found.facts.items()],
         "libraries": [
             f"{name} {change.old} in requirements.lock, {change.new} here"
             for name, change in found.libraries.items()
         ],
-        "threads": [
-            f"{found.params[key]} ({key})" for key in ("train.threads",) if key in found.params
-        ],
+        "threads": [] if threads is None else [f"{threads} (train.threads)"],
     }.items():
         if lines:
             grid.add_row(Text(title, style="dim"), Text("\n".join(lines)))
@@ -301,7 +295,7 @@ def _conclusion(found: Verification) -> Iterator[str]:
         )
     # With train.portable another processor explains nothing, but other instructions do.
     ignored = {"processor"} if found.params.get("train.portable") else set()
-    if found.changed_facts.keys() - ignored or found.libraries:
+    if found.facts.keys() - ignored or found.libraries:
         yield (
             "expected: the environment is not the one that dvc.lock was made in (above), which "
             "changes at least the last bits of results"
@@ -314,15 +308,9 @@ def _machines(stages: Mapping[str, Facts]) -> list[str]:
     """A line for each kind of machine, with its stages if there are several kinds."""
     kinds: dict[str, list[str]] = {}
     for stage, facts in stages.items():
-        variables = [f"{name}={value}" for name, value in facts["variables"].items()]
-        words = [
-            f"Python {facts['python']}",
-            facts["system"],
-            facts["processor"],
-            *facts["instructions"][-1:],
-            *variables,
-        ]
+        words = [f"Python {facts['python']}", facts["system"], facts["processor"]]
+        words += facts["instructions"][-1:]
+        words += [f"{name}={value}" for name, value in facts["variables"].items()]
         kinds.setdefault(", ".join(filter(None, words)), []).append(stage)
-    if len(kinds) == 1:
-        return list(kinds)
-    return [f"{machine}: {', '.join(names)}" for machine, names in kinds.items()]
+    several = len(kinds) > 1
+    return [kind + f": {', '.join(names)}" * several for kind, names in kinds.items()]

@@ -13,14 +13,8 @@ from torchmetrics.functional.classification import (
     multiclass_calibration_error,
 )
 
-from pipeline.common.metrics import (
-    BINS,
-    Labels,
-    Predictions,
-    Probabilities,
-    measure,
-    weighted_metrics,
-)
+from pipeline.common.metrics import BINS, Labels, Predictions, Probabilities, weighted_metrics
+from tests.helpers.metrics import measure
 
 DRAW = np.random.default_rng(0)
 LABELS = DRAW.integers(0, 3, 200)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.coverage import CLASSES, simulated_images
-from pipeline.common.metrics import Predictions, measure
+from pipeline.common.metrics import Predictions
 from pipeline.common.resampling import Resampling, mean_over_runs
 from pipeline.compare.statistics import (
     METRICS,
@@ -15,19 +15,20 @@ from pipeline.compare.statistics import (
     Measured,
     between_runs,
     estimates,
-    measure_techniques,
+    measure_technique,
     sensitivity,
     simultaneous_quantile,
     single_quantile,
     standard_error,
 )
+from tests.helpers.metrics import measure
 
 HOW = Resampling(confidence=0.95, resamples=300)
 FOLDS = 5
 
 
 def measured(predictions: pd.DataFrame) -> Measured:
-    return measure_techniques({"one": predictions}, FOLDS, HOW, CLASSES[1])["one"]
+    return measure_technique(predictions, FOLDS, HOW, CLASSES[1])
 
 
 def difference(

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.common.metrics import Predictions, label_metrics, measure
+from pipeline.common.metrics import Predictions, label_metrics
 from pipeline.evaluate.curves import cost, errors, precision_recall, roc, threshold_curve
+from tests.helpers.metrics import measure
 
 
 def predictions(classes: int, positive: int | None, images: int = 300) -> Predictions:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import ArrayLike
 
-from pipeline.common.metrics import Predictions, Values, measure, probability_metrics
+from pipeline.common.metrics import Predictions, Values, probability_metrics
 from pipeline.common.resampling import Interval, Resampling, percentile
 from pipeline.evaluate.estimates import (
     CHANCE,
@@ -13,6 +13,7 @@ from pipeline.evaluate.estimates import (
     estimate,
     reliability,
 )
+from tests.helpers.metrics import measure
 
 HOW = Resampling(confidence=0.95, resamples=300)
 

@@ -14,7 +14,7 @@ from torchvision import datasets
 
 from pipeline.common.datasets import LABEL_COLUMNS, read_table
 from pipeline.common.errors import SourceError
-from pipeline.fetch.libraries import DATASETS
+from pipeline.fetch.sources import DATASETS
 from pipeline.fetch.stage import fetch
 from tests.helpers.pictures import SYNTHETIC, fetch_params, write, write_folders
 

@@ -55,7 +55,7 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in required("bluelight") - {"bluelight"}:
         for file in distribution(name).files or []:
             path = Path(str(file.locate()))
-            if ".." not in file.parts and path.suffix != ".pyc":
+            if ".." not in file.parts:
                 target = packages / file
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.symlink_to(path)
@@ -85,6 +85,24 @@ def test_the_core_predicts_with_an_artifact(core: Path, tmp_path: Path) -> None:
     assert "photo.png" in done.stdout
 
 
+DEMO = """
+from pathlib import Path
+from pipeline.demo.server import Server
+
+with Server(Path("model"), port=0) as server:
+    print(server.augmentations.draw(Path("photo.png").read_bytes(), 0)["note"])
+"""
+
+
+def test_the_demo_of_the_core_does_without_augmentations(core: Path, tmp_path: Path) -> None:
+    artifacts.write(tmp_path / "model", artifacts.network())
+    Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save(tmp_path / "photo.png")
+    done = run(core, "-c", DEMO, cwd=tmp_path)
+    assert done.stdout == (
+        "Not shown: this needs albumentations, which comes with bluelight[train].\n"
+    ), done.stderr
+
+
 def test_the_core_is_without_the_libraries_of_training(core: Path, tmp_path: Path) -> None:
     names = ("torch", "pytorch_lightning", "dvc", "tensorboard", "albumentations", "sklearn")
     code = f"from importlib.util import find_spec; print([n for n in {names} if find_spec(n)])"
@@ -97,3 +115,28 @@ def test_a_command_that_needs_more_names_the_extra(core: Path, tmp_path: Path) -
     assert done.returncode == 1
     assert "bluelight[train]" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+# What Windows lacks; some of the libraries do without where it is missing.
+WITHOUT_POSIX = """
+import os, runpy, signal, sys
+for name in ("fcntl", "resource", "pwd", "grp", "termios"):
+    sys.modules[name] = None  # an import of it fails
+for name in ("sysconf", "getuid", "sched_getaffinity", "O_NONBLOCK"):
+    delattr(os, name)
+del signal.SIGKILL
+runpy.run_module("pipeline", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize("command", ["predict", "check"])
+def test_nothing_is_needed_that_only_posix_has(core: Path, tmp_path: Path, command: str) -> None:
+    artifacts.write(tmp_path / "model", artifacts.network())
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    for name in ("1.png", "2.png"):
+        Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save(tmp_path / name)
+    arguments = ["*.png", "--model", "model", "--output", "out.csv"] if command == "predict" else []
+    done = run(core, "-c", WITHOUT_POSIX, command, *arguments, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    if command == "predict":
+        assert len((tmp_path / "out.csv").read_text(encoding="utf-8").splitlines()) == 3

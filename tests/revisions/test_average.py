@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from pipeline.cli import app
 from pipeline.common.errors import RevisionError
 from tests.helpers.clones import commit, dvc
-from tests.helpers.projects import make_project, replace, reproduce
+from tests.helpers.projects import replace, reproduce
 
 
 def average(*revisions: str) -> list[list[str]]:
@@ -18,11 +18,7 @@ def average(*revisions: str) -> list[list[str]]:
     return [line.split() for line in printed.splitlines()]
 
 
-def test_metrics_of_three_commits_are_averaged(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    project = make_project(tmp_path)
-    monkeypatch.chdir(project)
+def test_metrics_of_three_commits_are_averaged(project: Path) -> None:
     replace(project / "params.yaml", "dropout: 0.2", "dropout: 0.1")
     reproduce(project, "dropout 0.1")
     lines = average("HEAD~2", "HEAD~1", "HEAD")

@@ -11,22 +11,7 @@ from typer.testing import CliRunner, Result
 from pipeline.cli import app
 from pipeline.common.errors import RevisionError
 from tests.helpers.clones import commit, dvc, run
-from tests.helpers.projects import NAMES, make_project, replace, reproduce
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_project(tmp_path_factory.mktemp("project"))
-
-
-@pytest.fixture
-def project(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy, cache included, to change at will."""
-    copy = tmp_path / "project"
-    shutil.copytree(made, copy, symlinks=True)
-    monkeypatch.chdir(copy)
-    monkeypatch.setenv("COLUMNS", "160")
-    return copy
+from tests.helpers.projects import NAMES, replace, reproduce
 
 
 def call(*arguments: str) -> Result:
@@ -155,6 +140,35 @@ def test_what_is_missing_is_explained_and_the_rest_is_shown(project: Path) -> No
     assert "no remote is configured" in " ".join(printed.split())
     assert "&& dvc repro`" in " ".join(printed.split())
     assert "+0.0500" in printed
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("reports/test/metrics.json", "[1]"),
+        ("reports/test/metrics.json", '{"accuracy": {'),
+        ("reports/test/predictions.csv", "image,label,predicted,probability_other\n"),
+        ("reports/train/history.csv", "epoch,loss\n1,2\n"),
+        ("models/vehicle-classifier/model.json", '"text"'),
+    ],
+)
+def test_an_output_in_another_form_is_named_and_the_rest_is_shown(
+    project: Path, name: str, content: str
+) -> None:
+    (project / name).write_text(content, encoding="utf-8")
+    (line,) = difference()["missing"]
+    assert line.startswith(f"{name} of workspace is damaged (")
+    assert "metrics" in call("--html", "page.html").stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("requirements.lock", "torch == nonsense ==\n"), ("reports/environment.json", '{"a": 1}')],
+)
+def test_a_file_of_git_in_another_form_is_an_error(project: Path, name: str, content: str) -> None:
+    (project / name).write_text(content, encoding="utf-8")
+    with pytest.raises(RevisionError, match=rf"{name} of workspace is damaged \("):
+        call()
 
 
 def test_outputs_in_a_remote_are_fetched(project: Path, tmp_path: Path) -> None:

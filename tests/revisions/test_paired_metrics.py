@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.common.errors import RevisionError
 from pipeline.common.resampling import Interval, Resampling
 from pipeline.revisions.diff import changed_predictions, difference_intervals, parse_predictions
 
@@ -92,7 +91,7 @@ def test_predictions_are_matched_by_the_name_of_the_image() -> None:
         "probability_x": ["0.7", "0.3", "0.4"],
         "probability_y": ["0.3", "0.7", "0.6"],
     }
-    tables = (parse_predictions(pd.DataFrame(each), "table") for each in (old, new))
+    tables = (parse_predictions(written(each)) for each in (old, new))
     (change,) = changed_predictions(*tables).to_dict("records")
     assert change == {
         "image": "c",
@@ -104,14 +103,20 @@ def test_predictions_are_matched_by_the_name_of_the_image() -> None:
     }
 
 
+def written(table: dict[str, list[str]]) -> bytes:
+    """The bytes of a `predictions.csv`."""
+    return bytes(pd.DataFrame(table).to_csv(index=False), "utf-8")
+
+
 @pytest.mark.parametrize(
     "table",
     [
         {"image": ["a"], "label": ["x"], "probability_x": ["1"]},
         {"image": ["a"], "label": ["z"], "predicted": ["x"], "probability_x": ["1"]},
         {"image": ["a"], "label": ["x"], "predicted": ["x"], "probability_x": ["much"]},
+        {"image": [], "label": [], "predicted": [], "probability_x": []},
     ],
 )
-def test_damaged_predictions_are_named(table: dict[str, list[str]]) -> None:
-    with pytest.raises(RevisionError, match=r"predictions\.csv of HEAD cannot be read: "):
-        parse_predictions(pd.DataFrame(table), "predictions.csv of HEAD")
+def test_damaged_predictions_are_refused(table: dict[str, list[str]]) -> None:
+    with pytest.raises((KeyError, ValueError)):
+        parse_predictions(written(table))

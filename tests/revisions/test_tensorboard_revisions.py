@@ -11,23 +11,8 @@ from typer.testing import CliRunner
 from pipeline.cli import app
 from pipeline.common.errors import MissingOutputError, RevisionError
 from tests.helpers.clones import run
-from tests.helpers.projects import make_project
 
 LOG = "training/events.out.tfevents.0"
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_project(tmp_path_factory.mktemp("project"))
-
-
-@pytest.fixture
-def project(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy, cache included, to change at will."""
-    copy = tmp_path / "project"
-    shutil.copytree(made, copy, symlinks=True)
-    monkeypatch.chdir(copy)
-    return copy
 
 
 def gather(*arguments: str) -> Path:

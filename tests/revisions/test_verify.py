@@ -1,6 +1,5 @@
 """`bluelight verify`: a rebuilt commit gives what its lock says, or the output is named."""
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -10,24 +9,9 @@ from pipeline.cli import app
 from pipeline.common.errors import RevisionError
 from pipeline.revisions.verification import largest_difference
 from tests.helpers.clones import commit, dvc, run
-from tests.helpers.projects import make_project, replace
+from tests.helpers.projects import replace
 
 OUTPUTS = 8
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_project(tmp_path_factory.mktemp("project"))
-
-
-@pytest.fixture
-def project(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy, cache included, to change at will."""
-    copy = tmp_path / "project"
-    shutil.copytree(made, copy, symlinks=True)
-    monkeypatch.chdir(copy)
-    monkeypatch.setenv("COLUMNS", "200")
-    return copy
 
 
 def verify(*arguments: str, fails: bool = False) -> str:

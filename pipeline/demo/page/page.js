@@ -168,8 +168,8 @@ async function drawAgain() {
   }
 }
 
-function showKinds({ original, kinds }) {
-  at("kinds").replaceChildren(...kinds.map((kind) => kindOf(kind, original)));
+function showKinds({ original, kinds, note }) {
+  at("kinds").replaceChildren(...kinds.map((kind) => kindOf(kind, original)), note);
   at("augmented").hidden = false;
 }
 

@@ -1,0 +1,23 @@
+"""One small project with two commits, made once, and a copy of it for each test."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.projects import make_project
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_project(tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture
+def project(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy, cache included, to change at will."""
+    copy = tmp_path / "project"
+    shutil.copytree(made, copy, symlinks=True)
+    monkeypatch.chdir(copy)
+    monkeypatch.setenv("COLUMNS", "200")
+    return copy
