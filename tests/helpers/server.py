@@ -50,7 +50,6 @@ IMPORTS = {
         "sklearn.metrics",
         "sklearn.neighbors",
         "tensorboard.backend.event_processing.event_accumulator",
-        "torch.distributed.run",
         "torch.utils.tensorboard",
         "torchmetrics.classification",
     ],
@@ -172,7 +171,6 @@ def run(streams: list[int], python: str, module: str, *rest: Any) -> None:
     sys.executable = python
     sys.argv = [module, *arguments]
     sys.path[:0] = [folder, *filter(None, variables.get("PYTHONPATH", "").split(os.pathsep))]
-    sys.modules.pop(module, None)
     run_module(module, run_name="__main__", alter_sys=True)
 
 

@@ -15,7 +15,7 @@ from pipeline.common import paths
 from pipeline.common.environment import ARRAYS, LIMIT, TORCH, can_limit, limit_instructions
 from pipeline.common.errors import TrainingError
 from pipeline.common.params import Params
-from pipeline.train.hardware import check_instructions
+from pipeline.train.fit import prepare_cpu
 from pipeline.train.mlp import Linear, has_onednn_product
 from tests.helpers.data import Pack
 from tests.helpers.imports import ROOT
@@ -122,11 +122,11 @@ def test_training_refuses_what_would_not_be_portable(
     params: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert torch.backends.cpu.get_cpu_capability() == LIMIT  # of these very tests
-    check_instructions(params.train)
+    prepare_cpu(params.train)
     monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda: "AVX512")
     with pytest.raises(TrainingError, match="PyTorch uses AVX512 in this process"):
-        check_instructions(params.train)
-    check_instructions(params.train.model_copy(update={"portable": False}))
+        prepare_cpu(params.train)
+    prepare_cpu(params.train.model_copy(update={"portable": False}))
 
 
 @pytest.mark.parametrize("bias", [True, False])

@@ -260,12 +260,13 @@ def test_a_run_that_diverged_leaves_no_state(params: Params) -> None:
 
 
 def test_a_fingerprint_covers_params_data_code_and_libraries(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     names = {fingerprint({"epochs": 3}, "data"), fingerprint({"epochs": 4}, "data")}
     names.add(fingerprint({"epochs": 3}, "other data"))
     with monkeypatch.context() as patch:
-        patch.setattr("pipeline.train.resume._code_hash", lambda: "edited")
+        (tmp_path / "edited.py").touch()
+        patch.setattr("pipeline.train.resume.CODE", tmp_path)
         names.add(fingerprint({"epochs": 3}, "data"))
     with monkeypatch.context() as patch:
         patch.setattr("pipeline.train.resume.version", lambda name: f"{name} 99")
