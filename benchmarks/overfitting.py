@@ -1,10 +1,10 @@
-"""Does the article's story hold on the packed data? Plain against regularised, over seeds.
+"""Compare a plain network with a regularised one on the packed data, over several seeds.
 
     python benchmarks/overfitting.py [SEEDS]
 
 Trains the network of params.yaml twice for each seed on `data/packed`: plain (no batch
-normalisation, dropout, augmentation or weight decay, a constant rate) and as params.yaml says, both
-for all epochs and without going back to an earlier one. Reads training and validation images only.
+normalisation, dropout, augmentation or weight decay, a constant learning rate), and as params.yaml
+says. Both runs train for all epochs and keep the last weights. The test images are not read.
 """
 
 import statistics

@@ -1,10 +1,10 @@
-"""How fast `bluelight predict` is: the first prediction of a new process, and many photos.
+"""Time `bluelight predict`: the first prediction of a new process, and many photos.
 
     python benchmarks/predict.py [--photos FOLDER] [--model FOLDER] [--images 5000] [--rounds 5]
 
-Without a folder, 1,000 synthetic photos of 224x224 pixels are drawn first. For the many, a table
-names the photos over and over until there are enough. Both are processes of their own, measured by
-turns from before Python starts until it has ended; the files are in the system's cache. Linux only.
+Without a folder, 1,000 synthetic photos of 224x224 pixels are drawn first. For many photos, a table
+lists them repeatedly until there are enough. Both measurements alternate; each is a separate
+process, timed from the start of Python to its end. The files are in the system's cache. Linux only.
 """
 
 import argparse

@@ -1,15 +1,15 @@
-"""Do other processors make the same bytes? Every stage, here and as other processors would run it.
+"""Compare the outputs of every stage on this processor and on emulated ones.
 
     python -m benchmarks.processors [--until STAGE] [--model Haswell --model EPYC] [--not-portable]
 
-Runs the stages at small size in a temporary folder, then again in one for each processor: emulated
-by QEMU (Debian's package qemu-user), which has AVX2 and no AVX-512, and calls itself Intel's or
-AMD's by the model's name. Prints the files that differ; exits with 1 if there are any. Five minutes
-or so for each processor.
+Runs the stages at small size in a temporary folder, then again for each processor that QEMU
+emulates (Debian's package qemu-user): it has AVX2 but no AVX-512, and reports the vendor of the
+model. Prints the files that differ, and exits with 1 if there are any. Each processor takes about
+five minutes.
 
-Libraries ask the processor what it is and has, so they do on an emulated one what they would do on
-a real one. AVX-512 itself is not emulated: what it does under the caps shows where this machine has
-it.
+Libraries choose their code by what the processor reports, so they use the same code on an emulated
+processor as on a real one. QEMU does not emulate AVX-512: its effect under the instruction limits
+shows only if this machine has it.
 """
 
 import argparse

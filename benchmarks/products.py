@@ -1,12 +1,12 @@
-"""Matrix products of layers: do processors agree on them, and what does agreement cost?
+"""Compare the matrix products of linear layers between processors, and time them.
 
     python -m benchmarks.products [--model Haswell --model EPYC]
 
-For MKL, under several of its settings, and for oneDNN, all with instructions capped to AVX2: how
-many shapes of layers give other bits on processors that QEMU emulates (Debian's qemu-user), or with
-more threads, in the product or in one of its gradients; and the milliseconds that a first layer,
-which passes no gradient on, takes here, forward and backward: the median of 50 after 10. Five
-minutes for each processor.
+Covers MKL under several settings, and oneDNN, all with instructions limited to AVX2. Counts the
+shapes of layers whose product, or one of its gradients, has other bits on a processor that QEMU
+emulates (Debian's qemu-user), or with more threads. Times the forward and the backward pass of a
+first layer, which needs no gradient of its inputs: the median of 50 passes after 10. Each processor
+takes five minutes.
 """
 
 import argparse
@@ -32,14 +32,14 @@ WARM_UP, REPEATS = 10, 50
 
 
 def main() -> None:
-    """Ask processes of their own, since caps are read once; print a line for each kind."""
+    """Measure each kind in processes of its own, as limits are read once; print a line for each."""
     parser = argparse.ArgumentParser(description="Do processors agree on matrix products?")
     add_models(parser)
     parser.add_argument("--kind", help="used by the program itself")
     parser.add_argument("--timed", action="store_true", help="so is this")
     asked = parser.parse_args()
     if asked.kind:
-        answer(asked.kind, timed=asked.timed)
+        measure_here(asked.kind, timed=asked.timed)
         return
     emulated = emulators(parser, asked.models)
     for kind in (*(f"MKL_CBWR={setting}" for setting in MKL_SETTINGS), "oneDNN"):
@@ -54,7 +54,7 @@ def main() -> None:
 def ask(
     kind: str, *emulator: str, threads: int = 1, timed: bool = False
 ) -> tuple[dict[str, str], list[float]]:
-    """What a process of its own answers: a digest for each shape, and the milliseconds.
+    """Measure in a separate process: a digest for each shape, and the milliseconds.
 
     Args:
         kind: `oneDNN`, or a setting of MKL's.
@@ -65,8 +65,8 @@ def ask(
     program = [sys.executable, "-m", "benchmarks.products", "--kind", kind, *["--timed"] * timed]
     variables = {"OMP_NUM_THREADS": str(threads)}
     variables |= dict([kind.split("=")]) if "=" in kind else {}
-    answered = run([*emulator, *program], variables=variables)
-    found, seconds = json.loads(answered)
+    printed = run([*emulator, *program], variables=variables)
+    found, seconds = json.loads(printed)
     return found, seconds
 
 
@@ -75,7 +75,7 @@ def differing(one: dict[str, str], other: dict[str, str]) -> str:
     return f"{sum(one[shape] != other[shape] for shape in one)} of {len(one)} shapes differ"
 
 
-def answer(kind: str, *, timed: bool) -> None:
+def measure_here(kind: str, *, timed: bool) -> None:
     """Print what `ask` reads."""
     from pipeline.common.environment import limit_instructions  # noqa: PLC0415 - only the child has to
 
@@ -102,7 +102,7 @@ def prepared(
     kind: str, inputs: int, outputs: int, images: int, *, first: bool = False
 ) -> tuple[Part, Part]:
     """The product of a layer without bias, and its gradients, on fixed random numbers."""
-    import torch  # noqa: PLC0415 - capped only now
+    import torch  # noqa: PLC0415 - limited only now
     from torch import nn  # noqa: PLC0415
 
     from pipeline.train.mlp import Linear  # noqa: PLC0415

@@ -1,14 +1,15 @@
-"""What each part of the recipe is worth: variants of params.yaml over folds and seeds.
+"""Measure what each part of the recipe contributes: variants of params.yaml over folds and seeds.
 
     python benchmarks/recipe.py                                    # all, on the images of data/raw
-    python benchmarks/recipe.py "no dropout" "no flips" --seeds 3  # some, beside params.yaml as is
+    python benchmarks/recipe.py "no dropout" "no flips" --seeds 3  # some, and params.yaml itself
     python benchmarks/recipe.py --source photos.zip                # other images
     python benchmarks/recipe.py --features hog                     # the MLP sees other features
 
-The test split is set aside; all else is divided as `split.folds` does. Each fold validates once for
-each seed. All variants meet the same folds and seeds, so differences are paired. Printed are means
-with 95 % intervals (Student's t) over the n runs, a row as soon as it is known. Runs of one fold
-share their images, so the intervals speak of these images; others would differ by more.
+The test split is set aside; the other images are divided into folds as by `split.folds`, and each
+fold validates once per seed. All variants use the same folds and seeds, so differences are paired.
+Prints means with 95 % intervals (Student's t) over the n runs, each row as soon as it is complete.
+Runs of one fold share their images, so the intervals hold for these images; other images would
+differ by more.
 """
 
 import argparse
@@ -71,7 +72,7 @@ VARIANTS: dict[str, Changes] = {
 
 
 class Run(NamedTuple):
-    """What one run came to: figures of the weights that it keeps."""
+    """The result of one run: metrics of the weights that it keeps."""
 
     accuracy: float
     loss: float
@@ -125,7 +126,7 @@ def find_images(params: Params, source: str | None, folder: Path) -> Images:
 def compare(
     params: Params, names: Sequence[str], images: Images, folds: int, seeds: int, folder: Path
 ) -> Iterator[list[str]]:
-    """A row for params.yaml as it is, then one for each variant."""
+    """Print a row for params.yaml itself, then one for each variant."""
     default: list[Run] = []
     for name in ("params.yaml", *names):
         chosen = change(params, VARIANTS.get(name, {}))

@@ -1,10 +1,10 @@
-"""How long fetch, split and pack take on 70,000 images, and how much memory.
+"""Measure the time and the memory of fetch, split and pack on 70,000 images.
 
     python benchmarks/scale.py [--images 70000] [--archive FILE.zip]
 
-Draws digits of 28x28 pixels into one zip, the same for the same number, or takes an archive of your
-own; runs the three stages with params.yaml in a temporary folder, as DVC would. Memory is the
-resident set, summed over a stage and its workers every 50 ms; pages that they share count for each.
+Draws digits of 28x28 pixels into a zip file (the same for the same number), or takes an archive of
+your own. Runs the three stages with params.yaml in a temporary folder, as DVC would. Memory is the
+resident set, summed over a stage and its workers every 50 ms; shared pages count once per process.
 Linux only. About three minutes on two idle cores.
 """
 
@@ -140,7 +140,7 @@ def timed(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
 
 
 def prepare(folder: Path, archive: Path) -> None:
-    """params.yaml as it is, but for the source."""
+    """Write params.yaml with another source."""
     text = (ROOT / paths.PARAMS).read_text(encoding="utf-8")
     text = text.replace("  source: synthetic", f"  source: {archive.resolve()}", 1)
     (folder / paths.PARAMS).write_text(text, encoding="utf-8")

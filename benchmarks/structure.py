@@ -1,9 +1,9 @@
-"""Count what a reader has to hold in mind: modules, lines, function lengths, helpers used once.
+"""Count modules, lines, function lengths and private helpers that are used once.
 
     python benchmarks/structure.py [FOLDER]
 
-FOLDER is `pipeline` by default. Modules below `pipeline/dataset/synthetic`, where the drawn
-scenes were before they became a package of their own, are left out, so that commits compare.
+FOLDER is `pipeline` by default. Modules below `pipeline/dataset/synthetic` are left out, so that
+older commits can be compared: the drawn scenes were there before they became a separate package.
 """
 
 import ast

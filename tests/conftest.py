@@ -1,6 +1,8 @@
 """Small data that training and evaluation can run on in a second."""
 
 import json
+import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,15 @@ import pytest
 from pipeline.common.params import Params, load_params
 from tests.helpers.data import CLASSES, SIZE, Pack
 from tests.helpers.imports import ROOT
+from tests.helpers.server import offered
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start what runs DVC and stages quickly; with several processes, once for all."""
+    if not hasattr(config, "workerinput") and sys.platform == "linux":
+        programs = ExitStack()
+        programs.enter_context(offered())
+        config.add_cleanup(programs.close)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

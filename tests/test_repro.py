@@ -12,8 +12,9 @@ from tests.helpers.clones import clone_into, commit, dvc, run, set_params
 pytestmark = pytest.mark.slow
 
 SMALL = {
-    "synthetic.images": 200,
-    "synthetic.exact_duplicates": 12,
+    "synthetic.images": 120,
+    "synthetic.size": 64,
+    "synthetic.exact_duplicates": 8,
     "synthetic.near_duplicates": 3,
     "model.hidden": [16],
     "train.epochs": 2,
@@ -22,6 +23,7 @@ SMALL = {
     "techniques.batch_norm": None,
     "techniques.augmentation": None,
     "techniques.checkpointing": None,
+    "evaluate.bootstrap": 400,
 }
 
 

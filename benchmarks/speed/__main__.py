@@ -2,9 +2,9 @@
 
     python -m benchmarks.speed [--rounds 5] [--epochs 12] [--keras PYTHON] [--json FILE]
 
-Each contestant is a process of its own, started once a round, in turn, so that a machine whose
-speed drifts is unfair to nobody. The first two epochs of each process, in which workers start and
-graphs compile, are not counted. `docs/speed.md` says what is.
+Each contestant is a separate process. In every round all of them run, one after the other, so that
+a change in the machine's speed affects all alike. The first two epochs of each process are not
+counted, because workers start and graphs compile in them. `docs/speed.md` has the details.
 """
 
 import argparse
@@ -131,10 +131,10 @@ def show(seconds: Seconds, about: str) -> None:
         for column in ("median", "least", "greatest"):
             table.add_column(column, justify="right")
     for name, each in seconds.items():
-        figures = (statistics.median(each), min(each), max(each))
-        times.add_row(name, *(f"{figure:.3f}" for figure in figures))
-    for name, figures_of in ratios(seconds).items():
-        comparison.add_row(name, *(f"{figure:.2f}" for figure in figures_of.values()))
+        values = (statistics.median(each), min(each), max(each))
+        times.add_row(name, *(f"{value:.3f}" for value in values))
+    for name, found in ratios(seconds).items():
+        comparison.add_row(name, *(f"{value:.2f}" for value in found.values()))
     Console().print(times, comparison)
 
 

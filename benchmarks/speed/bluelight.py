@@ -1,4 +1,4 @@
-"""This pipeline: `fit` with all its callbacks, as stage `train` calls it, all augmentations on."""
+"""This pipeline: `fit` with all callbacks, as stage `train` calls it, and all augmentations."""
 
 import tempfile
 import time
@@ -17,7 +17,7 @@ from pipeline.train.datamodule import ImageDataModule
 
 
 class Stopwatch(pl.Callback):
-    """Notes when each epoch starts and when its training batches are done; ends the run.
+    """Record when each epoch starts and when its training batches are done; end the run.
 
     Args:
         epochs: After how many.
@@ -78,7 +78,7 @@ def everything(params: AugmentParams) -> AugmentParams:
 
 
 def train(params: Params, packed: Path, epochs: int) -> Stopwatch:
-    """Train as stage `train` does, with the stopwatch where the progress bar would be."""
+    """Train as stage `train` does, with the stopwatch in place of the progress bar."""
     data = ImageDataModule(packed, params.augment, params.train)
     stopwatch = Stopwatch(epochs)
     with (

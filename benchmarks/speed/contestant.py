@@ -1,7 +1,6 @@
-"""What contestants share: their arguments, and the one line of JSON each prints.
+"""Shared by all contestants: their arguments, and the line of JSON that each prints.
 
-Standard library only, and Python of any version at hand: contestants run in environments of their
-own.
+Uses the standard library only, as contestants run in separate environments.
 """
 
 import argparse

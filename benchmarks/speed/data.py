@@ -1,4 +1,4 @@
-"""The images that all contestants train on: photos in a folder per class, and the same packed."""
+"""Write the images that all contestants train on: photos in a folder per class, and packed."""
 
 import csv
 from functools import partial

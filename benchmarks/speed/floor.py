@@ -1,7 +1,7 @@
-"""The floor: what the network itself costs. A bare PyTorch loop on arrays in memory.
+"""The floor, the cost of the network alone: a bare PyTorch loop over arrays in memory.
 
-No augmentation, no validation, no metrics, no loader: normalised float32 pixels, an order drawn
-again for each epoch, forward, backward, fused AdamW.
+It has no augmentation, validation, metrics or data loader: normalised float32 pixels, a new random
+order in each epoch, forward pass, backward pass, fused AdamW.
 """
 
 import time

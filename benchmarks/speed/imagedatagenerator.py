@@ -1,6 +1,6 @@
-"""The usual Keras script: ImageDataGenerator from a folder per class, as many tutorials have it.
+"""The usual Keras script of many tutorials: ImageDataGenerator on a folder per class.
 
-Runs in an environment of its own (`keras.txt`), which has TensorFlow and nothing of this project.
+Runs in a separate environment (`keras.txt`), which has TensorFlow and nothing of this project.
 """
 
 import os
@@ -33,8 +33,8 @@ def blur_and_noise(image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     if draw.random() < 0.2:
         image = np.asarray(cv2.GaussianBlur(image, (3, 3), 0), np.float32)
     if draw.random() < 0.3:
-        deviation = np.float32(draw.uniform(0, 0.03 * 255))
-        image = image + deviation * draw.standard_normal(image.shape, np.float32)
+        std = np.float32(draw.uniform(0, 0.03 * 255))
+        image = image + std * draw.standard_normal(image.shape, np.float32)
     return image
 
 

@@ -1,7 +1,7 @@
 """The usual torchvision script: ImageFolder, which decodes every photo in every epoch.
 
-Two workers, Adam, the number of threads that PyTorch takes by itself. The changes are as often and
-as strong as those of params.yaml, with the vertical flip on.
+Two workers, Adam, PyTorch's default number of threads. The augmentations have the probabilities and
+strengths of params.yaml, with the vertical flip switched on.
 """
 
 import time

@@ -6,7 +6,7 @@ from benchmarks.speed.contestant import DROPOUT, HIDDEN, SIZE
 
 
 def perceptron() -> nn.Sequential:
-    """As `MLP`: flatten → [Linear → BatchNorm1d → ReLU → Dropout] per hidden layer → Linear."""
+    """Build the layers of `MLP`: [Linear → BatchNorm1d → ReLU → Dropout] per layer → Linear."""
     layers: list[nn.Module] = [nn.Flatten()]
     inputs = SIZE * SIZE * 3
     for units in HIDDEN:

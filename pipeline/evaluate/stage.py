@@ -6,7 +6,6 @@ chooses anything. Of the other splits, only the reference models learn.
 """
 
 import json
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +60,10 @@ def run(params: Params) -> None:
     groups = np.unique(test.groups, return_inverse=True)[1]
     how = Resampling(params.evaluate.confidence, params.evaluate.bootstrap)
     miss_cost = params.decision.miss_cost
-    every_metric = partial(_every_metric, miss_cost=miss_cost)
+
+    def every_metric(shown: Predictions, weights: Values) -> dict[str, Values]:
+        return weighted_metrics(shown, weights) | cost(shown, miss_cost, weights)
+
     ours = estimate(predictions, every_metric, groups, how)
     likeliest = Predictions.most_probable(test.labels, probabilities, positive)
     most_probable = estimate(likeliest, every_metric, groups, how)
@@ -86,7 +88,12 @@ def run(params: Params) -> None:
     headline = {name: ours.values[name] for name in HEADLINE if name in ours.values}
     write_json(paths.TEST_METRICS, rounded(headline))
     write_json(paths.TEST_ESTIMATES, rounded(found))
-    _write_predictions(test, predictions)
+    names, shares = np.array(classes), probabilities.T
+    table = pd.DataFrame({"image": test.names, "group": test.groups, "label": names[test.labels]})
+    table["predicted"] = names[predicted]
+    for one, share in zip(classes, shares, strict=True):
+        table[f"probability_{one}"] = share
+    write_table(paths.TEST_PREDICTIONS, table)
     counts = confusion_matrix(test.labels, predicted, labels=range(len(classes)))
     write_json(paths.TEST_CONFUSION, {"classes": classes, "counts": counts.tolist()})
     _write_rows(paths.TEST_ROC, roc(predictions))
@@ -116,31 +123,12 @@ def least_confident_first(predictions: Predictions, threshold: float | None) -> 
     return np.argsort(distance, kind="stable")
 
 
-def _every_metric(
-    predictions: Predictions, weights: Values, *, miss_cost: float
-) -> dict[str, Values]:
-    return weighted_metrics(predictions, weights) | cost(predictions, miss_cost, weights)
-
-
 def _errors(predictions: Predictions) -> dict[str, int]:
     """Number of missed positives and of false alarms; nothing without a positive class."""
     if predictions.positive is None:
         return {}
     missed, alarms = errors(predictions)
     return {"missed": int(missed.sum()), "false_alarms": int(alarms.sum())}
-
-
-def _write_predictions(test: PackedSplit, predictions: Predictions) -> None:
-    names = np.array(test.classes)
-    columns = {
-        "image": test.names,
-        "group": test.groups,
-        "label": names[predictions.labels],
-        "predicted": names[predictions.predicted],
-    }
-    for name, probability in zip(names, predictions.probabilities.T, strict=True):
-        columns[f"probability_{name}"] = probability
-    write_table(paths.TEST_PREDICTIONS, pd.DataFrame(columns))
 
 
 def _write_rows(path: Path, table: pd.DataFrame) -> None:

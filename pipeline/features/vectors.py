@@ -5,9 +5,8 @@ views. A view is a pure function of (seed, view, index), and ONNX Runtime has on
 process, so the vectors depend neither on the number of processes nor on their order.
 """
 
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -16,25 +15,13 @@ from numpy.lib.format import open_memmap
 from onnxruntime import InferenceSession, SessionOptions
 
 from pipeline.common.datasets import VECTORS, load_packed
-from pipeline.common.errors import FeaturesError
+from pipeline.common.errors import FeaturesError, one_line
 from pipeline.common.parallel import parallel_map
 from pipeline.common.params import AugmentParams
 from pipeline.train.augmentation import Augmentation
 
 FATAL = 4  # of ONNX Runtime's levels of logging: what is less comes as an exception
 BLOCK = 16  # images whose vectors a process computes between two writes
-
-
-class Task(NamedTuple):
-    """A run of images, and where to write their vectors."""
-
-    model: Path
-    packed: Path
-    array: Path
-    start: int
-    stop: int
-    augment: AugmentParams
-    seed: int
 
 
 def write_vectors(
@@ -57,15 +44,12 @@ def write_vectors(
     array = folder / VECTORS
     shape = (len(images), 1 + views, vector_length(model))
     open_memmap(array, "w+", np.float32, shape)
-    tasks = [
-        Task(model, packed, array, start, min(start + BLOCK, len(images)), augment, seed)
-        for start in range(0, len(images), BLOCK)
-    ]
+    starts = range(0, len(images), BLOCK)
     parallel_map(
-        _fill,
-        tasks,
+        partial(_fill, model, packed, array, augment, seed),
+        [range(start, min(start + BLOCK, len(images))) for start in starts],
         label=f"features of {packed.name}",
-        weight=lambda task: (task.stop - task.start) * (1 + views),
+        weight=lambda rows: len(rows) * (1 + views),
     )
 
 
@@ -81,13 +65,14 @@ def vector_length(model: Path) -> int:
     return int(vectors.shape[1])
 
 
-def _fill(task: Task) -> None:
+def _fill(
+    model: Path, packed: Path, array: Path, augment: AugmentParams, seed: int, block: range
+) -> None:
     """Compute a block; every process writes to the file itself, and none holds all of it."""
     cv2.setNumThreads(1)
-    images = load_packed(task.packed)
-    session, augmentation = _session(task.model), Augmentation(task.augment, task.seed)
-    rows = open_memmap(task.array, "r+")
-    for index in range(task.start, task.stop):
+    images, rows = load_packed(packed), open_memmap(array, "r+")
+    session, augmentation = _session(model), Augmentation(augment, seed)
+    for index in block:
         image = images.images[index]
         views = [augmentation(image, view, index) for view in range(1, rows.shape[1])]
         rows[index] = _vectors(session, np.stack([image, *views]), images.names[index])
@@ -129,7 +114,7 @@ def _vectors(
 
 
 def _failed(error: Exception) -> FeaturesError:
-    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    reason = one_line(error)[:200]
     return FeaturesError(
         f"features.backbone cannot be run ({reason}); choose a smaller or another one"
     )

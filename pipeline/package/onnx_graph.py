@@ -6,30 +6,15 @@ which contains a dot.
 """
 
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import ModelProto, NodeProto, TensorProto, numpy_helper
-from onnx.helper import (
-    make_graph,
-    make_model,
-    make_node,
-    make_opsetid,
-    make_tensor_value_info,
-    set_model_props,
-)
+from onnx import ModelProto, TensorProto, numpy_helper
+from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_tensor_value_info
 
-from pipeline.common.artifact import (
-    LOGITS,
-    PROBABILITIES,
-    Decision,
-    NetworkDescription,
-    Weights,
-)
-from pipeline.common.errors import ArtifactError
+from pipeline.common.artifact import LOGITS, PROBABILITIES, Decision, NetworkDescription, Weights
+from pipeline.common.errors import ArtifactError, one_line
 from pipeline.common.graph import IMAGES, IR_VERSION, OPSET, VECTORS, join
 
 LARGEST = 2**31 - 1  # bytes; protobuf writes no more
@@ -76,22 +61,23 @@ def build_onnx(
             _add_probabilities(model, decision, len(description.classes))
             metadata |= {"license": licence, "temperature": str(decision.temperature)}
             if decision.threshold is not None:
-                metadata |= {
-                    "threshold": str(decision.threshold),
-                    "positive": str(decision.positive),
-                }
-        set_model_props(model, metadata)
+                metadata["threshold"] = str(decision.threshold)
+                metadata["positive"] = str(decision.positive)
+        onnx.helper.set_model_props(model, metadata)
         onnx.checker.check_model(model, full_check=True)
     except (KeyError, onnx.shape_inference.InferenceError, onnx.checker.ValidationError) as error:
         raise ArtifactError(
-            f"the weights do not fit their model.json ({' '.join(str(error).split())}); make both "
-            "with `dvc repro --force train`"
+            f"the weights do not fit their model.json ({one_line(error)}); make both with "
+            "`dvc repro --force train`"
         ) from None
     return bytes(model.SerializeToString(deterministic=True))
 
 
 def _mlp(weights: Weights, description: NetworkDescription) -> ModelProto:
-    """The standardised MLP: from images where it sees pixels, otherwise from vectors."""
+    """The standardised MLP: from images where it sees pixels, otherwise from vectors.
+
+    Hidden layers are Gemm → BatchNormalization → activation; the last layer is a Gemm.
+    """
     side, mean, std = description.size, weights["mean"], weights["std"]
     constants: dict[str, npt.NDArray[np.generic]] = {"mean": mean, "std": std}
     if description.features["kind"] == "pixels":
@@ -107,13 +93,24 @@ def _mlp(weights: Weights, description: NetworkDescription) -> ModelProto:
     else:
         given = make_tensor_value_info(VECTORS, TensorProto.FLOAT, ["N", len(mean)])
         nodes = [make_node("Flatten", [VECTORS], ["scaled"])]
-    nodes += [
-        make_node("Sub", ["scaled", "mean"], ["centred"]),
-        make_node("Div", ["centred", "std"], ["features"]),
-        *mlp_nodes("features", description.architecture),
-    ]
-    learnt = [name for node in nodes for name in node.input if "." in name]
-    constants |= {name: weights[name] for name in learnt}
+    nodes.append(make_node("Sub", ["scaled", "mean"], ["centred"]))
+    nodes.append(make_node("Div", ["centred", "std"], ["features"]))
+    value, batch_norm = "features", description.architecture["batch_norm"]
+    for layer in range(len(description.architecture["hidden"])):
+        name = f"hidden.{layer}"
+        # Batch normalisation has a bias of its own.
+        parts = [f"{name}.0.weight"] if batch_norm else [f"{name}.0.weight", f"{name}.0.bias"]
+        nodes.append(make_node("Gemm", [value, *parts], [f"sums_{layer}"], transB=1))
+        value = f"sums_{layer}"
+        if batch_norm:
+            learnt = ("weight", "bias", "running_mean", "running_var")
+            inputs, value = [value, *(f"{name}.1.{part}" for part in learnt)], f"normed_{layer}"
+            nodes.append(make_node("BatchNormalization", inputs, [value], epsilon=EPSILON))
+        operator = OPERATORS[description.architecture["activation"]]
+        nodes.append(make_node(operator, [value], [f"layer_{layer}"]))
+        value = f"layer_{layer}"
+    nodes.append(make_node("Gemm", [value, "output.weight", "output.bias"], [LOGITS], transB=1))
+    constants |= {name: weights[name] for node in nodes for name in node.input if "." in name}
     graph = make_graph(
         nodes,
         "mlp",
@@ -144,29 +141,3 @@ def _add_probabilities(model: ModelProto, decision: Decision, classes: int) -> N
     )
     output = make_tensor_value_info(PROBABILITIES, TensorProto.FLOAT, ["N", classes])
     model.graph.output.append(output)
-
-
-def mlp_nodes(features: str, architecture: Mapping[str, Any]) -> Iterator[NodeProto]:
-    """The MLP: hidden layers of Gemm → BatchNormalization → activation, then Gemm to `logits`.
-
-    Args:
-        features: Name of the value that goes in, float32 [N, features].
-        architecture: `model` of params.yaml.
-    """
-    inputs, batch_norm = features, architecture["batch_norm"]
-    for layer in range(len(architecture["hidden"])):
-        name, value = f"hidden.{layer}", f"sums_{layer}"
-        # Batch normalisation has a bias of its own.
-        parts = [f"{name}.0.weight"] if batch_norm else [f"{name}.0.weight", f"{name}.0.bias"]
-        yield make_node("Gemm", [inputs, *parts], [value], transB=1)
-        if batch_norm:
-            norm = [
-                f"{name}.1.{part}" for part in ("weight", "bias", "running_mean", "running_var")
-            ]
-            yield make_node(
-                "BatchNormalization", [value, *norm], [f"normed_{layer}"], epsilon=EPSILON
-            )
-            value = f"normed_{layer}"
-        inputs = f"layer_{layer}"
-        yield make_node(OPERATORS[architecture["activation"]], [value], [inputs])
-    yield make_node("Gemm", [inputs, "output.weight", "output.bias"], [LOGITS], transB=1)

@@ -98,13 +98,10 @@ class Warp(albumentations.ImageOnlyTransform):
 
         Everything is drawn, used or not, so that switching one kind changes no other.
         """
-        del data
         height, width = params["shape"][:2]
-        rotates, shifts, scales, turn, right, down, growth = self.random_generator.random(
-            7
-        ).tolist()
+        rotates, shifts, scales, *draws = self.random_generator.random(7).tolist()
         # A draw from 0…1 is spread over -1…1, either way.
-        turn, right, down, growth = (2 * draw - 1 for draw in (turn, right, down, growth))
+        turn, right, down, growth = (2 * draw - 1 for draw in draws)
         degrees = turn * self._rotation.degrees * (rotates < self._rotation.probability)
         move = self._shift.fraction * (shifts < self._shift.probability)
         factor = 1 + growth * self._scale.fraction * (scales < self._scale.probability)
@@ -161,45 +158,32 @@ def kind_previews(image: Image, params: AugmentParams, seed: int) -> dict[str, I
     previews = {}
     for kind in AugmentParams.model_fields:
         augmentation = Augmentation(alone(params, kind), seed)
-        versions = {
-            version.tobytes(): version
-            for version in (augmentation(image, 0, index) for index in range(4))
-        }
-        # A flip has only one version.
-        cells = [image, *versions.values()]
+        versions = [augmentation(image, 0, index) for index in range(4)]
+        different = {version.tobytes(): version for version in versions}  # a flip has only one
+        cells = [image, *different.values()]
         previews[kind] = image_grid(cells, len(cells), tile=max(96, len(image)))
     return previews
 
 
 def augmentation_preview(
-    images: npt.NDArray[np.uint8],
-    augmentation: Augmentation,
-    seed: int,
-    rows: int = 6,
-    columns: int = 7,
+    images: npt.NDArray[np.uint8], augmentation: Augmentation, seed: int
 ) -> Image:
-    """Draw images beside what the training loader makes of them in the first epochs.
+    """Draw six images, and to the right of each what training makes of it in the first epochs.
 
     Args:
         images: uint8 [N, H, W, 3], the training images.
         augmentation: As in training.
-        seed: Chooses the images shown.
-        rows: Images shown; fewer where there are fewer.
-        columns: Augmented versions of each, from epochs 0, 1, …, to the right of the original.
+        seed: Chooses the images.
 
     Returns:
         uint8 RGB [height, width, 3].
     """
     draw = generator(seed, Purpose.PREVIEW)
-    chosen = sorted(draw.choice(len(images), min(rows, len(images)), replace=False).tolist())
-    cells = [
-        image
-        for index in chosen
-        for image in (
-            images[index],
-            *(augmentation(images[index], epoch, index) for epoch in range(columns)),
-        )
-    ]
+    chosen = sorted(draw.choice(len(images), min(6, len(images)), replace=False).tolist())
+    cells = []
+    for index in chosen:
+        versions = [augmentation(images[index], epoch, index) for epoch in range(7)]
+        cells += [images[index], *versions]
     # Of images for a backbone, a small version shows the change.
     tile = None if images.shape[1] <= LARGEST_SHOWN else LARGEST_SHOWN
-    return image_grid(cells, columns + 1, tile=tile, gap=2)
+    return image_grid(cells, 8, tile=tile, gap=2)

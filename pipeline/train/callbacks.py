@@ -1,26 +1,59 @@
-"""Callbacks that record or show a run: history, activations, progress bar."""
+"""Callbacks that record or show a run: history, activations, TensorBoard's pictures, progress bar.
 
-import math
-import sys
+`after_linear` and `after_batch_norm` are runs of their own in TensorBoard, so that what a hidden
+layer's units get before and after batch normalisation shares a chart. Both are measured in the
+validation pass, over all its images, by the running statistics. In training mode every batch is
+normalised by its own statistics, so that mean and standard deviation after it say nothing.
+
+All that is logged in an epoch follows from the state of the training in that epoch, never from
+what was logged before: a run continued from any epoch leaves the same files.
+"""
+
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.utilities import rank_zero_only
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
+from tensorboard.compat.proto.attr_value_pb2 import AttrValue
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.graph_pb2 import GraphDef
+from tensorboard.compat.proto.node_def_pb2 import NodeDef
+from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
+from tensorboard.compat.proto.versions_pb2 import VersionDef
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
-from pipeline.common.datasets import write_table
-from pipeline.train.hardware import is_main_process
-from pipeline.train.mlp import ACTIVATIONS, MLP
+from pipeline.common.datasets import PackedSplit, write_table
+from pipeline.common.drawing import FAINT, INK, RIGHT, WRONG, image_grid
+from pipeline.common.params import TrainParams
+from pipeline.train.augmentation import augmentation_preview
+from pipeline.train.datamodule import Batch, ImageDataModule
+from pipeline.train.mlp import ACTIVATIONS, MLP, Linear, predict_logits
 
 if TYPE_CHECKING:
     from torch.utils.hooks import RemovableHandle
+
+    from pipeline.train.logger import StableTensorBoardLogger
+
+LOGGED = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "learning_rate")
+COLUMNS = ("epoch", *LOGGED, "early_stopping_best", "early_stopping_wait")
+
+# What `Activations` measures, by what computes it.
+STAGES: dict[type[nn.Module], str] = {Linear: "linear", nn.BatchNorm1d: "batch_norm"}
+STAGES |= dict.fromkeys(ACTIVATIONS.values(), "activation")
+
+SNAPSHOTS = 10  # of histograms and images in a run: TensorBoard shows no more images of a tag
+GRID_COLUMNS = 8
+GRID_PIXELS = 2**15  # 32 images of 32 pixels a side, fewer of larger ones
 
 
 class Recorder(pl.Callback):
@@ -40,10 +73,6 @@ class Recorder(pl.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over the rows before the interruption."""
         self.rows[:] = state_dict["rows"]
-
-
-LOGGED = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "learning_rate")
-COLUMNS = ("epoch", *LOGGED, "early_stopping_best", "early_stopping_wait")
 
 
 class History(Recorder, Checkpoint):
@@ -75,12 +104,10 @@ class History(Recorder, Checkpoint):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write what an interrupted run has left, or remove what an earlier run has."""
-        del pl_module
         self._write(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep the epoch that has just ended."""
-        del pl_module
         stopping = trainer.early_stopping_callback
         self.rows.append(
             {
@@ -126,20 +153,15 @@ class Activations(Recorder):
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start measuring."""
-        del trainer
-        kinds = {nn.Linear: "linear", nn.BatchNorm1d: "batch_norm"}
-        kinds |= dict.fromkeys(ACTIVATIONS.values(), "activation")
         self._outputs: dict[tuple[str, str], list[Tensor]] = {}
         for layer, parts in named_layers(cast("MLP", pl_module.network)).items():
             for part in parts.children():
-                for kind, stage in kinds.items():
-                    if isinstance(part, kind):
-                        outputs = self._outputs.setdefault((layer, stage), [])
-                        self._hooks.append(part.register_forward_hook(partial(_measure, outputs)))
+                if type(part) in STAGES:
+                    outputs = self._outputs[layer, STAGES[type(part)]] = []
+                    self._hooks.append(part.register_forward_hook(partial(_measure, outputs)))
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Stop; keep what was measured."""
-        del pl_module
         for hook in self._hooks:
             hook.remove()
         self._hooks.clear()
@@ -164,52 +186,205 @@ def _measure(
     outputs.append(torch.stack([count, *sums, batch.amin(dim=0), batch.amax(dim=0)]))
 
 
+class TrainingPictures(pl.Callback):
+    """Log images, histograms, activations and the graph of a run, on the main process.
+
+    Args:
+        data: The images.
+        train: How many epochs there will be, and the seed.
+        activations: Measures the hidden layers; stands before this callback in the Trainer's list.
+    """
+
+    def __init__(self, data: ImageDataModule, train: TrainParams, activations: Activations) -> None:
+        self._data = data
+        self._seed = train.seed
+        self._every = -(-train.epochs // SNAPSHOTS)
+        self._activations = activations
+
+    @rank_zero_only
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Log the graph and what augmentation does, unless a run continues."""
+        self._network = cast("MLP", pl_module.network)
+        self._run = cast("StableTensorBoardLogger", trainer.logger).run
+        if trainer.current_epoch == 0:
+            writer, images = self._run("training"), self._data.train.images
+            writer.add_event(Event(graph_def=graph_of(self._network).SerializeToString()))
+            preview = augmentation_preview(images, self._data.augmentation, self._seed)
+            writer.add_image("images/augmentation", preview, 0, dataformats="HWC")
+
+    @rank_zero_only
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int
+    ) -> None:
+        """Log the first batch of an epoch, unless it has vectors, which cannot be shown."""
+        epoch = trainer.current_epoch
+        if batch_idx == 0 and epoch % self._every == 0 and self._data.train.vectors is None:
+            grid = batch_grid(batch[0])
+            self._run("training").add_image(
+                "images/augmented_batch", grid, epoch, dataformats="HWC"
+            )
+
+    @rank_zero_only
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: object,
+        batch: Batch,
+        batch_idx: int,
+    ) -> None:
+        """Log the gradients of the epoch's first batch, which Lightning clears in the next step."""
+        epoch = trainer.current_epoch
+        if batch_idx == 0 and epoch % self._every == 0:
+            for name, weight in weight_matrices(self._network).items():
+                self._run("training").add_histogram(f"gradients/{name}", weight.grad, epoch)
+
+    @rank_zero_only
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Log activations and weights, and the validation images with the highest losses."""
+        epoch, split = trainer.current_epoch, self._data.validation
+        for row in self._activations.rows:
+            tag = f"activations/{row['layer']}"
+            if row["epoch"] == epoch and row["stage"] == "activation":
+                dead = row["constant_units"]
+                self._run("validation").add_scalar(f"{tag}_dead_units", dead, epoch)
+            elif row["epoch"] == epoch:
+                for name in ("mean", "std"):
+                    writer = self._run(f"after_{row['stage']}")
+                    writer.add_scalar(f"{tag}_{name}", row[name], epoch)
+        if epoch % self._every == 0:
+            for name, weight in weight_matrices(self._network).items():
+                self._run("training").add_histogram(f"weights/{name}", weight, epoch)
+            picture = draw_top_losses(split, top_losses(self._network, split))
+            self._run("validation").add_image(
+                "images/top_losses", picture, epoch, dataformats="HWC"
+            )
+
+
 def named_layers(network: MLP) -> dict[str, nn.Module]:
     """Name the hidden layers `layer_1`, `layer_2` and so on."""
     return {f"layer_{number}": layer for number, layer in enumerate(network.hidden, start=1)}
+
+
+def weight_matrices(network: MLP) -> dict[str, Tensor]:
+    """Return the weights of each linear layer, [outputs, inputs], by the layer's name."""
+    matrices = [part.weight for part in network.modules() if isinstance(part, Linear)]
+    return dict(zip([*named_layers(network), "output"], matrices, strict=True))
+
+
+def batch_grid(images: Tensor) -> npt.NDArray[np.uint8]:
+    """Arrange the first images of a batch, uint8 [N, H, W, 3]."""
+    shown = max(GRID_COLUMNS, GRID_PIXELS // images[0, ..., 0].numel())
+    return image_grid(list(images[:shown].cpu().numpy()), GRID_COLUMNS, gap=2)
+
+
+def top_losses(network: MLP, split: PackedSplit, count: int = 12) -> pd.DataFrame:
+    """Find the images with the highest loss, highest first; of equals, the earlier in the split.
+
+    Args:
+        network: Evaluated in evaluation mode, and left in the mode it is in.
+        split: The images.
+        count: How many to return; fewer where the split has fewer.
+
+    Returns:
+        Columns `row` (in the split), `image` (its name), `loss` (cross-entropy in nats), `true` and
+        `predicted` (names of classes), and `probability` (of the predicted class).
+    """
+    logits = predict_logits(network, split.inputs)
+    losses = cross_entropy(logits, torch.from_numpy(split.labels), reduction="none")
+    probabilities, predicted = logits.softmax(dim=1).max(dim=1)
+    classes = np.array(split.classes)
+    table = pd.DataFrame(
+        {
+            "row": np.arange(len(split)),
+            "image": split.names,
+            "loss": losses.numpy(),
+            "true": classes[split.labels],
+            "predicted": classes[predicted.numpy()],
+            "probability": probabilities.numpy(),
+        }
+    )
+    ordered = table.sort_values("loss", ascending=False, kind="stable", ignore_index=True)
+    return ordered.head(count)
+
+
+def draw_top_losses(split: PackedSplit, found: pd.DataFrame) -> npt.NDArray[np.uint8]:
+    """Draw the images of `top_losses` with captions: uint8 RGB [height, width, 3]."""
+    captions = []
+    for one in found.itertuples():
+        colour = RIGHT if one.predicted == one.true else WRONG
+        predicted = (f"predicted: {one.predicted} {one.probability:.0%}", colour)
+        captions.append([(one.image, FAINT), (f"true: {one.true}", INK), predicted])
+    return image_grid(list(split.images[found["row"]]), 4, tile=160, gap=8, captions=captions)
+
+
+def graph_of(network: MLP) -> GraphDef:
+    """Build the graph of a network for TensorBoard: its modules in their order, with shapes.
+
+    PyTorch's own, of a traced network, shows hundreds of constants and reshapes inside them.
+    """
+    values = network.places * len(network.mean)
+    image = [network.size, network.size, 3] if network.size is not None else [values]
+    nodes: list[tuple[str, list[int], nn.Module | None]] = [
+        ("inputs", image, None),
+        ("normalise", [values], None),
+    ]
+    for layer, parts in named_layers(network).items():
+        for part in parts.children():
+            values = getattr(part, "out_features", values)
+            nodes.append((f"{layer}/{type(part).__name__}", [values], part))
+    classes = [network.output.out_features]
+    nodes += [("output", classes, network.output), ("logits", classes, None)]
+    graph = GraphDef(versions=VersionDef(producer=22))  # the format that TensorBoard expects
+    before: list[str] = []
+    for name, sizes, module in nodes:
+        # The first size is that of the batch: any.
+        dims = [TensorShapeProto.Dim(size=size) for size in (-1, *sizes)]
+        shape = AttrValue.ListValue(shape=[TensorShapeProto(dim=dims)])
+        attributes = {"_output_shapes": AttrValue(list=shape)}
+        if module is not None:  # what it was made with, as it prints itself
+            attributes["settings"] = AttrValue(s=module.extra_repr().encode())
+        kind = name if module is None else type(module).__name__
+        graph.node.append(NodeDef(name=name, op=kind, input=before, attr=attributes))
+        before = [name]
+    return graph
 
 
 class Progress(pl.Callback):
     """Show one bar over all epochs where stderr is a terminal; say where a run continues."""
 
     def __init__(self) -> None:
-        self._bar = Bar(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[metrics]}"),
-            TimeRemainingColumn(),
-            console=Console(file=sys.stderr),
-            disable=not (sys.stderr.isatty() and is_main_process()),
-        )
-        self._best = -math.inf
+        console = Console(stderr=True)
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        left = TimeRemainingColumn()
+        self._bar = Bar(*columns, left, console=console, disable=not console.is_terminal)
+        self._task = self._bar.add_task("epoch")
+        self._best = 0.0
 
+    @rank_zero_only
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Show the bar, from where the run continues."""
-        del pl_module
         done, total = trainer.current_epoch, trainer.max_epochs
-        if done and is_main_process():
+        if done:
             print(f"train: continuing after {done} of {total} epochs", flush=True)
-        self._task = self._bar.add_task("epoch", total=total, completed=done, metrics="")
+        self._bar.update(self._task, completed=done, total=total)
         self._bar.start()
 
+    @rank_zero_only
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Advance by an epoch."""
-        del pl_module
         loss = float(trainer.callback_metrics["val_loss"])
         accuracy = float(trainer.callback_metrics["val_accuracy"])
         self._best = max(self._best, accuracy)
-        metrics = f"val loss {loss:.3f}  accuracy {accuracy:.3f}  best {self._best:.3f}"
-        self._bar.update(self._task, advance=1, metrics=metrics)
+        metrics = f"epoch  val loss {loss:.3f}  accuracy {accuracy:.3f}  best {self._best:.3f}"
+        self._bar.update(self._task, advance=1, description=metrics)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Leave the finished bar on the terminal."""
-        del trainer, pl_module
         self._bar.stop()
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
         """Give the terminal back."""
-        del trainer, pl_module, exception
         self._bar.stop()

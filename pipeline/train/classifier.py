@@ -1,13 +1,13 @@
 """The LightningModule: network, objective, optimiser, learning-rate schedule and metrics."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from torch.optim import Optimizer
+from torch.optim import AdamW
 from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, OneCycleLR, ReduceLROnPlateau
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
@@ -16,7 +16,6 @@ from pipeline.common.errors import TrainingError
 from pipeline.common.params import ModelParams, TrainParams
 from pipeline.common.randomness import Purpose, integer_seed
 from pipeline.train.datamodule import Batch, ImageDataModule
-from pipeline.train.hardware import average_statistics
 from pipeline.train.mlp import MLP
 
 
@@ -55,23 +54,32 @@ class Classifier(pl.LightningModule):
         optimisation = self._params.model_dump() | {"workers": 0}
         plain = {"model": architecture.model_dump(), "train": optimisation, "data": dict(data)}
         self.save_hyperparameters(plain)
+        classes, counts = data["classes"], data["counts"]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(integer_seed(self._params.seed, Purpose.WEIGHTS))
             self.network = MLP(
                 size=data["size"],
-                classes=len(data["classes"]),
+                classes=len(classes),
                 mean=data["mean"],
                 std=data["std"],
                 **architecture.model_dump(),
             )
-        weights = class_weights(self._params.class_weights, data["counts"], data["classes"])
+        weights = [1.0] * len(classes)
+        if self._params.class_weights == "balanced":  # every class the same in sum
+            missing = [name for name, count in zip(classes, counts, strict=True) if count == 0]
+            if missing:
+                raise TrainingError(
+                    f"no training image of {', '.join(missing)}, so train.class_weights cannot be "
+                    "balanced; set it to none or add images"
+                )
+            weights = [sum(counts) / (len(classes) * count) for count in counts]
         self.register_buffer("class_weights", torch.tensor(weights), persistent=False)
         self.meters = nn.ModuleDict()
         for split in ("train", "val", "test"):
             # Each image counts once, however batches differ in size.
             self.meters[f"{split}_loss"] = MeanMetric()
             self.meters[f"{split}_accuracy"] = MulticlassAccuracy(
-                num_classes=len(data["classes"]), average="micro", validate_args=False
+                num_classes=len(classes), average="micro", validate_args=False
             )
         self._rate = self._params.learning_rate
 
@@ -80,7 +88,7 @@ class Classifier(pl.LightningModule):
         logits: Tensor = self.network(inputs)
         return logits
 
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Give dropout the stream of this step and process, however the run came here."""
         # Noted now: when an epoch ends, the schedule has moved on to the next one's.
         self._rate = float(self.trainer.optimizers[0].param_groups[0]["lr"])
@@ -91,7 +99,7 @@ class Classifier(pl.LightningModule):
         else:
             torch.manual_seed(seed)
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Compute the objective of a batch: cross-entropy, smoothed and weighted as params say.
 
         Raises:
@@ -125,9 +133,12 @@ class Classifier(pl.LightningModule):
     def on_validation_start(self) -> None:
         """Measure one network, not one for each process: on CPUs each has its own statistics."""
         if self.trainer.world_size > 1:
-            average_statistics(self, self.trainer.strategy)
+            for name, statistic in self.named_buffers():
+                if name.endswith(("running_mean", "running_var")):
+                    mean = self.trainer.strategy.reduce(statistic.clone(), reduce_op="mean")
+                    statistic.copy_(mean)
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Measure a validation batch.
 
         Raises:
@@ -140,7 +151,7 @@ class Classifier(pl.LightningModule):
         """Log the validation metrics."""
         self._log("val")
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Measure a test batch."""
         inputs, labels = batch
         self._measure("test", self(inputs), labels)
@@ -149,30 +160,56 @@ class Classifier(pl.LightningModule):
         """Log the test metrics."""
         self._log("test")
 
-    def predict_step(self, batch: Batch | Tensor, batch_idx: int) -> Tensor:  # noqa: ARG002
+    def predict_step(self, batch: Batch | Tensor, batch_idx: int) -> Tensor:
         """Compute class probabilities, float32 [N, classes], of a batch with or without labels."""
         inputs = batch if isinstance(batch, Tensor) else batch[0]
         probabilities: Tensor = self(inputs).softmax(dim=1)
         return probabilities
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's own type
-        """AdamW (Loshchilov & Hutter, 2019); fused, or it would cost more than the network."""
-        optimizer = torch.optim.AdamW(
-            self.network.parameters(),
-            lr=self._params.learning_rate,
-            weight_decay=self._params.weight_decay,
-            fused=True,
-        )
-        schedule = learning_rate_schedule(optimizer, self._params, self._steps_per_epoch())
-        return {"optimizer": optimizer, "lr_scheduler": schedule}
+        """AdamW (Loshchilov & Hutter, 2019) with the schedule of `train.schedule`.
 
-    def _steps_per_epoch(self) -> int:
+        Every schedule keeps its state in `state_dict`, and has made its step by the time the
+        callbacks see an epoch's end, so a run continues from a checkpoint written there as if it
+        had never been interrupted.
+
+        Raises:
+            TrainingError: The run has too few batches for the warm-up.
+        """
+        params = self._params
+        rate, decay = params.learning_rate, params.weight_decay
+        # Fused, or it would cost more than the network.
+        adam = AdamW(self.network.parameters(), lr=rate, weight_decay=decay, fused=True)
         data = getattr(self.trainer, "datamodule", None)
         if isinstance(data, ImageDataModule):
             # Lightning's own estimate would make the workers fetch the first epoch, before a
             # resumed run knows which epoch is its own.
-            return len(data.train_dataloader())
-        return int(self.trainer.estimated_stepping_batches) // (self.trainer.max_epochs or 1)
+            steps_per_epoch = len(data.train_dataloader())
+        else:
+            steps = int(self.trainer.estimated_stepping_batches)
+            steps_per_epoch = steps // (self.trainer.max_epochs or 1)
+        schedule: dict[str, Any]
+        match params.schedule:
+            case "constant":
+                schedule = {"scheduler": ConstantLR(adam, factor=1.0)}
+            case "cosine":  # from the rate to 0, by epoch (Loshchilov & Hutter, 2017)
+                schedule = {"scheduler": CosineAnnealingLR(adam, params.epochs)}
+            case "one_cycle":  # up, then down to almost 0, by batch (Smith, 2018)
+                total, share = params.epochs * steps_per_epoch, params.warmup
+                if share * total <= 1:  # at one step exactly, PyTorch would divide by zero
+                    raise TrainingError(
+                        f"train.warmup is {share:g} of {total} steps, less than two; raise it, or "
+                        "train.epochs"
+                    )
+                cycle = OneCycleLR(adam, max_lr=rate, total_steps=total, pct_start=share)
+                schedule = {"scheduler": cycle, "interval": "step"}
+            case "plateau":  # down whenever the validation loss has not fallen for some epochs
+                factor, patience = params.plateau_factor, params.plateau_patience
+                plateau = ReduceLROnPlateau(adam, factor=factor, patience=patience)
+                # Not by "epoch": see the table in `pipeline.train.resume`.
+                step = {"interval": "step", "frequency": steps_per_epoch}
+                schedule = {"scheduler": plateau, "monitor": "val_loss", **step}
+        return {"optimizer": adam, "lr_scheduler": schedule}
 
     def _measure(self, split: str, logits: Tensor, labels: Tensor) -> None:
         loss = cross_entropy(logits.detach(), labels)
@@ -191,64 +228,3 @@ class Classifier(pl.LightningModule):
         for metric in ("loss", "accuracy"):
             meter: Any = self.meters[f"{split}_{metric}"]
             self.log(f"{split}_{metric}", meter)
-
-
-def learning_rate_schedule(
-    optimizer: Optimizer, params: TrainParams, steps_per_epoch: int
-) -> dict[str, Any]:
-    """Configure `train.schedule` in the form in which Lightning takes it.
-
-    Every schedule keeps its state in `state_dict`, and has made its step by the time the callbacks
-    see an epoch's end, so a run continues from a checkpoint written there as if never interrupted.
-
-    Args:
-        optimizer: What to drive; its rate is `train.learning_rate`.
-        params: The optimisation.
-        steps_per_epoch: Batches in an epoch.
-
-    Raises:
-        TrainingError: The run has too few batches for the warm-up.
-    """
-    steps = params.epochs * steps_per_epoch
-    match params.schedule:
-        case "constant":
-            return {"scheduler": ConstantLR(optimizer, factor=1.0)}
-        case "cosine":  # from the rate to 0, by epoch (Loshchilov & Hutter, 2017)
-            return {"scheduler": CosineAnnealingLR(optimizer, params.epochs)}
-        case "one_cycle":  # up, then down to almost 0, by batch (Smith, 2018)
-            if params.warmup * steps <= 1:  # at one step exactly, PyTorch would divide by zero
-                raise TrainingError(
-                    f"train.warmup is {params.warmup:g} of {steps} steps, less than two; raise "
-                    "it, or train.epochs"
-                )
-            rate, share = params.learning_rate, params.warmup
-            cycle = OneCycleLR(optimizer, max_lr=rate, total_steps=steps, pct_start=share)
-            return {"scheduler": cycle, "interval": "step"}
-        case "plateau":  # down whenever the validation loss has not fallen for some epochs
-            factor, patience = params.plateau_factor, params.plateau_patience
-            plateau = ReduceLROnPlateau(optimizer, factor=factor, patience=patience)
-            # Not by "epoch": see the table in `pipeline.train.resume`.
-            step = {"interval": "step", "frequency": steps_per_epoch}
-            return {"scheduler": plateau, "monitor": "val_loss", **step}
-
-
-def class_weights(kind: str, counts: Sequence[int], classes: Sequence[str]) -> list[float]:
-    """Compute what an image of each class weighs in the objective; on average 1.
-
-    Args:
-        kind: `none`: all the same; `balanced`: every class the same in sum, whatever its images.
-        counts: Training images of each class.
-        classes: Their names.
-
-    Raises:
-        TrainingError: A class to be balanced has no image.
-    """
-    if kind == "none":
-        return [1.0] * len(classes)
-    missing = [name for name, count in zip(classes, counts, strict=True) if count == 0]
-    if missing:
-        raise TrainingError(
-            f"no training image of {', '.join(missing)}, so train.class_weights cannot be "
-            "balanced; set it to none or add images"
-        )
-    return [sum(counts) / (len(classes) * count) for count in counts]

@@ -18,6 +18,7 @@ from pipeline.common.errors import TrainingError
 from pipeline.common.params import AugmentParams, TrainParams
 from pipeline.common.randomness import Purpose, generator
 from pipeline.train.augmentation import Augmentation
+from pipeline.train.mlp import BATCH
 
 Batch = tuple[Tensor, Tensor]
 Place = tuple[int, int]  # an epoch and an index
@@ -100,28 +101,23 @@ class PackedImages(Dataset[Batch]):
 
     def __getitems__(self, places: Sequence[Any]) -> Batch:
         """Images uint8 [N, H, W, 3], or vectors float32 [N, values], and labels int64 [N]."""
-        packed = self._packed
-        if self._augmentation is None:
-            rows = list(places)
+        packed, augmentation = self._packed, self._augmentation
+        rows = list(places) if augmentation is None else [index for _, index in places]
+        if augmentation is None or not augmentation.changes:
             inputs = packed.inputs[rows]
+        elif packed.vectors is None:
+            images = np.asarray(packed.images)  # a view: a row of a memory map costs 6 µs more
+            inputs = np.stack([augmentation(images[i], epoch, i) for epoch, i in places])
         else:
-            rows = [index for _, index in places]
-            if packed.vectors is None and not self._augmentation.changes:
-                inputs = packed.images[rows]
-            elif packed.vectors is None:
-                images = np.asarray(packed.images)  # a view: a row of a memory map costs 6 µs more
-                inputs = np.stack([self._augmentation(images[i], e, i) for e, i in places])
-            else:
-                views = packed.vectors.shape[1] if self._augmentation.changes else 1
-                drawn = [self._views(epoch, views)[index] for epoch, index in places]
-                inputs = packed.vectors[rows, drawn]
+            inputs = packed.vectors[rows, [self._views(epoch)[index] for epoch, index in places]]
         return torch.from_numpy(inputs), torch.from_numpy(packed.labels[rows])
 
     @lru_cache(maxsize=2)  # noqa: B019 - a dataset lives as long as its run
-    def _views(self, epoch: int, views: int) -> npt.NDArray[np.int64]:
+    def _views(self, epoch: int) -> npt.NDArray[np.int64]:
         """Draw the view of every image in an epoch; view 0 is unaugmented."""
+        vectors: Any = self._packed.vectors
         draw = generator(self._seed, Purpose.VIEWS, epoch)
-        return draw.integers(0, views, len(self._packed))
+        return draw.integers(0, vectors.shape[1], len(vectors))
 
 
 class ImageDataModule(pl.LightningDataModule):
@@ -166,16 +162,14 @@ class ImageDataModule(pl.LightningDataModule):
         network takes vectors), `mean` and `std` (of each colour channel, in 0…1, or of each value
         of the vectors).
         """
-        vectors = self.train.vectors
-        if vectors is None:
-            mean, std = channel_statistics(self.train.images)
-        else:
-            mean, std = vector_statistics(vectors)
-        counts = np.bincount(self.train.labels, minlength=len(self.train.classes))
+        train, vectors = self.train, self.train.vectors
+        mean, std = (
+            channel_statistics(train.images) if vectors is None else vector_statistics(vectors)
+        )
         return {
-            "classes": list(self.train.classes),
-            "counts": counts.tolist(),
-            "size": self.train.size if vectors is None else None,
+            "classes": list(train.classes),
+            "counts": np.bincount(train.labels, minlength=len(train.classes)).tolist(),
+            "size": train.size if vectors is None else None,
             "mean": mean,
             "std": std,
         }
@@ -186,8 +180,7 @@ class ImageDataModule(pl.LightningDataModule):
         Raises:
             TrainingError: A process would have nothing to do.
         """
-        del stage
-        fewest, (_, processes) = min(len(self.train), len(self.validation)), self._place
+        fewest, (_, processes) = min(len(self.train), len(self.validation)), self._rank_and_number
         if fewest < 2 * processes:
             raise TrainingError(
                 f"{fewest} images in a split are too few for {processes} processes, which "
@@ -196,7 +189,7 @@ class ImageDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Batches of what the network takes and of labels, int64 [N], in the epoch's order."""
-        rank, processes = self._place
+        rank, processes = self._rank_and_number
         order = EpochSampler(len(self.train), self._batch_size, self._seed, processes)
         if self.trainer is not None:
             # Lightning sets the epoch only after workers began to fetch; a resumed run's is not 0.
@@ -218,7 +211,7 @@ class ImageDataModule(pl.LightningDataModule):
         return self.test_dataloader()
 
     @property
-    def _place(self) -> tuple[int, int]:
+    def _rank_and_number(self) -> tuple[int, int]:
         """The rank of this process, and how many there are."""
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
@@ -227,9 +220,9 @@ class ImageDataModule(pl.LightningDataModule):
 
     def _in_order(self, split: PackedSplit) -> DataLoader[Batch]:
         """Of several processes each has its own images: none is measured twice."""
-        rank, processes = self._place
+        rank, processes = self._rank_and_number
         own = range(rank, len(split), processes)
-        batches = BatchSampler(own, self._batch_size, drop_last=False)
+        batches = BatchSampler(own, BATCH, drop_last=False)
         return self._loader(PackedImages(split), batches, workers=0)
 
     def _loader(
@@ -240,35 +233,32 @@ class ImageDataModule(pl.LightningDataModule):
             batch_sampler=batches,
             num_workers=workers,
             persistent_workers=workers > 0,
-            collate_fn=_unchanged,
+            collate_fn=tuple,
             # Without its own, the loader would draw from the global generator.
             generator=torch.Generator().manual_seed(self._seed),
         )
 
 
 def channel_statistics(images: npt.NDArray[np.uint8]) -> tuple[list[float], list[float]]:
-    """Compute mean and standard deviation of each colour channel.
-
-    They are computed in integers, from counts of the 256 values: exactly, and in bounded memory.
+    """Compute mean and standard deviation of each colour channel: in integers, so exactly.
 
     Args:
-        images: uint8 [N, H, W, 3].
+        images: uint8 [N, H, W, 3]; a memory-mapped array is read an image at a time.
 
     Returns:
         Means and standard deviations in 0…1; a channel that is constant has a standard deviation
         of 1, since nothing need be scaled.
     """
-    counts = np.zeros((3, 256), dtype=np.int64)
+    sums, squares = np.zeros(3, np.int64), np.zeros(3, np.int64)
     for image in images:
-        for channel in range(3):
-            counts[channel] += np.bincount(image[..., channel].ravel(), minlength=256)
-    values, number = np.arange(256), int(counts[0].sum())
-    means, stds = [], []
-    sums, squares = (counts * values).sum(axis=1), (counts * values**2).sum(axis=1)
-    for total, square in zip(sums.tolist(), squares.tolist(), strict=True):  # Python's integers
-        means.append(total / (255 * number))
-        stds.append(math.sqrt(number * square - total**2) / (255 * number) or 1.0)
-    return means, stds
+        sums += image.sum(axis=(0, 1), dtype=np.int64)
+        squares += np.square(image, dtype=np.int64).sum(axis=(0, 1))
+    number = images[..., 0].size
+    stds = [
+        math.sqrt(number * square - total**2) / (255 * number) or 1.0
+        for total, square in zip(sums.tolist(), squares.tolist(), strict=True)  # Python's integers
+    ]
+    return [total / (255 * number) for total in sums.tolist()], stds
 
 
 def vector_statistics(vectors: npt.NDArray[np.float32]) -> tuple[list[float], list[float]]:
@@ -280,13 +270,9 @@ def vector_statistics(vectors: npt.NDArray[np.float32]) -> tuple[list[float], li
     Returns:
         Means and standard deviations; a value that is constant has a standard deviation of 1.
     """
-    starts = range(0, len(vectors), 256)
-    blocks = [np.float64(vectors[start : start + 256]).sum(axis=(0, 1)) for start in starts]
-    mean = np.sum(blocks, axis=0) / (vectors.shape[0] * vectors.shape[1])
-    squares = [np.square(vectors[start : start + 256] - mean).sum(axis=(0, 1)) for start in starts]
-    std = np.sqrt(np.sum(squares, axis=0) / (vectors.shape[0] * vectors.shape[1]))
+    number = vectors.shape[0] * vectors.shape[1]
+    blocks = [vectors[start : start + 256] for start in range(0, len(vectors), 256)]
+    mean = np.sum([np.float64(block).sum(axis=(0, 1)) for block in blocks], axis=0) / number
+    squares = [np.square(block - mean).sum(axis=(0, 1)) for block in blocks]
+    std = np.sqrt(np.sum(squares, axis=0) / number)
     return mean.tolist(), [value or 1.0 for value in std.tolist()]
-
-
-def _unchanged(batch: Any) -> Any:  # noqa: ANN401 - the loader's own type
-    return batch

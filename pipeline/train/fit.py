@@ -1,32 +1,30 @@
 """One training run: module, data, callbacks and Trainer put together."""
 
-import json
 import logging
+import os
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.accelerators import CUDAAccelerator, MPSAccelerator
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from torch.nn.functional import cross_entropy
 
+from pipeline.common.environment import LIMIT, can_limit
 from pipeline.common.errors import TrainingError
 from pipeline.common.files import rounded
-from pipeline.common.params import LearningParams
-from pipeline.train.callbacks import Activations, History, Progress
+from pipeline.common.params import LearningParams, TrainParams
+from pipeline.train.callbacks import Activations, History, Progress, TrainingPictures
 from pipeline.train.classifier import Classifier
 from pipeline.train.datamodule import ImageDataModule
-from pipeline.train.hardware import check_instructions, trainer_arguments, use_threads
 from pipeline.train.logger import StableTensorBoardLogger
 from pipeline.train.mlp import MLP, predict_logits
 from pipeline.train.resume import Resume, WholeFiles
-from pipeline.train.tensorboard import TrainingPictures
 
 # Params that change how a run is computed, not what it learns: TensorBoard's HParams lack them.
 COMPUTATION = {"workers", "accelerator", "devices", "num_nodes", "strategy", "threads", "portable"}
@@ -55,18 +53,6 @@ class Fit:
     def network(self) -> MLP:
         """The network of the classifier."""
         return self.classifier.network
-
-    @property
-    def checkpoint(self) -> dict[str, Any]:
-        """The weights as a Lightning checkpoint of plain values, which depend on nothing else."""
-        return {
-            "epoch": self.used_epoch,
-            "global_step": 0,
-            "pytorch-lightning_version": version("pytorch-lightning"),
-            "state_dict": self.classifier.state_dict(),
-            # By way of JSON, as pickle's bytes depend on which values are one object.
-            "hyper_parameters": json.loads(json.dumps(dict(self.classifier.hparams))),
-        }
 
 
 def fit(
@@ -100,8 +86,7 @@ def fit(
         KeyboardInterrupt: Stopped by a signal; says where the run will continue.
     """
     _silence_lightning()
-    check_instructions(params.train)
-    use_threads(params.train.threads)
+    prepare_cpu(params.train)
     resume = Resume(state, logs)
     checkpoint = resume.restore()
     classifier = Classifier(params.model, params.train, data.description)
@@ -141,8 +126,19 @@ def fit(
         enable_model_summary=False,
         num_sanity_val_steps=0,
     )
-    with _clear_endings(trainer, resume):
+    try:
         trainer.fit(classifier, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    except TrainingError:
+        resume.forget()  # the run would only end the same way again
+        raise
+    except (SystemExit, RuntimeError) as error:
+        # Lightning turns an interrupt into SystemExit. A signal to the whole group also ends
+        # workers, which looks like a crash of theirs.
+        if isinstance(error, RuntimeError) and not trainer.received_sigterm:
+            raise
+        done = resume.epochs_done
+        how = f"continues after {done} epochs" if done else "starts again"
+        raise KeyboardInterrupt(how) from None
     used = len(epochs.rows) - 1
     if params.checkpoint.enabled:
         saved = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
@@ -164,24 +160,6 @@ def fit(
     return Fit(classifier, epochs.table, used, metrics)
 
 
-@contextmanager
-def _clear_endings(trainer: pl.Trainer, resume: Resume) -> Iterator[None]:
-    """Forget a run that cannot succeed; say where an interrupted one will continue."""
-    try:
-        yield
-    except TrainingError:
-        resume.forget()
-        raise
-    except (SystemExit, RuntimeError) as error:
-        # Lightning turns an interrupt into SystemExit. A signal to the whole group also ends
-        # workers, which looks like a crash of theirs.
-        if isinstance(error, RuntimeError) and not trainer.received_sigterm:
-            raise
-        done = resume.epochs_done
-        how = f"continues after {done} epochs" if done else "starts again"
-        raise KeyboardInterrupt(how) from None
-
-
 def _silence_lightning() -> None:
     """Silence the messages of Lightning that are not for a user of this pipeline."""
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
@@ -191,3 +169,73 @@ def _silence_lightning() -> None:
         ".*LeafSpec.*",  # its own use of PyTorch, which only its next version can change
     ):
         warnings.filterwarnings("ignore", message=message)
+
+
+def prepare_cpu(params: TrainParams) -> None:
+    """Fix the number of threads, in this process and in those that Lightning starts.
+
+    Lightning would choose it by the machine's cores, and it changes a sum's last bits.
+
+    Raises:
+        TrainingError: `train.portable` asks for portable results, but PyTorch uses instructions
+            that other processors lack.
+    """
+    os.environ["OMP_NUM_THREADS"] = str(params.threads)
+    torch.set_num_threads(params.threads)
+    used = torch.backends.cpu.get_cpu_capability()
+    if params.portable and can_limit() and used != LIMIT:
+        raise TrainingError(
+            f"train.portable is true, but PyTorch uses {used} in this process; call "
+            "pipeline.common.environment.limit_instructions(torch=True) before it computes "
+            "anything, or set train.portable to false"
+        )
+
+
+def trainer_arguments(params: TrainParams) -> dict[str, Any]:
+    """Choose the arguments of Lightning's Trainer that concern hardware.
+
+    Raises:
+        TrainingError: A GPU is asked for and absent, or torchrun started another number of
+            processes than params say.
+    """
+    found = 0 if params.accelerator == "cpu" else count_gpus()
+    if params.accelerator == "gpu" and found == 0:
+        raise TrainingError(
+            "train.accelerator is gpu but PyTorch finds none; set it to cpu or auto"
+        )
+    if 0 < found < params.devices:
+        raise TrainingError(
+            f"train.devices is {params.devices} but PyTorch finds {found} GPU; lower it, or "
+            "set train.accelerator to cpu"
+        )
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    if "TORCHELASTIC_RUN_ID" in os.environ and started != params.devices * params.num_nodes:
+        raise TrainingError(
+            f"torchrun started {started} processes, but train.devices is {params.devices} and "
+            f"train.num_nodes {params.num_nodes}; their product must be {started}"
+        )
+    return {
+        "accelerator": params.accelerator,
+        "devices": params.devices,
+        "num_nodes": params.num_nodes,
+        "strategy": params.strategy,
+        "precision": params.precision,
+        # Batches are divided by `DividedBatches`; Lightning would repeat images.
+        "use_distributed_sampler": False,
+        # PyTorch has it for GPUs alone; on CPUs each process normalises its own part of a batch.
+        "sync_batchnorm": params.accelerator != "cpu" and CUDAAccelerator.is_available(),
+    }
+
+
+def describe_hardware(params: TrainParams) -> str:
+    """Describe what a run computes on, as in `2 processes, each on the CPU, 1 thread`."""
+    place = f"the CPU, {params.threads} thread{'s' if params.threads > 1 else ''}"
+    if params.accelerator != "cpu" and count_gpus() > 0:
+        place = "a GPU"
+    processes = params.devices * params.num_nodes
+    return f"{processes} processes, each on {place}" if processes > 1 else place
+
+
+def count_gpus() -> int:
+    """Count the GPUs that PyTorch finds: NVIDIA's, or Apple's one."""
+    return max(CUDAAccelerator.auto_device_count(), int(MPSAccelerator.is_available()))

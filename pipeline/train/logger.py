@@ -12,15 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from lightning_fabric.loggers.logger import rank_zero_experiment
 from pytorch_lightning.loggers import TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 from tensorboard.compat.proto.event_pb2 import Event
-from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from tensorboard.summary.writer.record_writer import RecordWriter
+from torch.utils.tensorboard.summary import hparams
 from torch.utils.tensorboard.writer import FileWriter, SummaryWriter
 
 from pipeline.common.files import flatten
@@ -38,28 +37,26 @@ CHARTS = {
 } | {"learning_rate": ("training", "learning_rate")}
 
 
-class StableFile(RecordWriter):
-    """The events of one run; a file that is there is continued. Stands for an EventFileWriter."""
+class StableFileWriter(FileWriter):
+    """PyTorch's FileWriter without times and threads; continues the file that is there.
+
+    Args:
+        folder: The folder of the run.
+    """
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / FILE).open("ab")
-        super().__init__(file)
-        self.get_logdir = lambda: str(folder)
+        self.event_writer = RecordWriter(file)
         if file.tell() == 0:
             self.add_event(Event(file_version="brain.Event:2"))
 
-    def add_event(self, event: Event) -> None:
-        """Append an event."""
+    def add_event(self, event: Event, step: float | None = None, walltime: object = None) -> None:
+        """Append an event; its wall time is its step."""
+        if step is not None:
+            event.step = int(step)
         event.wall_time = float(event.step)
-        self.write(event.SerializeToString(deterministic=True))
-
-
-class StableFileWriter(FileWriter):
-    """PyTorch's FileWriter on a stable file."""
-
-    def __init__(self, folder: Path) -> None:
-        self.event_writer = StableFile(folder)
+        self.event_writer.write(event.SerializeToString(deterministic=True))
 
 
 class StableSummaryWriter(SummaryWriter):
@@ -68,15 +65,16 @@ class StableSummaryWriter(SummaryWriter):
     file_writer: Any
     all_writers: Any
 
-    def _get_file_writer(self) -> Any:  # noqa: ANN401 - of PyTorch's own type
+    def _get_file_writer(self) -> StableFileWriter:
         if self.file_writer is None:
             self.file_writer = StableFileWriter(Path(self.log_dir))
             self.all_writers = {self.log_dir: self.file_writer}
-        return self.file_writer
+        writer: StableFileWriter = self.file_writer
+        return writer
 
-    def add_picture(self, tag: str, image: npt.NDArray[np.uint8], global_step: int) -> None:
-        """Add an image, uint8 RGB [height, width, 3]."""
-        self.add_image(tag, image, global_step, dataformats="HWC")
+    def add_event(self, event: Event) -> None:
+        """Append an event that is none of PyTorch's own."""
+        self._get_file_writer().add_event(event)
 
     def add_histogram(
         self,
@@ -90,25 +88,20 @@ class StableSummaryWriter(SummaryWriter):
 
         PyTorch's own takes a dot product, whose last bits differ between processors.
         """
-        found = torch.as_tensor(values).detach().cpu().float().flatten()
-        if not found.sum().isfinite():
-            found = found[found.isfinite()]
+        found = torch.as_tensor(values).detach().cpu().double().flatten().numpy()
+        found = found[np.isfinite(found)]
         if len(found) == 0:
             return
-        low, high = (float(bound) for bound in torch.aminmax(found))
-        if low == high:
-            low, high = low - 0.5, high + 0.5
-        # Faster than torch.histc, which also loses count beyond 2^24.
-        places = (found - low).mul_(BUCKETS / (high - low)).int().clamp_(0, BUCKETS - 1)
+        counts, edges = np.histogram(found, BUCKETS)
         self.add_histogram_raw(
             tag,
-            min=low,
-            max=high,
+            min=float(found.min()),
+            max=float(found.max()),
             num=len(found),
             sum=float(found.sum()),
-            sum_squares=float(torch.linalg.vector_norm(found)) ** 2,
-            bucket_limits=np.linspace(low, high, BUCKETS + 1)[1:].tolist(),
-            bucket_counts=torch.bincount(places, minlength=BUCKETS).tolist(),
+            sum_squares=float(np.square(found).sum()),
+            bucket_limits=edges[1:].tolist(),
+            bucket_counts=counts.tolist(),
             global_step=global_step,
         )
 
@@ -164,40 +157,25 @@ class StableTensorBoardLogger(TensorBoardLogger):
         written here once more, as scalars `result/…`.
 
         Args:
-            params: A mapping, nested or not; a list becomes text.
+            params: A mapping, nested or not; a list or a truth value becomes text.
             metrics: What the run came to, by name.
             step: The epoch of the metrics.
         """
         if not metrics:
             return
-        start, experiment = plugin_data_pb2.SessionStartInfo(), api_pb2.Experiment()
-        for name, value in flatten(params).items():
-            hparam = start.hparams[name]
-            if isinstance(value, bool):
-                kind, hparam.bool_value = api_pb2.DATA_TYPE_BOOL, value
-            elif isinstance(value, int | float):
-                kind, hparam.number_value = api_pb2.DATA_TYPE_FLOAT64, value
-            else:
-                kind, hparam.string_value = api_pb2.DATA_TYPE_STRING, str(value)
-            experiment.hparam_infos.add(name=name, type=kind)
-        for name, value in metrics.items():
-            tag = f"result/{name}"
-            experiment.metric_infos.add(name=api_pb2.MetricName(tag=tag), display_name=name)
+        results = {f"result/{name}": value for name, value in metrics.items()}
+        for tag, value in results.items():
             self.experiment.add_scalar(tag, value, step)
-        end = plugin_data_pb2.SessionEndInfo(status=api_pb2.STATUS_SUCCESS)
-        for tag, content in (
-            (metadata.EXPERIMENT_TAG, {"experiment": experiment}),
-            (metadata.SESSION_START_INFO_TAG, {"session_start_info": start}),
-            (metadata.SESSION_END_INFO_TAG, {"session_end_info": end}),
-        ):
-            data = plugin_data_pb2.HParamsPluginData(
-                version=metadata.PLUGIN_DATA_VERSION, **content
-            )
-            summary = Summary()
-            plugin = summary.value.add(tag=tag).metadata.plugin_data
-            plugin.plugin_name = metadata.PLUGIN_NAME
-            plugin.content = data.SerializeToString(deterministic=True)
-            self.experiment._get_file_writer().add_summary(summary, step)
+        plain = {
+            # PyTorch takes a truth value for a number.
+            name: value if type(value) in {int, float} else str(value)
+            for name, value in flatten(params).items()
+        }
+        for summary in hparams(plain, results):  # type: ignore[no-untyped-call]
+            plugin = summary.value[0].metadata.plugin_data
+            content = HParamsPluginData.FromString(plugin.content)
+            plugin.content = content.SerializeToString(deterministic=True)  # PyTorch's order varies
+            self.experiment.add_event(Event(summary=summary, step=step))
 
     @rank_zero_only
     def save(self) -> None:
@@ -208,6 +186,5 @@ class StableTensorBoardLogger(TensorBoardLogger):
     @rank_zero_only
     def finalize(self, status: str) -> None:
         """Close all runs; a later call opens them again."""
-        del status
         for writer in self._writers.values():
             writer.close()

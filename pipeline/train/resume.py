@@ -12,14 +12,14 @@ starts | `Resume.on_train_epoch_start` | `test_resume.py`, 20 kills |
 | resumes within an epoch: skips batches, and a step of the plateau | clear `fit_loop.restarting` \
 when an epoch starts | `Resume.on_train_epoch_start` | `test_traps.py`, restarting |
 | steps an "epoch" plateau after saving, and not in a resumed epoch | step it by "step", once an \
-epoch | `classifier.learning_rate_schedule` | `test_traps.py`, plateau |
+epoch | `Classifier.configure_optimizers` | `test_traps.py`, plateau |
 | sets the sampler's epoch after workers began to fetch | set it when the loader is made | \
 `ImageDataModule.train_dataloader` | `test_traps.py`, sampler |
 | starts to fetch when asked for the number of steps | count the batches of another loader | \
-`Classifier._steps_per_epoch` | `test_traps.py`, steps |
+`Classifier.configure_optimizers` | `test_traps.py`, steps |
 | calls callbacks in the order of its list | put `Resume` first: what others write in an epoch \
 belongs to that epoch's state | `fit.fit` | `test_resume.py`, 20 kills |
-| starts a new event file | continue the copied one | `logger.StableFile` | `test_logger.py` |
+| starts a new event file | continue the copied one | `logger.StableFileWriter` | `test_logger.py` |
 | writes checkpoints in the system's folder for temporary files | write beside the place, and \
 rename | `WholeFiles` | `test_resume.py`, full disk |
 
@@ -41,22 +41,22 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
+from pytorch_lightning.utilities import rank_zero_only
 
 import pipeline
 from pipeline.common.errors import BluelightError, TrainingError
 from pipeline.common.files import atomic_directory, atomic_file, digest, read_json, write_json
-from pipeline.train.hardware import is_main_process
 
-# What the bits of a result depend on, beside params, data and code.
+# What the bits of a result depend on, beside params and data.
+CODE = Path(pipeline.__file__).parent
 LIBRARIES = ("torch", "pytorch-lightning", "albumentations", "opencv-python-headless", "numpy")
 
 # A state is written only when the run has since worked this many times as long as writing takes:
 # where it was last written changes how much is repeated, never the result.
 WORK_PER_WRITING = 20
 
-STATE = "state.ckpt"
-DIGESTS = "digests.json"
-LOGS = "logs"
+STATE, LOGS = "state.ckpt", "logs"
+DIGESTS = "digests.json"  # SHA-256 of each of the other files of a state
 
 
 def fingerprint(settings: Mapping[str, Any], data: str) -> str:
@@ -72,7 +72,7 @@ def fingerprint(settings: Mapping[str, Any], data: str) -> str:
     content = {
         "settings": settings,
         "data": data,
-        "code": _code_hash(),
+        "code": _digests(CODE, "*.py"),
         "python": platform.python_version(),
         "libraries": {name: version(name) for name in LIBRARIES},
         "processor": [platform.machine(), torch.backends.cpu.get_cpu_capability()],
@@ -83,16 +83,15 @@ def fingerprint(settings: Mapping[str, Any], data: str) -> str:
 
 def content_hash(*folders: Path) -> str:
     """Compute the SHA-256 of all files of the folders, in the order of their names."""
-    content = hashlib.sha256()
-    for folder in folders:
-        for path in sorted(folder.iterdir()):
-            content.update(bytes.fromhex(digest(path)))
-    return content.hexdigest()
+    found = [bytes.fromhex(value) for folder in folders for value in _digests(folder).values()]
+    return hashlib.sha256(b"".join(found)).hexdigest()
 
 
-def _code_hash() -> str:
-    files = sorted(Path(pipeline.__file__).parent.rglob("*.py"))
-    return hashlib.sha256("".join(map(digest, files)).encode()).hexdigest()
+def is_main_process() -> bool:
+    """Return whether this is the process that writes and prints; true where there is only one."""
+    # A process that Lightning starts on another machine knows its node before its rank.
+    rank = int(rank_zero_only.rank)  # type: ignore[attr-defined]
+    return rank == 0 and int(os.environ.get("NODE_RANK", "0")) == 0
 
 
 class Resume(pl.Callback):
@@ -104,7 +103,7 @@ class Resume(pl.Callback):
     """
 
     def __init__(self, folder: Path, logs: Path) -> None:
-        self.folder = folder
+        self._folder = folder
         self._logs = logs
         self._due = 0.0
         self._known: set[tuple[Path, int]] = set()
@@ -113,15 +112,27 @@ class Resume(pl.Callback):
         """Put the TensorBoard files back to where the last state was written.
 
         A state that cannot be read is removed and reported on stderr; the run then continues from
-        the one before, or starts over.
+        the one before, or starts over. Interrupted runs with other params, data, code or libraries
+        are reported and kept.
 
         Returns:
             The checkpoint to continue from; None where the run starts.
         """
         if is_main_process():
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self._folder.mkdir(parents=True, exist_ok=True)
+            for other in sorted({path.parent for path in self._folder.parent.glob("*/after-*")}):
+                if other != self._folder:
+                    print(
+                        f"train: {other} holds an interrupted run with other params, data, code or "
+                        "libraries; it is kept in case they come back (or delete it)",
+                        flush=True,
+                    )
             for state in self._states():
-                if not _is_whole(state):
+                try:
+                    is_whole = read_json(state / DIGESTS) == _digests(state)
+                except (BluelightError, OSError):
+                    is_whole = False
+                if not is_whole:
                     print(
                         f"bluelight: train: the state in {state} is damaged and is removed; its "
                         "epochs are trained again",
@@ -130,42 +141,35 @@ class Resume(pl.Callback):
                     shutil.rmtree(state)
             shutil.rmtree(self._logs, ignore_errors=True)
             self._logs.mkdir(parents=True)
-        states = self._states()
-        if not states:
-            return None
-        if is_main_process():
-            _copy(states[-1] / LOGS, self._logs)
-        return states[-1] / STATE
+            for state in self._states()[-1:]:
+                _copy(state / LOGS, self._logs)
+        return next((state / STATE for state in reversed(self._states())), None)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the state that the epoch before has left, if it is time."""
-        del pl_module
         trainer.fit_loop.restarting = False
         if trainer.is_global_zero:
             self._check_logs()
         # The clocks of several processes differ: the first one's counts.
-        if trainer.strategy.broadcast(trainer.current_epoch > 0 and time.monotonic() >= self._due):
-            started = time.monotonic()
-            self._write(trainer)
-            now = time.monotonic()
-            self._due = now + WORK_PER_WRITING * (now - started)
-
-    def _write(self, trainer: pl.Trainer) -> None:
-        """Write a state whole or not at all; then remove the ones before."""
-        before = self._states()
-        incoming = self.folder / "incoming.ckpt"
-        trainer.save_checkpoint(incoming)  # every process takes part; the first one writes
-        if not trainer.is_global_zero:
+        if not trainer.strategy.broadcast(
+            trainer.current_epoch > 0 and time.monotonic() >= self._due
+        ):
             return
-        for logger in trainer.loggers:
-            logger.save()
-        with atomic_directory(self.folder / f"after-{trainer.current_epoch:06}") as state:
-            incoming.rename(state / STATE)
-            _copy(self._logs, state / LOGS)
-            self._check_logs()
-            write_json(state / DIGESTS, _digests(state))
-        for old in before:
-            shutil.rmtree(old)
+        started, before = time.monotonic(), self._states()
+        incoming = self._folder / "incoming.ckpt"
+        trainer.save_checkpoint(incoming)  # every process takes part; the first one writes
+        if trainer.is_global_zero:
+            for logger in trainer.loggers:
+                logger.save()
+            with atomic_directory(self._folder / f"after-{trainer.current_epoch:06}") as state:
+                incoming.rename(state / STATE)
+                _copy(self._logs, state / LOGS)
+                self._check_logs()
+                write_json(state / DIGESTS, _digests(state))
+            for old in before:
+                shutil.rmtree(old)
+        now = time.monotonic()
+        self._due = now + WORK_PER_WRITING * (now - started)
 
     def _check_logs(self) -> None:
         """Stop where the logs were removed: a state written now would lack their beginning.
@@ -186,16 +190,15 @@ class Resume(pl.Callback):
     @property
     def epochs_done(self) -> int:
         """After how many epochs the last state was written; 0 where there is none."""
-        states = self._states()
-        return int(states[-1].name.rpartition("-")[2]) if states else 0
+        return max((int(state.name.removeprefix("after-")) for state in self._states()), default=0)
 
     def forget(self) -> None:
         """Remove every state: the run would only end the same way again."""
         if is_main_process():
-            shutil.rmtree(self.folder)
+            shutil.rmtree(self._folder)
 
     def _states(self) -> list[Path]:
-        return sorted(self.folder.glob("after-*"))
+        return sorted(self._folder.glob("after-*"))
 
 
 class WholeFiles(TorchCheckpointIO):
@@ -205,17 +208,11 @@ class WholeFiles(TorchCheckpointIO):
         self,
         checkpoint: dict[str, Any],
         path: str | os.PathLike[str],
-        storage_options: Any = None,  # noqa: ANN401, ARG002 - Lightning's own signature
+        storage_options: Any = None,  # noqa: ANN401 - Lightning's own signature
     ) -> None:
         """Write a checkpoint, whole or not at all."""
         with atomic_file(Path(path)) as partial, partial.open("wb") as file:
             torch.save(checkpoint, file)
-
-
-def others(folder: Path) -> list[Path]:
-    """Find interrupted runs beside this one: of other params, data, code or libraries."""
-    beside = sorted(folder.parent.iterdir()) if folder.parent.exists() else []
-    return [path for path in beside if path != folder and any(path.glob("after-*"))]
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -229,14 +226,7 @@ def _copy(source: Path, target: Path) -> None:
             shutil.copyfile(path, place)
 
 
-def _digests(state: Path) -> dict[str, str]:
-    """SHA-256 of each file of a state except the list itself, by its name."""
-    files = sorted(path for path in state.rglob("*") if path.is_file() and path.name != DIGESTS)
-    return {path.relative_to(state).as_posix(): digest(path) for path in files}
-
-
-def _is_whole(state: Path) -> bool:
-    try:
-        return bool(read_json(state / DIGESTS) == _digests(state))
-    except (BluelightError, OSError):
-        return False
+def _digests(folder: Path, pattern: str = "*") -> dict[str, str]:
+    """SHA-256 of each file below a folder by its name, except for a list of them."""
+    files = [path for path in folder.rglob(pattern) if path.is_file() and path.name != DIGESTS]
+    return {path.relative_to(folder).as_posix(): digest(path) for path in sorted(files)}

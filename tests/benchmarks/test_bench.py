@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +44,7 @@ def test_a_contestant_prints_the_seconds_of_each_epoch(
 ) -> None:
     module = f"benchmarks.speed.{contestant}"
     done = subprocess.run(
-        [sys.executable, "-m", module, str(data), "--epochs", "1", "--threads", "1"],
+        ["python", "-m", module, str(data), "--epochs", "1", "--threads", "1"],
         cwd=ROOT,
         env=environment(),
         capture_output=True,

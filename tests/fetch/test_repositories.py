@@ -4,7 +4,6 @@ import json
 import shlex
 import shutil
 import subprocess
-import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -43,7 +42,7 @@ def git(at: Path, *arguments: str) -> str:
 
 def dvc(at: Path, *arguments: str) -> None:
     subprocess.run(
-        [sys.executable, "-m", "dvc", *arguments],
+        ["dvc", *arguments],
         cwd=at,
         env=environment() | {"DVC_NO_ANALYTICS": "1"},
         capture_output=True,

@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ def run(folder: Path, *command: str, fails: bool = False) -> str:
 
 
 def dvc(clone: Path, *arguments: str, fails: bool = False) -> str:
-    return run(clone, sys.executable, "-m", "dvc", *arguments, fails=fails)
+    return run(clone, "dvc", *arguments, fails=fails)
 
 
 def commit(clone: Path, message: str) -> None:

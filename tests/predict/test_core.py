@@ -55,7 +55,7 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in required("bluelight") - {"bluelight"}:
         for file in distribution(name).files or []:
             path = Path(str(file.locate()))
-            if ".." not in file.parts and path.suffix != ".pyc":
+            if ".." not in file.parts:
                 target = packages / file
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.symlink_to(path)

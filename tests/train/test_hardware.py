@@ -6,7 +6,8 @@ import pytest
 
 from pipeline.common.errors import TrainingError
 from pipeline.common.params import Params
-from pipeline.train.hardware import describe_hardware, is_main_process, trainer_arguments
+from pipeline.train.fit import describe_hardware, trainer_arguments
+from pipeline.train.resume import is_main_process
 
 
 def refused(params: Params, **changes: Any) -> str:
@@ -16,9 +17,9 @@ def refused(params: Params, **changes: Any) -> str:
 
 
 def with_gpus(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
-    cuda = "pipeline.train.hardware.CUDAAccelerator"
+    cuda = "pipeline.train.fit.CUDAAccelerator"
     monkeypatch.setattr(f"{cuda}.auto_device_count", lambda: count)
-    monkeypatch.setattr("pipeline.train.hardware.MPSAccelerator.is_available", lambda: False)
+    monkeypatch.setattr("pipeline.train.fit.MPSAccelerator.is_available", lambda: False)
 
 
 def test_a_gpu_that_is_absent_is_told(params: Params, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from torch.nn.functional import log_softmax
 
 from pipeline.common.errors import TrainingError
 from pipeline.common.params import Params
-from pipeline.train.classifier import Classifier, class_weights
+from pipeline.train.classifier import Classifier
 
 LOGITS = torch.tensor([[2.0, -1.0], [0.5, 0.0], [-1.0, 1.5]])
 LABELS = torch.tensor([0, 1, 1])
@@ -74,14 +74,17 @@ def test_losses_shown_are_plain_cross_entropies(params: Params) -> None:
     assert measured(module, "val_loss") == pytest.approx(plain)
 
 
-def test_balanced_weights_give_every_class_the_same_sum() -> None:
-    counts = np.array([3, 1, 2])
-    weights = np.array(class_weights("balanced", counts.tolist(), ["a", "b", "c"]))
-    np.testing.assert_allclose(weights * counts, [2, 2, 2])
+def test_balanced_weights_give_every_class_the_same_sum(params: Params) -> None:
+    counts = np.array([3, 1])
+    weights = classifier(params, counts.tolist(), class_weights="balanced").class_weights.numpy()
+    np.testing.assert_allclose(weights * counts, [2, 2])
     assert (weights * counts).sum() / counts.sum() == pytest.approx(1)
-    assert class_weights("none", counts.tolist(), ["a", "b", "c"]) == [1, 1, 1]
+    plain = classifier(params, counts.tolist(), class_weights="none").class_weights
+    assert plain.tolist() == [1, 1]
 
 
-def test_a_class_without_images_cannot_be_balanced() -> None:
-    with pytest.raises(TrainingError, match="no training image of b, d"):
-        class_weights("balanced", [1, 0, 2, 0], ["a", "b", "c", "d"])
+def test_a_class_without_images_cannot_be_balanced(params: Params) -> None:
+    with pytest.raises(TrainingError, match="no training image of other, emergency"):
+        classifier(params, [0, 0], class_weights="balanced")
+    with pytest.raises(TrainingError, match="no training image of emergency, so"):
+        classifier(params, [1, 0], class_weights="balanced")

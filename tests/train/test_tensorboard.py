@@ -24,13 +24,18 @@ from torch.nn.functional import cross_entropy
 import pipeline.train.fit as fitting
 from pipeline.common.params import Params
 from pipeline.train.augmentation import augmentation_preview
-from pipeline.train.callbacks import Activations
+from pipeline.train.callbacks import (
+    Activations,
+    batch_grid,
+    draw_top_losses,
+    graph_of,
+    top_losses,
+)
 from pipeline.train.classifier import Classifier
 from pipeline.train.datamodule import ImageDataModule
 from pipeline.train.fit import Fit, fit
 from pipeline.train.logger import CURVES
 from pipeline.train.mlp import MLP
-from pipeline.train.tensorboard import batch_grid, draw_top_losses, graph_of, top_losses
 from tests.helpers.data import Pack
 from tests.helpers.imports import ROOT
 from tests.helpers.processes import environment
@@ -325,7 +330,7 @@ def test_the_graph_has_every_module_once_in_order(train: Train, tmp_path: Path) 
 def test_the_graph_has_the_same_bytes_in_another_process() -> None:
     code = (
         "from tests.train.test_tensorboard import tiny;"
-        "from pipeline.train.tensorboard import graph_of;"
+        "from pipeline.train.callbacks import graph_of;"
         "print(graph_of(tiny()).SerializeToString(deterministic=True).hex())"
     )
     done = subprocess.run(
