@@ -21,7 +21,7 @@ from pipeline.compare.statistics import (
     METRICS,
     between_runs,
     estimates,
-    measure_techniques,
+    measure_technique,
     simultaneous_quantile,
     single_quantile,
     standard_error,
@@ -142,8 +142,7 @@ def main() -> None:
             techniques=8,
             variances=UNEQUAL if asked.unequal else EQUAL,
         )
-        named = {str(technique): table for technique, table in enumerate(tables)}
-        measured = list(measure_techniques(named, asked.folds, how, CLASSES[1]).values())
+        measured = [measure_technique(table, asked.folds, how, CLASSES[1]) for table in tables]
         between = between_runs(measured)
         combined, *others = [one - measured[0] for one in measured[1:]]
         alone = estimates(

@@ -6,10 +6,14 @@
     python benchmarks/near_duplicates.py text        # lines of text on white
     python benchmarks/near_duplicates.py /usr/share/datasets/fashion-mnist  # idx files
 
-(Debian has the last in the package dataset-fashion-mnist.) Some images are altered, each in one
-way, and their altered copies are added to the set as files of their own. Pairs that were not
-planted are counted apart: `--pictures sheet.png` shows some, for a person to judge. A real data set
-has real duplicates.
+    python benchmarks/near_duplicates.py verdicts    # what a person said of pairs, counted
+
+(Debian has the idx files in the package dataset-fashion-mnist.) Some images are altered, each in
+one way, and their altered copies are added to the set as files of their own. Pairs that were not
+planted are counted apart, since a real data set has real duplicates: `--pictures FOLDER` shows them
+and writes them to `pairs.csv`, for a person to judge. `near_duplicates.csv` beside this file holds
+the verdicts: the data, positions of both images among those that differ in their bytes, the ratio
+and whether they show the same picture.
 """
 
 import argparse
@@ -39,6 +43,7 @@ from scenes import photograph
 
 Alter = Callable[[Pixels], Pixels]
 COUNTS = {"scenes": 2000, "digits": 35_000, "text": 5000}
+VERDICTS = Path(__file__).with_suffix(".csv")
 WORDS = [
     "form",
     "name",
@@ -57,11 +62,15 @@ WORDS = [
 
 
 def scaled(factor: float) -> Alter:
-    """Resize; areas are averaged where it shrinks."""
+    """Resize the whole picture; areas are averaged where it shrinks."""
     how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
-    return lambda image: np.asarray(
-        cv2.resize(image, None, fx=factor, fy=factor, interpolation=how), np.uint8
-    )
+
+    def alter(image: Pixels) -> Pixels:
+        # Given a factor instead of a size, OpenCV cuts off what does not fill a pixel.
+        size = [round(length * factor) for length in image.shape[1::-1]]
+        return np.asarray(cv2.resize(image, size, interpolation=how), np.uint8)
+
+    return alter
 
 
 def lit(factor: float, offset: float = 0) -> Alter:
@@ -177,27 +186,47 @@ def plant(originals: list[bytes], each: int) -> list[tuple[str, int, bytes]]:
     return planted
 
 
-def show(pairs: pd.DataFrame, count: int, files: list[bytes], path: Path) -> None:
-    """Write a picture of some pairs, drawn at random."""
-    chosen = pairs.sample(min(count, len(pairs)), random_state=0).sort_values("ratio")
-    tiles, captions = [], []
-    for pair in chosen.itertuples():
-        sides = [resize(decode(files[side], "pair"), 112) for side in (pair.image, pair.other)]
-        tiles.append(np.hstack(sides))
-        captions.append([(f"{pair.ratio:.2f}", INK)])
-    path.write_bytes(encode_png(image_grid(tiles, 8, captions=captions)))
+def show(pairs: pd.DataFrame, files: list[bytes], folder: Path) -> None:
+    """Write pairs and pictures of them, 64 in each."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pairs[["image", "other", "ratio"]].round(3).to_csv(folder / "pairs.csv", index=False)
+    for start in range(0, len(pairs), 64):
+        tiles, captions = [], []
+        for pair in pairs[start : start + 64].itertuples():
+            sides = [resize(decode(files[side], "pair"), 112) for side in (pair.image, pair.other)]
+            tiles.append(np.hstack(sides))
+            captions.append([(f"{start + len(tiles) - 1}: {pair.ratio:.3f}", INK)])
+        sheet = image_grid(tiles, 8, captions=captions)
+        (folder / f"{start:04}.png").write_bytes(encode_png(sheet))
+
+
+def count_verdicts() -> None:
+    """Print how many of the pairs in `near_duplicates.csv` are duplicates, by data and ratio."""
+    verdicts = pd.read_csv(VERDICTS)
+    ratio = load_params().split.near_duplicate_ratio
+    verdicts["pairs"] = np.where(verdicts["ratio"] < ratio, "grouped", "not grouped")
+    counted = verdicts.groupby(["data", "pairs"])["same"].agg(["size", "sum"])
+    table = Table("data", "pairs", "looked at", "the same picture")
+    for (data, which), row in counted.iterrows():
+        table.add_row(data, which, str(row["size"]), str(row["sum"]))
+    Console().print(table)
 
 
 def main() -> None:
     """Print one table."""
     parser = argparse.ArgumentParser(description="Recall and precision of the search.")
-    parser.add_argument("source", help="a folder, a .zip, scenes, digits or text")
+    parser.add_argument("source", help="a folder, a .zip, scenes, digits, text or verdicts")
     parser.add_argument("--images", type=int, help="take at most so many (of each idx file)")
     parser.add_argument("--planted", type=int, default=90, help="altered copies of each kind")
     parser.add_argument("--ratio", type=float, help="instead of split.near_duplicate_ratio")
-    parser.add_argument("--pictures", type=Path, help="where to show pairs that were not planted")
-    parser.add_argument("--shown", type=int, default=40, help="how many of them")
+    parser.add_argument("--pictures", type=Path, help="folder for pairs that were not planted")
+    parser.add_argument(
+        "--up-to", type=float, default=0.0, help="show those up to this ratio, grouped or not"
+    )
     asked = parser.parse_args()
+    if asked.source == "verdicts":
+        count_verdicts()
+        return
     params = load_params().split
     if asked.ratio is not None:
         params = params.model_copy(update={"near_duplicate_ratio": asked.ratio})
@@ -217,30 +246,29 @@ def main() -> None:
         groups, pairs = find_duplicates(images, Path(name), params)
         seconds = time.perf_counter() - start
 
-    found = pd.DataFrame(
-        {
-            "kind": [kind for kind, _, _ in planted],
-            "found": [
-                groups[len(originals) + number] == groups[original]
-                for number, (_, original, _) in enumerate(planted)
-            ],
-        }
-    )
+    sources = np.array([*range(len(originals)), *(original for _, original, _ in planted)])
+    found = pd.DataFrame({"kind": [kind for kind, _, _ in planted]})
+    found["found"] = groups[len(originals) :] == groups[sources[len(originals) :]]
     table = Table("altered copies", "found")
     for kind, share in found.groupby("kind", sort=False)["found"].mean().items():
         table.add_row(str(kind), f"{share:.1%}")
     console = Console()
     console.print(table)
-    unplanted = (pairs[["image", "other"]] < len(originals)).all(axis=1)
-    strange = pairs[pairs["grouped"] & unplanted]
+    strange = pairs[sources[pairs["image"]] != sources[pairs["other"]]]
+    planted_too = (strange[["image", "other"]] >= len(originals)).any(axis=1)
+    counted = [int((strange["grouped"] & which).sum()) for which in (~planted_too, planted_too)]
     sizes = np.bincount(np.unique(groups[: len(originals)], return_inverse=True)[1])
     console.print(
-        f"{len(files):,} files searched in {seconds:.1f} s; {len(strange):,} pairs that were not "
-        f"planted, {sizes[sizes > 1].sum():,} images in {(sizes > 1).sum():,} groups of at most "
-        f"{sizes.max()}"
+        f"{len(files):,} files searched in {seconds:.1f} s; {found['found'].sum():,} of "
+        f"{len(planted):,} copies found; grouped without being planted: {counted[0]:,} pairs, and "
+        f"{counted[1]:,} of a copy and another image; {sizes[sizes > 1].sum():,} images in "
+        f"{(sizes > 1).sum():,} groups of at most {sizes.max()}"
     )
     if asked.pictures:
-        show(strange, asked.shown, files, asked.pictures)
+        chosen = strange[
+            ~planted_too & (strange["grouped"] | (strange["ratio"] < (asked.up_to or 0)))
+        ]
+        show(chosen.sort_values("ratio"), files, asked.pictures)
 
 
 if __name__ == "__main__":

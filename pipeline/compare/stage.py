@@ -35,7 +35,7 @@ from pipeline.compare.statistics import (
     METRICS,
     between_runs,
     estimates,
-    measure_techniques,
+    measure_technique,
     sensitivity,
     simultaneous_quantile,
     single_quantile,
@@ -151,8 +151,10 @@ def compare(outcomes: list[Outcome], how: Resampling, positive: str) -> dict[str
             )
     shared, epochs = first.settings["ablate"], first.settings["train"]["epochs"]
     images = int(first.predictions["image"].nunique())
-    predictions = {one.name: one.predictions for one in outcomes}
-    measured = measure_techniques(predictions, shared["folds"], how, positive)
+    measured = {
+        one.name: measure_technique(one.predictions, shared["folds"], how, positive)
+        for one in outcomes
+    }
     differences = {
         name: found - measured[BASELINE]
         for name, found in measured.items()

@@ -119,62 +119,50 @@ class Error:
         return student
 
 
-def measure_techniques(
-    predictions: Mapping[str, pd.DataFrame], folds: int, how: Resampling, positive: str
-) -> dict[str, Measured]:
-    """Measure the metrics of techniques, with the images as they are and resampled.
+def measure_technique(
+    predictions: pd.DataFrame, folds: int, how: Resampling, positive: str
+) -> Measured:
+    """Measure the metrics of a technique, with the images as they are and resampled.
+
+    Techniques that predict the same images in the same order are resampled alike.
 
     Args:
-        predictions: By name of the technique: columns `run`, `image`, `label`, `group`, and
-            `probability_<class>` for each class; each image once per repeat. All have the same
-            rows but for the probabilities, so all are resampled alike.
+        predictions: Columns `run`, `image`, `label`, `group`, and `probability_<class>` for each
+            class; each image once per repeat.
         folds: How many runs make a repeat.
         how: How to resample.
         positive: The class whose probability the calibration error of two classes looks at.
     """
-    first = next(iter(predictions.values()))
-    columns = [name for name in first if str(name).startswith("probability_")]
+    columns = [name for name in predictions if str(name).startswith("probability_")]
     classes = [str(name).removeprefix("probability_") for name in columns]
     chosen = classes.index(positive) if positive in classes else None
-    groups = np.unique(first["group"], return_inverse=True)[1]
-    labels = pd.Index(classes).get_indexer(pd.Index(first["label"]))
-    run = first["run"].to_numpy() - 1
+    probabilities = predictions[columns].to_numpy(float)
+    labels = pd.Index(classes).get_indexer(pd.Index(predictions["label"]))
+    groups = np.unique(predictions["group"], return_inverse=True)[1]
+    run = predictions["run"].to_numpy() - 1
     repeats = (int(run.max()) + 1) // folds
-    rows_of_run = [np.flatnonzero(run == number) for number in range(repeats * folds)]
-    rows_of_repeat = [np.flatnonzero(run // folds == number) for number in range(repeats)]
-    parts = [
-        (
-            name,
-            rows,
-            Predictions.most_probable(labels[rows], table[columns].to_numpy(float)[rows], chosen),
-        )
-        for name, table in predictions.items()
-        for rows in rows_of_run + rows_of_repeat
-    ]
+    parts = [run == number for number in range(repeats * folds)]
+    parts += [run // folds == number for number in range(repeats)]
 
     def metrics(weights: Values) -> dict[str, Values]:
-        """Every metric of every technique's runs and repeats, for weights [images, R]."""
+        """Every metric of every run and repeat, for weights [images, R]."""
         found: dict[str, Values] = {}
-        for part, (_, rows, own) in enumerate(parts):
-            drawn = weights[rows]
-            values = label_metrics(own, drawn) | probability_metrics(own, drawn)
+        for part, rows in enumerate(parts):
+            own = Predictions.most_probable(labels[rows], probabilities[rows], chosen)
+            values = label_metrics(own, weights[rows]) | probability_metrics(own, weights[rows])
             found |= {f"{metric} {part}": values[metric] for metric in METRICS}
         return found
 
-    def arranged(found: Mapping[str, Values], name: str) -> tuple[Values, Values]:
-        """The metrics of a technique, pooled and by run, from what `metrics` found."""
-        own = [part for part, (technique, *_) in enumerate(parts) if technique == name]
-        values = np.array([[found[f"{metric} {part}"] for metric in METRICS] for part in own])
-        runs, pooled = values[: repeats * folds], values[repeats * folds :]
+    def arranged(found: Mapping[str, Values]) -> tuple[Values, Values]:
+        """The metrics pooled over each repeat's images, and by run."""
+        values = [[found[f"{metric} {part}"] for metric in METRICS] for part in range(len(parts))]
+        runs, pooled = np.split(np.array(values), [repeats * folds])
         return pooled.mean(axis=0), runs.reshape(repeats, folds, *runs.shape[1:])
 
-    once = metrics(np.ones((len(first), 1)))
-    often = resampled(metrics, len(first), how, groups)
-    measured = {}
-    for name in predictions:
-        (pooled, runs), (pooled_often, runs_often) = arranged(once, name), arranged(often, name)
-        measured[name] = Measured(pooled[..., 0], runs[..., 0], pooled_often, runs_often)
-    return measured
+    pooled, runs = arranged(metrics(np.ones((len(predictions), 1))))
+    return Measured(
+        pooled[..., 0], runs[..., 0], *arranged(resampled(metrics, len(predictions), how, groups))
+    )
 
 
 def between_runs(techniques: Sequence[Measured]) -> Between:

@@ -12,7 +12,8 @@ A picture is described by its low frequencies at equal brightness and contrast, 
 standard deviation over the data set. The distance of a pair is what remains after one picture is
 shifted and stretched by a few percent to fit the other. To first order, that adds multiples of four
 known pictures, the tangents, which are fitted by least squares (Simard, LeCun and Denker,
-"Efficient Pattern Recognition Using a New Transformation Distance", 1993).
+"Efficient Pattern Recognition Using a New Transformation Distance", 1993). Pairs in doubt are then
+compared again, the better of the two files brought to the quality of the other.
 
 Neighbours are found by a forest of random projection trees (Dasgupta and Freund, "Random Projection
 Trees and Low Dimensional Manifolds", 2008), whose time grows as n log n however crowded the images
@@ -22,6 +23,8 @@ small differences does not join images that have nothing in common.
 
 from collections import defaultdict
 from collections.abc import Collection
+from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,10 +32,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from PIL import Image
 from scipy.fft import dct
 
 from pipeline.common.errors import SplitError
-from pipeline.common.images import Pixels, decode, resize
+from pipeline.common.images import Pixels, decode
 from pipeline.common.parallel import parallel_map
 from pipeline.common.params import SplitParams
 
@@ -53,6 +57,11 @@ UNRELATED = 0.8  # distance to the tenth neighbour where there are fewer images 
 SHOWN = 0.5  # ratio up to which pairs are returned
 DESPITE_LABELS = 0.5  # of the ratio allowed: labels that differ are evidence of different pictures
 
+DOUBTFUL = (0.05, 0.7)  # ratios between which the files of a pair are looked at more closely
+CLOSE = 96  # pixels a side at which they are aligned, at most
+STEPS = (cv2.TERM_CRITERIA_COUNT, 30, 0.0)  # always as many: a tolerance would amplify rounding
+MOVED = 0.08  # of a side: an alignment that moves a corner further is none
+
 TREES = 10
 LEAF = 64  # images in a leaf, at most; all of them are compared with each other
 BLOCK = 4096  # images or pairs held in memory at once
@@ -64,7 +73,8 @@ class Duplicates(NamedTuple):
     Attributes:
         groups: int64 [N], the number of the group of each image.
         pairs: The pairs that were looked at closely, in columns `image` and `other` (positions of
-            two images), `ratio` (of their distance to that of their neighbours) and `grouped`.
+            two images), `ratio` (of their distance to that of their neighbours), `alike` (whether
+            they count as near-duplicates) and `grouped` (whether they are in one group).
     """
 
     groups: Integers
@@ -94,16 +104,26 @@ def find_duplicates(
     positions = images.assign(position=np.arange(len(images)))
     unique = positions.sort_values(["sha256", "label", "image"]).drop_duplicates("sha256")
     files = [folder / name for name in unique["image"]]
-    read = parallel_map(read_thumbnail, files, label="find duplicates", processes=processes)
-    thumbnails = np.stack([thumbnail for thumbnail, _ in read])
-    pairs = compare(thumbnails, np.array([shape for _, shape in read]))
+    read = partial(parallel_map, label="find duplicates", processes=processes)
+    pairs, weights = compare(np.stack(read(read_thumbnail, files)))
+    doubtful = np.flatnonzero(pairs["ratio"].between(*DOUBTFUL))
+    ends = pairs[["image", "other"]].to_numpy()[doubtful]
+    looks = read(look_closer, [(files[one], files[other]) for one, other in ends])
+    for block in _blocks(len(looks)):
+        sides = np.stack(looks[block], axis=1)
+        distance = fitted_distance(*(describe(side, weights) for side in sides))
+        first, usual = pairs[["ratio", "usual"]].to_numpy()[doubtful[block]].T
+        pairs.loc[doubtful[block], "ratio"] = np.minimum(first, distance / usual)
+    pairs = pairs[pairs["ratio"] < SHOWN].sort_values(["ratio", "image", "other"])
 
     position, labels = unique["position"].to_numpy(), unique["label"].to_numpy(dtype=str)
     left, right = pairs["image"].to_numpy(), pairs["other"].to_numpy()
     limit = params.near_duplicate_ratio * np.where(labels[left] == labels[right], 1, DESPITE_LABELS)
-    close = pairs["ratio"].to_numpy() < limit
-    groups = star_groups(len(unique), left[close], right[close], _apart(images, unique, params))
-    pairs["grouped"] = groups[left] == groups[right]
+    apart = _apart(images, unique, params)
+    kept = [ends not in apart for ends in zip(left.tolist(), right.tolist(), strict=True)]
+    alike = (pairs["ratio"].to_numpy() < limit) & np.array(kept, bool)
+    groups = star_groups(len(unique), left[alike], right[alike], apart)
+    pairs["alike"], pairs["grouped"] = alike, groups[left] == groups[right]
     pairs["image"], pairs["other"] = position[left], position[right]
     group_of = pd.Series(groups, index=unique["sha256"])
     return Duplicates(images["sha256"].map(group_of).to_numpy(), pairs)
@@ -126,43 +146,47 @@ def _apart(images: pd.DataFrame, unique: pd.DataFrame, params: SplitParams) -> s
     return pairs
 
 
-def read_thumbnail(path: Path) -> tuple[Pixels, tuple[int, int]]:
-    """Read an image file as a grey thumbnail.
+def read_thumbnail(path: Path) -> Pixels:
+    """Read an image file as a grey thumbnail: uint8 [32, 32]."""
+    return _thumbnail(_decode_grey(path.read_bytes(), path.name))
 
-    Returns:
-        uint8 [32, 32] with the picture at the upper left, and the picture's height and width:
-        those of the image, 32 at most.
-    """
+
+def _decode_grey(data: bytes, name: str) -> Pixels:
     cv2.setNumThreads(1)
-    grey = cv2.cvtColor(decode(path.read_bytes(), path.name), cv2.COLOR_RGB2GRAY)
-    height, width = (min(length, SIDE) for length in grey.shape)
-    thumbnail = np.zeros((SIDE, SIDE), np.uint8)
-    thumbnail[:height, :width] = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
-    return thumbnail, (height, width)
+    return np.asarray(cv2.cvtColor(decode(data, name), cv2.COLOR_RGB2GRAY), np.uint8)
 
 
-def compare(thumbnails: Pixels, shapes: Integers) -> pd.DataFrame:
+def _thumbnail(grey: Pixels) -> Pixels:
+    """Resize to 32x32 pixels; where a side grows, keep more of its detail than `resize` does."""
+    shrunk = _shrink(grey, SIDE)
+    return np.asarray(cv2.resize(shrunk, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def _shrink(picture: Pixels, side: int) -> Pixels:
+    """Reduce each side to so many pixels, at most."""
+    height, width = (min(length, side) for length in picture.shape)
+    return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def compare(thumbnails: Pixels) -> tuple[pd.DataFrame, Floats]:
     """Measure how alike pictures are beyond what different pictures among them are.
 
     Args:
-        thumbnails: uint8 [N, 32, 32], grey, each with a picture at the upper left.
-        shapes: int64 [N, 2], height and width of the pictures.
+        thumbnails: uint8 [N, 32, 32], grey.
 
     Returns:
-        The pairs of neighbours with a ratio below 0.5, with columns `image`, `other` and `ratio` as
-        in `Duplicates`, the most alike first.
+        The pairs of neighbours with a ratio that is small or in doubt, with columns `image`,
+        `other` and `ratio` as in `Duplicates` and `usual`, the distance of their neighbours; and
+        the weights of the frequencies that `describe` takes.
     """
-    squares = thumbnails
-    if (shapes < SIDE).any():
-        squares = np.stack([_square(*item) for item in zip(thumbnails, shapes, strict=True)])
-    used = np.flatnonzero(squares.reshape(len(squares), -1).std(axis=1) > FLAT)
+    used = np.flatnonzero(thumbnails.reshape(len(thumbnails), -1).std(axis=1) > FLAT)
     waves = np.empty((len(used), WAVES**2 - 1), np.float32)
     tangents = np.empty((len(used), 4, WAVES**2 - 1), np.float16)
     for block in _blocks(len(used)):
-        waves[block] = describe(squares[used[block]])[0]
+        waves[block] = describe(thumbnails[used[block]])[0]
     weights = 1 / np.maximum(waves.std(axis=0), 1e-3) if len(used) > RANK else np.ones(1)
     for block in _blocks(len(used)):
-        waves[block], tangents[block] = describe(squares[used[block]], weights)
+        waves[block], tangents[block] = describe(thumbnails[used[block]], weights)
     nearest = neighbours(waves, NEIGHBOURS)
 
     fitted = np.full(nearest.shape, np.inf, np.float32)
@@ -174,38 +198,68 @@ def compare(thumbnails: Pixels, shapes: Integers) -> pd.DataFrame:
     usual: Floats = np.partition(fitted, RANK - 1)[:, RANK - 1]
     usual = np.where(np.isfinite(usual), np.maximum(usual, CLOSEST), UNRELATED)
 
-    ratios = fitted / np.minimum(usual[:, None], usual[nearest])
-    rows, columns = np.nonzero(ratios < 1)
-    # Of two sizes the larger is reduced: what it shows beyond the other proves nothing.
-    shape = shapes[used]
-    for row, column in zip(rows, columns, strict=True):
-        other = nearest[row, column]
-        if (shape[row] != shape[other]).any():
-            smaller = np.minimum(shape[row], shape[other])
-            pictures = [_square(thumbnails[used[i]], shape[i], smaller) for i in (row, other)]
-            left, right = (describe(picture[None], weights) for picture in pictures)
-            ratios[row, column] = fitted_distance(left, right)[0] / min(usual[row], usual[other])
-    rows, columns = np.nonzero(ratios < SHOWN)
-    pairs = pd.DataFrame(
-        np.sort(used[np.stack([rows, nearest[rows, columns]], axis=1)], axis=1),
-        columns=["image", "other"],
+    lower = np.minimum(usual[:, None], usual[nearest])
+    rows, columns = np.nonzero(fitted / lower < DOUBTFUL[1])
+    ends = np.sort(used[np.stack([rows, nearest[rows, columns]], axis=1)], axis=1)
+    pairs = pd.DataFrame(ends, columns=["image", "other"])
+    pairs["usual"] = lower[rows, columns]
+    pairs["ratio"] = fitted[rows, columns] / pairs["usual"]
+    return pairs.drop_duplicates(["image", "other"], ignore_index=True), weights
+
+
+def look_closer(paths: tuple[Path, Path]) -> Pixels:
+    """Read two files as pictures of the same quality, size and frame.
+
+    What the better of the two shows beyond the other proves nothing. So it is made as small and
+    compressed as much, and moved onto the other (Evangelidis and Psarakis, "Parametric Image
+    Alignment Using Enhanced Correlation Coefficient Maximization", 2008).
+
+    Returns:
+        uint8 [2, 32, 32], grey.
+    """
+    contents = [path.read_bytes() for path in paths]
+    pictures = [_decode_grey(data, path.name) for data, path in zip(contents, paths, strict=True)]
+    tables = [_quantisation(data) for data in contents]
+    worse, better = sorted((0, 1), key=lambda end: (pictures[end].size, -sum(tables[end])))
+    height, width = pictures[worse].shape
+    reduced = np.asarray(
+        cv2.resize(pictures[better], (width, height), interpolation=cv2.INTER_AREA), np.uint8
     )
-    pairs["ratio"] = ratios[rows, columns]
-    pairs = pairs.sort_values(["ratio", "image", "other"])
-    return pairs.drop_duplicates(["image", "other"], ignore_index=True)
+    if sum(tables[worse]) > sum(tables[better]):
+        buffer = BytesIO()
+        Image.fromarray(reduced).save(buffer, "JPEG", qtables=[tables[worse]])
+        reduced = _decode_grey(buffer.getvalue(), paths[better].name)
+    target, image = _shrink(pictures[worse], CLOSE), _shrink(reduced, CLOSE)
+    return np.stack([_thumbnail(target), _thumbnail(_move(image, target))])
+
+
+def _quantisation(data: bytes) -> list[int]:
+    """Return the 64 steps to which a JPEG file rounds brightness; of other files none."""
+    with Image.open(BytesIO(data)) as image:
+        return list(getattr(image, "quantization", {}).get(0, []))
+
+
+def _move(image: Pixels, target: Pixels) -> Pixels:
+    """Move an image onto another by a few percent, if that is possible."""
+    identity = np.eye(2, 3, dtype=np.float32)
+    try:
+        matrix = cv2.findTransformECC(target, image, identity.copy(), cv2.MOTION_AFFINE, STEPS)[1]
+    except cv2.error:  # nothing to hold on to, or no convergence
+        return image
+    height, width = target.shape
+    corners = np.array([[0, 0, 1], [width, 0, 1], [0, height, 1], [width, height, 1]])
+    if (np.abs(corners @ (matrix - identity).T) > MOVED * np.array([width, height])).any():
+        return image
+    # Where the moved image shows nothing, it is no evidence against the target.
+    how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    moved = cv2.warpAffine(
+        image, matrix, (width, height), target.copy(), how, cv2.BORDER_TRANSPARENT
+    )
+    return np.asarray(moved, np.uint8)
 
 
 def _blocks(count: int, size: int = BLOCK) -> list[slice]:
     return [slice(start, start + size) for start in range(0, count, size)]
-
-
-def _square(thumbnail: Pixels, shape: Integers, reduced: Integers | None = None) -> Pixels:
-    """Enlarge the picture of a thumbnail to 32x32 pixels, reduced to another shape before."""
-    picture = thumbnail[: shape[0], : shape[1]]
-    if reduced is not None:
-        size = (int(reduced[1]), int(reduced[0]))
-        picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
-    return resize(picture, SIDE)
 
 
 def describe(squares: Pixels, weights: Floats | float = 1) -> tuple[Floats, Floats]:
@@ -260,55 +314,34 @@ def neighbours(points: Floats, count: int) -> Integers:
     """
     total = len(points)
     rng = np.random.default_rng(0)
-    found = np.full((total, count), -1)
-    squared = np.full((total, count), np.inf, np.float32)
+    found = np.full((total, 2 * count), -1)  # the nearest so far, then those in a leaf
+    squared = np.full(found.shape, np.inf, np.float32)
     levels = max(0, int(np.ceil(np.log2(max(total, 1) / LEAF))))
     for _ in range(TREES if levels else 1):
-        order = np.arange(total)
+        order, ends = np.arange(total), np.array([0, total])
         for level in range(levels):
-            ends = total * np.arange(2**level + 1) // 2**level
             picks = ends[:-1] + (rng.random((2, 2**level)) * np.diff(ends)).astype(np.int64)
             lines = points[order[picks[0]]] - points[order[picks[1]]]
             node = np.repeat(np.arange(2**level), np.diff(ends))
-            along = np.concatenate(
-                [
-                    np.einsum("nd,nd->n", points[order[block]], lines[node[block]])
-                    for block in _blocks(total)
-                ]
-            )
+            along = np.empty(total, np.float32)
+            for block in _blocks(total):
+                along[block] = np.einsum("nd,nd->n", points[order[block]], lines[node[block]])
             order = order[np.lexsort((along, node))]
-        _compare_leaves(
-            points, order, total * np.arange(2**levels + 1) // 2**levels, found, squared
-        )
-    return found
-
-
-def _compare_leaves(
-    points: Floats, order: Integers, ends: Integers, found: Integers, squared: Floats
-) -> None:
-    """Compare the points of each leaf and keep the nearest in `found` and `squared`, in place."""
-    count = found.shape[1]
-    width = int(np.diff(ends).max(initial=0))
-    for start in range(0, len(ends) - 1, max(1, BLOCK // LEAF)):
-        first = ends[start : min(start + max(1, BLOCK // LEAF), len(ends) - 1)]
-        last = ends[start + 1 : start + 1 + len(first)]
-        places = first[:, None] + np.arange(width)
-        inside = places < last[:, None]
-        members = order[np.minimum(places, len(order) - 1)]
-        leaf = points[members]
-        apart = 2 - 2 * leaf @ leaf.transpose(0, 2, 1)
-        apart[:, np.arange(width), np.arange(width)] = np.inf
-        apart[np.broadcast_to(~inside[:, None], apart.shape)] = np.inf
-        rows = members[inside]
-        others = np.broadcast_to(members[:, None], apart.shape)[inside]
-        known = (others[:, :, None] == found[rows][:, None]).any(axis=2)
-        distances = np.where(known, np.inf, apart[inside])
-        together = np.concatenate([squared[rows], distances], axis=1)
-        numbers = np.concatenate([found[rows], others], axis=1)
-        best = np.argsort(together, axis=1, kind="stable")[:, :count]
-        squared[rows] = np.take_along_axis(together, best, axis=1)
-        chosen = np.take_along_axis(numbers, best, axis=1)
-        found[rows] = np.where(np.isfinite(squared[rows]), chosen, -1)
+            ends = total * np.arange(2 ** (level + 1) + 1) // 2 ** (level + 1)
+        for leaf in np.split(order, ends[1:-1]):
+            apart = 2 - 2 * points[leaf] @ points[leaf].T
+            np.fill_diagonal(apart, np.inf)
+            best = np.argsort(apart, axis=1, kind="stable")[:, : min(count, len(leaf) - 1)]
+            place = np.ix_(leaf, np.arange(count, count + best.shape[1]))
+            found[place], squared[place] = leaf[best], np.take_along_axis(apart, best, axis=1)
+        for block in _blocks(total):
+            again = found[block, count:, None] == found[block, None, :count]
+            squared[block, count:][again.any(axis=2)] = np.inf
+            best = np.argsort(squared[block], axis=1, kind="stable")
+            squared[block] = np.take_along_axis(squared[block], best, axis=1)
+            found[block] = np.take_along_axis(found[block], best, axis=1)
+        squared[:, count:] = np.inf
+    return np.where(np.isfinite(squared[:, :count]), found[:, :count], -1)
 
 
 def star_groups(
@@ -327,9 +360,8 @@ def star_groups(
     """
     linked = defaultdict(list)
     for one, other in zip(left.tolist(), right.tolist(), strict=True):
-        if (one, other) not in apart:
-            linked[one].append(other)
-            linked[other].append(one)
+        linked[one].append(other)
+        linked[other].append(one)
     groups = np.arange(count)
     free = set(linked)
     for centre in sorted(linked, key=lambda one: (-len(linked[one]), one)):

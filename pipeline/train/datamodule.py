@@ -18,6 +18,7 @@ from pipeline.common.errors import TrainingError
 from pipeline.common.params import AugmentParams, TrainParams
 from pipeline.common.randomness import Purpose, generator
 from pipeline.train.augmentation import Augmentation
+from pipeline.train.mlp import BATCH
 
 Batch = tuple[Tensor, Tensor]
 Place = tuple[int, int]  # an epoch and an index
@@ -221,7 +222,7 @@ class ImageDataModule(pl.LightningDataModule):
         """Of several processes each has its own images: none is measured twice."""
         rank, processes = self._rank_and_number
         own = range(rank, len(split), processes)
-        batches = BatchSampler(own, self._batch_size, drop_last=False)
+        batches = BatchSampler(own, BATCH, drop_last=False)
         return self._loader(PackedImages(split), batches, workers=0)
 
     def _loader(

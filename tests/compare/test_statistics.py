@@ -15,7 +15,7 @@ from pipeline.compare.statistics import (
     Measured,
     between_runs,
     estimates,
-    measure_techniques,
+    measure_technique,
     sensitivity,
     simultaneous_quantile,
     single_quantile,
@@ -28,7 +28,7 @@ FOLDS = 5
 
 
 def measured(predictions: pd.DataFrame) -> Measured:
-    return measure_techniques({"one": predictions}, FOLDS, HOW, CLASSES[1])["one"]
+    return measure_technique(predictions, FOLDS, HOW, CLASSES[1])
 
 
 def difference(

@@ -118,6 +118,7 @@ def audit() -> dict[str, Any]:
         "largest_group": 0,
         "published": None,
         "leaks": 0,
+        "alike_across_splits": 0,
         "skipped": [],
         "counts": {"test": dict.fromkeys(CLASSES, 50)},
         "groups": [],

@@ -44,7 +44,7 @@ def split_params(**changes: object) -> SplitParams:
         "test": 0.15,
         "folds": 0,
         "fold": 0,
-        "near_duplicate_ratio": 0.25,
+        "near_duplicate_ratio": 0.2,
         "not_duplicates": [],
         "conflicting_labels": "drop",
         "published": "ignore",

@@ -26,8 +26,8 @@ from pipeline.common.errors import SplitError
 from pipeline.common.files import write_json
 from pipeline.common.params import Params, SplitParams
 from pipeline.split import stage as split
-from pipeline.split.audit import audit, leaking
 from pipeline.split.splitting import divide
+from pipeline.split.stage import audit, leaking
 from tests.helpers.pictures import contents, encode, picture, split_params, write
 
 
@@ -211,7 +211,7 @@ def test_a_leak_planted_by_hand_is_caught() -> None:
 def account_of(data: Data, pairs: Sequence[tuple[int, int, float, bool]] = ()) -> dict[str, Any]:
     """Audit the division of `data` of the classes a and b."""
     params, table = split_params(), pd.DataFrame(pairs, columns=PAIR_COLUMNS)
-    table = table.astype({"grouped": bool})
+    table = table.astype({"grouped": bool}).assign(alike=table["ratio"] < 0.25)
     return audit(data.divide(params), data.images, table, ["a", "b"], params)
 
 
@@ -225,6 +225,14 @@ def test_audit_lists_doubtful_pairs_first_grouped_then_not() -> None:
     ]
     assert account["doubtful"][0]["images"] == {"00000-1": "a", "00000-2": "a"}
     assert [group["ratio"] for group in account["groups"]] == [0.2, 0.1]
+
+
+def test_audit_counts_pairs_that_are_alike_but_in_different_splits() -> None:
+    data = singles(40)
+    splits = data.divide(split_params())["split"]
+    train, test = (np.flatnonzero(splits == split)[:2].tolist() for split in ("train", "test"))
+    pairs = [(train[0], test[0], 0.1, False), (train[1], test[1], 0.3, False)]
+    assert account_of(data, [*pairs, (*train, 0.2, False)])["alike_across_splits"] == 1
 
 
 def test_audit_counts_duplicates_conflicts_and_leaks() -> None:
