@@ -67,7 +67,7 @@ def run(folder: Path, command: tuple[str, ...]) -> subprocess.CompletedProcess[s
         capture_output=True,
         text=True,
         check=False,
-        timeout=600,
+        timeout=300,
     )
 
 
