@@ -1,6 +1,7 @@
 """Measure the time and the memory of fetch, split and pack on 70,000 images.
 
     python benchmarks/scale.py [--images 70000] [--archive FILE.zip]
+    python benchmarks/scale.py --search 17500 70000  # how the search for near-duplicates grows
 
 Draws digits of 28x28 pixels into a zip file (the same for the same number), or takes an archive of
 your own. Runs the three stages with params.yaml in a temporary folder, as DVC would. Memory is the
@@ -11,6 +12,7 @@ Linux only. About three minutes on two idle cores.
 import argparse
 import os
 import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -166,13 +168,30 @@ def show(costs: dict[str, Cost], images: int) -> None:
     )
 
 
+def grow(counts: list[int]) -> None:
+    """Print what the search among so many drawn digits takes, thumbnails alone, the files aside."""
+    drawn = np.stack([resize(digit(index), duplicates.SIDE) for index in range(max(counts))])
+    for count in sorted(counts):
+        start = time.process_time()
+        pairs, _ = duplicates.compare(drawn[:count])
+        spent = time.process_time() - start
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+        print(
+            f"{count:,} images: {spent:.1f} CPU s, {peak:,.0f} MiB, {len(pairs):,} pairs in doubt"
+        )
+
+
 def main() -> None:
     """Draw, run, report."""
     parser = argparse.ArgumentParser(description="Time and memory of the stages before training.")
     parser.add_argument("--images", type=int, default=70_000, help="draw so many")
     parser.add_argument("--archive", type=Path, help="take this one instead")
+    parser.add_argument("--search", type=int, nargs="+", help="only the search, among so many")
     parser.add_argument("--only-split", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()
+    if asked.search:
+        grow(asked.search)
+        return
     if asked.only_split:
         run_split()
         return

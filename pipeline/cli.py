@@ -122,25 +122,6 @@ def demo(
     run_demo(model, port, browser=browser)
 
 
-@app.command("summary")
-def show_summary() -> None:
-    """Show the result of the last run again."""
-    from rich.console import Console
-
-    from pipeline.common.files import read_json
-    from pipeline.report.page import summary
-
-    names = (paths.TEST_ESTIMATES, paths.COMPARISON, paths.MODEL / "model.json")
-    test, comparison, model = map(read_json, names)
-    try:
-        shown = summary(test, comparison["finding"], model)
-    except (LookupError, TypeError, AttributeError) as error:
-        raise BluelightError(
-            f"{', '.join(map(str, names))} do not fit each other ({error}); run `dvc repro`"
-        ) from None
-    Console().print(shown)
-
-
 Rev = Annotated[str, typer.Argument(help="Commit, branch, tag, experiment or `workspace`.")]
 
 

@@ -42,7 +42,7 @@ from pipeline.features.vectors import write_vectors
 from pipeline.train.augmentation import transforms
 from pipeline.train.callbacks import LOGGED, Activations
 from pipeline.train.datamodule import ImageDataModule
-from pipeline.train.fit import fit
+from pipeline.train.fit import describe_hardware, fit
 from pipeline.train.logger import StableTensorBoardLogger
 from pipeline.train.mlp import predict_logits
 from pipeline.train.resume import content_hash, fingerprint
@@ -105,6 +105,11 @@ def run(params: Params, name: str) -> None:
         print(f"ablate: {name}: {done} of {len(runs)} runs are done already", flush=True)
     try:
         if waiting:
+            print(
+                f"ablate: {name}: {len(waiting)} runs, {min(params.ablate.processes, len(waiting))}"
+                f" at a time, each on {describe_hardware(waiting[0].params.train)}",
+                flush=True,
+            )
             _write_vectors(waiting[0])
             _train_all(waiting, name, params.ablate.processes)
     except KeyboardInterrupt:

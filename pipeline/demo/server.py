@@ -35,6 +35,7 @@ ADDRESS = "127.0.0.1"
 OWN_HOST = re.compile(r"(127\.0\.0\.1|localhost)(:[0-9]+)?")  # any port: it may be forwarded
 UPLOADS = 4  # held in memory at a time; others wait
 TIMEOUT = 30  # seconds for a browser to send a photo
+NOT_FOUND = (HTTPStatus.NOT_FOUND, "There is no such page.")
 PAGE = {
     "/": ("page.html", "text/html; charset=utf-8"),
     "/page.css": ("page.css", "text/css; charset=utf-8"),
@@ -166,7 +167,7 @@ class Handler(BaseHTTPRequestHandler):
             photo = server.examples[number]
             self._send(photo.data, mimetypes.guess_type(photo.name)[0] or "image/jpeg")
         else:
-            raise _not_found()
+            raise Refusal(*NOT_FOUND)
 
     def _post(self) -> None:
         server, length = self.server, self.headers.get("Content-Length", "")
@@ -189,7 +190,7 @@ class Handler(BaseHTTPRequestHandler):
         """Return N of the path `/name/N`; it is below a million, as it goes into a seed."""
         found = re.fullmatch(rf"/{name}/([0-9]{{1,6}})", self.path)
         if found is None:
-            raise _not_found()
+            raise Refusal(*NOT_FOUND)
         return int(found[1])
 
     def _send_json(self, content: Json, status: HTTPStatus = HTTPStatus.OK) -> None:
@@ -211,7 +212,3 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in (HEADERS | headers).items():
             self.send_header(name, value)
         self.end_headers()
-
-
-def _not_found() -> Refusal:
-    return Refusal(HTTPStatus.NOT_FOUND, "There is no such page.")

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, replace
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Literal, TextIO
 
@@ -17,15 +19,8 @@ from rich.table import Table
 
 from pipeline.common.errors import ImageError, PredictionError, complain, message_of, printable
 from pipeline.common.files import is_formula, open_output
-from pipeline.common.images import Pixels
 from pipeline.common.parallel import progress_bar
-from pipeline.predict.classifier import (
-    ImageClassifier,
-    Prediction,
-    blockwise,
-    load,
-    to_pixels,
-)
+from pipeline.predict.classifier import ImageClassifier, Prediction, blockwise, load, to_pixels
 from pipeline.predict.inputs import Candidate, gather
 
 Format = Literal["table", "csv", "json"]
@@ -72,16 +67,27 @@ def predict(
     """
     if submission and form not in (None, "csv"):
         raise PredictionError("--submission is a CSV table; leave out --format")
-    form = form or _default_format(output)
+    if form is None and output is not None:
+        form = "json" if output.suffix.lower() == ".json" else "csv"
+    elif form is None:
+        form = "table" if sys.stdout.isatty() else "csv"
     classifier = load(model)
-    if submission and threshold is None:
-        threshold = _threshold_of_submission(classifier.description.decision.threshold)
+    stored, classes = classifier.description.decision.threshold, classifier.description.classes
+    if submission and threshold is None and stored not in (None, 0.5):
+        threshold = 0.5
+        complain(
+            f"--submission: predictions at threshold 0.5, not at the model's {stored:g}, as the "
+            "contest counts every error the same; --threshold sets another"
+        )
     if threshold is not None:
         classifier = _with_threshold(classifier, threshold)
-    candidates, classes = gather(inputs, images), classifier.description.classes
+    candidates = gather(inputs, images)
     if submission:
-        ones = _class_of_ones(classes)
+        write = partial(_write_submission, ones=_class_of_ones(classes))
         candidates = _named_by_file(candidates)
+    else:
+        writers = {"csv": _write_csv, "json": _write_json, "table": _write_table}
+        write = partial(writers[form], classes=classes)
     if output is not None:
         _check_output(output, [*map(Path, inputs), *(candidate.path for candidate in candidates)])
     skipped: list[ImageError] = []
@@ -94,32 +100,8 @@ def predict(
     ):
         rows: Rows = list(found) if strict else found  # all of them, before anything is written
         with _opened(output) as stream:
-            if submission:
-                _write_submission(stream, rows, ones)
-            elif form == "json":
-                _write_json(stream, rows)
-            elif form == "table":
-                _write_table(stream, rows, classes)
-            else:
-                _write_csv(stream, rows, classes)
+            write(stream, rows)
     return len(skipped)
-
-
-def _default_format(output: Path | None) -> Format:
-    if output is None:
-        return "table" if sys.stdout.isatty() else "csv"
-    return "json" if output.suffix.lower() == ".json" else "csv"
-
-
-def _threshold_of_submission(stored: float | None) -> float | None:
-    """0.5 in place of a stored threshold, reported where it differs."""
-    if stored in (None, 0.5):
-        return stored
-    complain(
-        f"--submission: predictions at threshold 0.5, not at the model's {stored:g}, as the "
-        "contest counts every error the same; --threshold sets another"
-    )
-    return 0.5
 
 
 def _check_output(output: Path, read: Sequence[Path]) -> None:
@@ -169,33 +151,26 @@ def _predictions(
 ) -> Generator[tuple[str, Prediction]]:
     """Yield name and prediction of each usable image; report the others, or raise if strict."""
 
-    def decode(candidate: Candidate) -> Pixels | ImageError:
-        try:
-            return to_pixels(candidate.path, classifier.description.size, candidate.name)
-        except ImageError as error:
-            return error
+    def classify(block: Sequence[Candidate]) -> list[Prediction | ImageError]:
+        pixels, faults = [], dict[int, ImageError]()
+        for index, candidate in enumerate(block):
+            try:
+                image = to_pixels(candidate.path, classifier.description.size, candidate.name)
+                pixels.append(image)
+            except ImageError as error:
+                faults[index] = error
+        predicted = iter(classifier.predictions(np.stack(pixels)) if pixels else [])
+        return [faults.get(index) or next(predicted) for index in range(len(block))]
 
-    def classify(block: Sequence[Candidate]) -> list[tuple[str, Prediction | ImageError]]:
-        decoded = [decode(candidate) for candidate in block]
-        usable = [pixels for pixels in decoded if not isinstance(pixels, ImageError)]
-        found = iter(classifier.predictions(np.stack(usable)) if usable else [])
-        return [
-            (candidate.name, pixels if isinstance(pixels, ImageError) else next(found))
-            for candidate, pixels in zip(block, decoded, strict=True)
-        ]
-
-    done = 0
-    for block in blockwise(classify, candidates):
-        for name, result in block:
-            if not isinstance(result, ImageError):
-                yield name, result
-            elif strict:
-                raise result
-            else:
-                skipped.append(result)
-                complain(f"{message_of(result)}: skipped")
-        done += len(block)
-        show(done)
+    for done, result in enumerate(chain.from_iterable(blockwise(classify, candidates))):
+        if not isinstance(result, ImageError):
+            yield candidates[done].name, result
+        elif strict:
+            raise result
+        else:
+            skipped.append(result)
+            complain(f"{message_of(result)}: skipped")
+        show(done + 1)
 
 
 def _write_csv(stream: TextIO, rows: Rows, classes: Sequence[str]) -> None:
@@ -207,8 +182,9 @@ def _write_csv(stream: TextIO, rows: Rows, classes: Sequence[str]) -> None:
         writer.writerow([name, prediction.label, *prediction.probabilities.values()])
 
 
-def _write_json(stream: TextIO, rows: Rows) -> None:
+def _write_json(stream: TextIO, rows: Rows, classes: Sequence[str]) -> None:
     """Write a list of objects with `image`, `label` and `probabilities`, one on each line."""
+    del classes  # each object names its own
     separator = "[\n"
     for image, prediction in rows:
         found = {"image": image, **asdict(prediction)}
@@ -227,10 +203,10 @@ def _write_table(stream: TextIO, rows: Rows, classes: Sequence[str]) -> None:
         table.add_column(name, justify="right")
     for image, prediction in rows:
         shares = prediction.probabilities
-        cells = [f"{share:.1%}" for share in shares.values()]
-        if not few:
-            ranked = sorted(shares, key=lambda name: -shares[name])[:3]
-            cells = [f"{name} {shares[name]:.1%}" for name in ranked]
+        ranked = sorted(shares, key=lambda name: -shares[name])
+        cells = [f"{name} {shares[name]:.1%}" for name in ranked[:3]]
+        if few:
+            cells = [f"{share:.1%}" for share in shares.values()]
         table.add_row(printable(image), prediction.label, *cells)
     wide = None if stream.isatty() else 1000  # a file has no edge to wrap at
     Console(file=stream, width=wide, markup=False, emoji=False, highlight=False).print(table)
@@ -244,14 +220,13 @@ def _write_submission(stream: TextIO, rows: Rows, ones: str) -> None:
 
 def _class_of_ones(classes: Sequence[str]) -> str:
     """The class that a submission calls 1, if the classes are the hackathon's."""
-    if set(classes) == {"0", "1"}:
-        return "1"
-    if len(classes) != 2 or EMERGENCY not in classes:
+    ones = "1" if set(classes) == {"0", "1"} else EMERGENCY
+    if len(classes) != 2 or ones not in classes:
         raise PredictionError(
             f"--submission: the model's classes are {', '.join(classes)}; emergency_or_not needs "
             f"two classes, one of them called `{EMERGENCY}` (or the labels 0 and 1)"
         )
-    return EMERGENCY
+    return ones
 
 
 def _named_by_file(candidates: Sequence[Candidate]) -> list[Candidate]:

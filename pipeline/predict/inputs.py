@@ -57,7 +57,10 @@ def _expand(text: str, images: Path | None) -> Iterator[Candidate]:
     path = Path(text)
     try:
         if path.is_dir():
-            yield from _in_folder(path)
+            found = [file for file in files_below(path) if file.suffix.lower() in SUFFIXES]
+            if not found:
+                raise PredictionError(f"{path} holds no images; name a folder that does")
+            yield from map(_candidate, sorted(found))
         elif path.exists() or path.is_symlink():
             is_table = path.suffix.lower() == ".csv"
             yield from _in_table(path, images) if is_table else [_candidate(path)]
@@ -91,13 +94,6 @@ def _candidate(path: Path) -> Candidate:
     return Candidate(path.as_posix().encode(errors="replace").decode(), path)
 
 
-def _in_folder(folder: Path) -> list[Candidate]:
-    found = [path for path in files_below(folder) if path.suffix.lower() in SUFFIXES]
-    if not found:
-        raise PredictionError(f"{folder} holds no images; name a folder that does")
-    return [_candidate(path) for path in sorted(found)]
-
-
 def _in_table(table: Path, images: Path | None) -> list[Candidate]:
     header, *rows = read_csv(table, str(table)) or [[]]
     columns = [name.strip() for name in header]
@@ -111,12 +107,12 @@ def _in_table(table: Path, images: Path | None) -> list[Candidate]:
     names = [row[column].strip() for row in rows if len(row) > column]
     if not any(names):
         raise PredictionError(f"{table} names no image; it has a header and no rows")
-    return [Candidate(name, _locate(name, table, images), in_table=True) for name in names if name]
-
-
-def _locate(name: str, table: Path, images: Path | None) -> Path:
-    if images is not None:
-        return images / name
-    beside, below = table.parent / name, table.parent / "images" / name
-    # Unlike Path.exists, this takes a name that is too long for one that is not there.
-    return below if os.path.exists(below) and not os.path.exists(beside) else beside  # noqa: PTH110
+    candidates = []
+    for name in filter(None, names):
+        path = (images or table.parent) / name
+        below = table.parent / "images" / name
+        # Unlike Path.exists, this takes a name that is too long for one that is not there.
+        if images is None and os.path.exists(below) and not os.path.exists(path):  # noqa: PTH110
+            path = below
+        candidates.append(Candidate(name, path, in_table=True))
+    return candidates

@@ -1,1 +1,1 @@
-"""Write the report page and the summary."""
+"""Stage `report`: the page and the summary."""

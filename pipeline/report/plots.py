@@ -58,7 +58,7 @@ def draw_results(
     if len(tables["roc"]):
         shares = tables["confusion"].sum(axis=1) / tables["confusion"].to_numpy().sum()
         # Guessing is as precise as the class is frequent; several classes are averaged.
-        several = len(classes) > 2 and positive is None
+        several = len(classes) > 2 and not positive
         chance = shares[shares > 0].mean() if several else shares[positive or classes[1]]
         plots["roc"] = roc_curve(tables["roc"], test["roc_auc"])
         plots["precision_recall"] = precision_recall_curve(
@@ -124,14 +124,9 @@ def precision_recall_curve(points: pd.DataFrame, average: float, chance: float) 
         chance: Precision of guessing.
     """
     figure, axes = _unit_square("Precision-recall curve", "recall", "precision")
-    axes.plot([0, 1], [chance, chance], color=FAINT, linestyle=":", label="chance")
-    axes.plot(
-        points["recall"],
-        points["precision"],
-        drawstyle="steps-pre",
-        color=TRAIN,
-        label=f"average precision {average:.3f}",
-    )
+    axes.axhline(chance, color=FAINT, linestyle=":", label="chance")
+    label = f"average precision {average:.3f}"
+    axes.step(points["recall"], points["precision"], where="pre", color=TRAIN, label=label)
     axes.legend(loc="lower left", edgecolor="white", fancybox=False)
     return figure
 
@@ -146,24 +141,18 @@ def reliability_diagram(bins: pd.DataFrame, xlabel: str) -> Figure:
         xlabel: What the probability is of.
     """
     after = bins[bins["temperature"] == "after"]
-    figure = Figure(figsize=(WIDTH, 4.8), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     upper.plot([0, 1], [0, 1], color=FAINT, linestyle=":", label="perfectly calibrated")
     chance = after[["probability", "chance_low", "chance_high"]].to_numpy().T
-    style = {"color": FAINT, "alpha": 0.35, "linewidth": 7, "label": "deviation by chance"}
-    upper.vlines(*chance, **style)
-    lines = {
-        "before": (
-            VALIDATION,
-            "before temperature scaling",
-            {"linestyle": ":", "fillstyle": "none"},
-        ),
-        "after": (TRAIN, "the model", {"linestyle": "-"}),
-    }
-    for when, table in bins.groupby("temperature", sort=False):
-        colour, label, style_ = lines[when]
-        line = {"marker": "o", "markersize": 5, "linewidth": 1.3, "color": colour, "label": label}
-        upper.plot(table["probability"], table["frequency"], **line, **style_)
+    upper.vlines(*chance, color=FAINT, alpha=0.35, linewidth=7, label="deviation by chance")
+    for when, label, style in (
+        ("before", "before temperature scaling", {"color": VALIDATION, "linestyle": ":"}),
+        ("after", "the model", {"color": TRAIN}),
+    ):
+        points = bins.loc[bins["temperature"] == when, ["probability", "frequency"]].to_numpy().T
+        if points.size:
+            upper.plot(*points, marker="o", markersize=5, linewidth=1.3, label=label, **style)
     upper.set(title="Reliability diagram", ylabel="observed frequency", ylim=(-0.03, 1.03))
     lower.bar(after["low"], after["images"], 1 / BINS, align="edge", color=TRAIN, ec="white")
     lower.set(xlabel=xlabel, ylabel="images", xlim=(-0.02, 1.02))
@@ -190,13 +179,12 @@ def threshold_curves(
     upper.plot(curve["threshold"], curve["precision"], color=RIGHT, label="precision")
     upper.set(title="Metrics by threshold", ylabel="precision, recall", ylim=(-0.03, 1.03))
     if chosen:
+        line = {"x": chosen["threshold"], "color": INK, "linestyle": "--", "linewidth": 1}
+        upper.axvline(**line, label=f"stored threshold {chosen['threshold']:.3f}")
+        lower.axvline(**line)
         lower.plot(curve["threshold"], curve["cost"], color=VALIDATION)
         ylabel = f"cost per image\n(1 miss = {chosen['miss_cost']:g} false alarms)"
         lower.set(ylabel=ylabel, ylim=(0, None))
-        label: str | None = f"stored threshold {chosen['threshold']:.3f}"
-        for axes in panels:
-            axes.axvline(chosen["threshold"], color=INK, linestyle="--", linewidth=1, label=label)
-            label = None  # the legend needs it once
     lower.set(xlabel=f"threshold on the probability of {positive}", xlim=(-0.02, 1.02))
     for axes in panels:
         axes.grid(visible=True, axis="y")

@@ -307,7 +307,7 @@ def test_an_interrupted_comparison_ends_in_the_same_bytes(how: signal.Signals) -
     if how != signal.SIGKILL:
         assert process.exitcode == runner.INTERRUPTED
         done = f"keeps {len(results())} of {FOLDS} runs and continues"
-        assert printed() == f"bluelight: ablate: interrupted; `dvc repro` {done}\n"
+        assert printed().endswith(f" thread\nbluelight: ablate: interrupted; `dvc repro` {done}\n")
     assert finish() == whole
 
 
@@ -317,7 +317,7 @@ def test_ctrl_c_reaches_the_whole_group_and_is_one_line() -> None:
     os.killpg(process.pid, signal.SIGINT)
     process.join()
     assert process.exitcode == runner.INTERRUPTED
-    assert len(printed().splitlines()) == 1
+    assert len(printed().splitlines()) == 2, "what it computes on, and that it was interrupted"
     assert gone(process.pid)
 
 
@@ -339,7 +339,8 @@ def test_a_kept_run_is_not_taken_for_that_of_other_images(pack: Pack) -> None:
 def test_a_run_that_diverges_is_named(params: Params) -> None:
     technique = {"train.weight_decay": 10.0, "train.learning_rate": 10.0}
     write_params(params, technique, epochs=400, processes=1)
-    text = fail()
+    first, text = fail().split("\n", 1)
+    assert first == f"ablate: {TECHNIQUE}: {FOLDS} runs, 1 at a time, each on the CPU, 1 thread"
     assert text.startswith(f"bluelight: ablate: {TECHNIQUE}, run 1: ")
     assert "lower train.learning_rate" in text
 

@@ -26,7 +26,6 @@ from pipeline.common.datasets import SPLIT_COLUMNS, write_table
 from pipeline.common.images import MAXIMUM_PIXELS, Pixels, resize
 from pipeline.common.params import AugmentParams, Params
 from pipeline.demo import server
-from pipeline.demo.occlusion import occlusion_map, overlay
 from pipeline.demo.replies import (
     ALL_KINDS,
     AUGMENTATION_SEED,
@@ -34,6 +33,8 @@ from pipeline.demo.replies import (
     EXAMPLES,
     MAXIMUM_BYTES,
     examples,
+    occlusion_map,
+    overlay,
 )
 from pipeline.train.augmentation import Augmentation
 from tests.helpers import artifacts

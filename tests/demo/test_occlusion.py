@@ -8,7 +8,7 @@ import torch
 
 from pipeline import load
 from pipeline.common.images import Pixels
-from pipeline.demo.occlusion import (
+from pipeline.demo.replies import (
     AGAINST,
     FOR,
     FULL_SCALE,

@@ -3,7 +3,7 @@
 from typing import Any
 
 from pipeline.common.resampling import from_data
-from pipeline.report.page import Content
+from pipeline.report.stage import Content
 from tests.helpers.data import CLASSES
 
 OF_LABELS = ("accuracy", "balanced_accuracy", "precision", "recall", "f1")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.report.page import SHOWN_GROUPS, duplicate_groups
+from pipeline.report.stage import SHOWN_GROUPS, duplicate_groups
 from tests.helpers.pictures import encoded, write
 
 

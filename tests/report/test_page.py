@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.common.drawing import encode_png
-from pipeline.report.page import render
+from pipeline.report.stage import render
 from tests.helpers.browser import Browser, started
 from tests.helpers.pages import PICTURES, content
 from tests.helpers.pictures import picture
@@ -77,3 +77,15 @@ def test_headers_of_tables_have_a_scope(browser: Browser, url: str) -> None:
     browser.open(url, WIDE)
     assert browser.run("document.querySelectorAll('th').length") > 20
     assert browser.run("document.querySelectorAll('th:not([scope])').length") == 0
+
+
+def test_what_few_read_opens_by_a_link_and_for_the_printer(browser: Browser, url: str) -> None:
+    opened = "[...document.querySelectorAll('details')].filter((one) => one.open).length"
+    browser.open("about:blank", WIDE)
+    browser.open(f"{url}#technique-dropout", WIDE)
+    assert browser.run(opened) == 1
+    assert browser.run("document.querySelector('#technique-dropout').closest('details').open")
+    browser.run("location.hash = 'parameters'")
+    browser.wait(f"{opened} === 2")
+    browser.command("Page.printToPDF")
+    assert browser.run(f"{opened} === document.querySelectorAll('details').length")

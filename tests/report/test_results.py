@@ -11,8 +11,8 @@ import pytest
 
 from pipeline.common.metrics import BINS
 from pipeline.common.resampling import MINUS
-from pipeline.report.page import Content, class_metrics, render
 from pipeline.report.plots import draw_results
+from pipeline.report.stage import Content, class_metrics, render
 from tests.helpers.pages import METRICS, content, results, text
 from tests.helpers.techniques import compared
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.report.page import Content, render
+from pipeline.report.stage import Content, render
 from tests.helpers.pages import PICTURES, content, text
 from tests.helpers.techniques import NAMES, compared
 

@@ -66,7 +66,7 @@ def run(folder: Path, command: tuple[str, ...]) -> subprocess.CompletedProcess[s
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=300,
     )
 
 

@@ -1,4 +1,5 @@
-// Marks what scrolls sideways, and the section being read in the contents. The page works without.
+// Marks what scrolls sideways, and the section being read in the contents; opens what a link leads to,
+// and everything for the printer. The page works without.
 "use strict";
 for (const box of document.querySelectorAll(".scroll")) {
   const inner = box.firstElementChild;
@@ -24,3 +25,12 @@ addEventListener("scroll", () => {
   link.scrollIntoView({ block: "nearest", inline: "center" });
   current = link;
 }, { passive: true });
+const reveal = () => {
+  const folded = document.getElementById(location.hash.slice(1))?.closest("details");
+  if (folded) folded.open = true;
+};
+addEventListener("hashchange", reveal);
+reveal();
+addEventListener("beforeprint", () => {
+  for (const folded of document.querySelectorAll("details")) folded.open = true;
+});
