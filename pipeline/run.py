@@ -6,6 +6,7 @@ Where DVC runs a stage for each of several items, the item follows: `… ablate 
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from importlib import import_module
@@ -81,13 +82,15 @@ def locked(stage: str) -> Iterator[None]:
         )
         if not holder or (is_running(int(holder)) and (not dvc or is_running(int(dvc)))):
             raise taken from None
-        for sent in (signal.SIGTERM, signal.SIGKILL):
-            with suppress(ProcessLookupError):  # then its workers, which end by themselves
-                os.kill(int(holder), sent)
-            with suppress(Timeout):
-                lock.acquire(timeout=PATIENCE)
-                break
-        else:
+        with suppress(ProcessLookupError):  # as soon as it has ended
+            os.kill(int(holder), signal.SIGTERM)
+            deadline = time.monotonic() + PATIENCE
+            while is_running(int(holder)) and time.monotonic() < deadline:
+                time.sleep(0.05)
+            os.kill(int(holder), signal.SIGKILL)
+        try:
+            lock.acquire(timeout=PATIENCE)  # until its workers have ended, as they do by themselves
+        except Timeout:
             raise taken from None
     try:
         started_by = os.getppid() if "DVC_STAGE" in os.environ else ""

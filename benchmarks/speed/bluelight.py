@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 
 from benchmarks.speed.contestant import BATCH, DROPOUT, HIDDEN, arguments, report
 from pipeline.common.environment import limit_instructions
-from pipeline.common.params import AugmentParams, FlipParams, Params, load_params
+from pipeline.common.params import AugmentParams, KindParams, Params, load_params
 from pipeline.train import fit as fitting
 from pipeline.train.datamodule import ImageDataModule
 
@@ -70,7 +70,7 @@ def chosen(params: Params, threads: int, *, portable: bool) -> Params:
 
 def everything(params: AugmentParams) -> AugmentParams:
     """All kinds on that the others have too: params.yaml leaves only the vertical flip off."""
-    augment = params.model_copy(update={"vertical_flip": FlipParams(probability=0.5)})
+    augment = params.model_copy(update={"vertical_flip": KindParams(probability=0.5)})
     off = [name for name, kind in augment if kind.probability == 0 and name != "scale"]
     if off:
         raise SystemExit(f"augment has no {', '.join(off)} in params.yaml: nothing to compare with")

@@ -41,12 +41,10 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Text = Annotated[str, Field(min_length=1)]
 Monitored = Literal["val_loss", "val_accuracy", "train_loss", "train_accuracy"]
 
-
 STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 LARGEST_YAML = 2**20  # bytes
 BYTES_PER_WEIGHT = 16  # the weight, its gradient and AdamW's two moments, 4 bytes each
 MOST_NODES = 20_000  # values in the file: aliases can repeat a few of them without end
-
 MOST_BRACKETS = 2_000  # the parser takes seconds for thousands within each other
 
 SHORT = reprlib.Repr()
@@ -171,44 +169,39 @@ class FeaturesParams(Section):
     seed: Seed
 
 
-class FlipParams(Section):
-    """A mirror image."""
+class KindParams(Section):
+    """A kind of augmentation; a flip has no more than its probability."""
 
     probability: Probability
 
 
-class RotationParams(Section):
+class RotationParams(KindParams):
     """Rotation about the centre."""
 
-    probability: Probability
     degrees: Annotated[float, Field(ge=0, le=180)]
 
 
-class ShiftParams(Section):
+class ShiftParams(KindParams):
     """Translation in both directions."""
 
-    probability: Probability
     fraction: Annotated[float, Field(ge=0, le=0.5)]
 
 
-class ScaleParams(Section):
+class ScaleParams(KindParams):
     """Enlarging and shrinking about the centre."""
 
-    probability: Probability
     fraction: Annotated[float, Field(ge=0, le=0.5)]
 
 
-class NoiseParams(Section):
+class NoiseParams(KindParams):
     """Additive Gaussian noise."""
 
-    probability: Probability
     std: Probability
 
 
-class BlurParams(Section):
+class BlurParams(KindParams):
     """Gaussian blur."""
 
-    probability: Probability
     kernel: Annotated[int, Field(ge=3, le=31)]
 
     @model_validator(mode="after")
@@ -225,8 +218,8 @@ class AugmentParams(Section):
     rotation: RotationParams
     shift: ShiftParams
     scale: ScaleParams
-    horizontal_flip: FlipParams
-    vertical_flip: FlipParams
+    horizontal_flip: KindParams
+    vertical_flip: KindParams
     noise: NoiseParams
     blur: BlurParams
 
@@ -488,11 +481,7 @@ def load_params(path: Path = paths.PARAMS) -> Params:
             lists every fault found.
     """
     try:
-        text = read_regular(path, LARGEST_YAML).decode("utf-8")
-        if text.count("[") + text.count("{") > MOST_BRACKETS:
-            raise ParamsError(f"{path} has more than {MOST_BRACKETS:,} brackets; remove some")
-        content = YAML(typ="safe").load(text)
-        nodes = _count_nodes(content, MOST_NODES)
+        data = read_regular(path, LARGEST_YAML)
     except FileNotFoundError:
         raise ParamsError(
             f"{path} not found; run this from the root of the project, or restore the file with "
@@ -500,8 +489,11 @@ def load_params(path: Path = paths.PARAMS) -> Params:
         ) from None
     except OSError as error:
         raise ParamsError(f"{path} cannot be read ({error.strerror}); restore it") from None
-    except ParamsError:
-        raise
+    if data.count(b"[") + data.count(b"{") > MOST_BRACKETS:
+        raise ParamsError(f"{path} has more than {MOST_BRACKETS:,} brackets; remove some")
+    try:
+        content = YAML(typ="safe").load(data.decode("utf-8"))
+        nodes = _count_nodes(content, MOST_NODES)
     except Exception as error:  # values such as 2026-13-45 and `!!int x` raise almost anything
         reason = one_line(error).replace("<unicode string>", str(path))[:300]
         raise ParamsError(f"{path} is not valid YAML: {reason}") from None

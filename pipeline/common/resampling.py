@@ -202,7 +202,8 @@ def verdict(difference: Estimate, unit: str = "", scale: float = 1, digits: int 
         interval = span(difference, scale, digits)
         return f"no difference shown ({' '.join(filter(None, (interval, unit)))})"
     direction = "more" if difference.value > 0 else "less"
-    size = magnitude(difference)
+    low, high = sorted(abs(end) for end in (difference.interval.low, difference.interval.high))
+    size = Estimate(abs(difference.value), Interval(low, high))
     words = (number(scale * size.value, digits), unit, direction, f"({span(size, scale, digits)})")
     return " ".join(filter(None, words))
 
@@ -210,11 +211,3 @@ def verdict(difference: Estimate, unit: str = "", scale: float = 1, digits: int 
 def difference(data: Mapping[str, float]) -> Estimate:
     """Read a difference from a metrics file, which has its `value`, `low` and `high`."""
     return Estimate(data["value"], Interval(data["low"], data["high"]))
-
-
-def magnitude(difference: Estimate) -> Estimate:
-    """Return the size of a difference, for a sentence that gives its direction in words."""
-    if difference.value >= 0 or difference.interval is None:
-        return difference
-    interval = Interval(-difference.interval.high, -difference.interval.low)
-    return Estimate(-difference.value, interval)

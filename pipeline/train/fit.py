@@ -23,7 +23,7 @@ from pipeline.train.callbacks import Activations, History, Progress, TrainingPic
 from pipeline.train.classifier import Classifier
 from pipeline.train.datamodule import ImageDataModule
 from pipeline.train.logger import StableTensorBoardLogger
-from pipeline.train.mlp import MLP, predict_logits
+from pipeline.train.mlp import MLP, has_onednn_product, predict_logits
 from pipeline.train.resume import Resume, WholeFiles
 
 # Params that change how a run is computed, not what it learns: TensorBoard's HParams lack them.
@@ -182,6 +182,7 @@ def prepare_cpu(params: TrainParams) -> None:
     """
     os.environ["OMP_NUM_THREADS"] = str(params.threads)
     torch.set_num_threads(params.threads)
+    has_onednn_product()  # now, so that its warning comes before the run and not within it
     used = torch.backends.cpu.get_cpu_capability()
     if params.portable and can_limit() and used != LIMIT:
         raise TrainingError(

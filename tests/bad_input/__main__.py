@@ -9,6 +9,7 @@ The libraries are imported once; each case runs in a fork, within 5 seconds and 
 
 import argparse
 import contextlib
+import gc
 import json
 import os
 import re
@@ -80,6 +81,7 @@ def run_all(folder: Path, code: Path, words: list[str]) -> dict[str, dict[str, A
     for module in (f"pipeline.{name}" for name in modules):
         with contextlib.suppress(ImportError):
             __import__(module)
+    gc.freeze()  # or each fork would copy what its collector looks at
     params = (code / "params.yaml").read_text(encoding="utf-8")
     chosen = {name: case for name, case in CASES.items() if all(word in name for word in words)}
     results = {}

@@ -9,7 +9,7 @@ import pytest
 from pipeline.common.params import (
     AugmentParams,
     BlurParams,
-    FlipParams,
+    KindParams,
     NoiseParams,
     RotationParams,
     ScaleParams,
@@ -26,8 +26,8 @@ def only(**chosen: float) -> AugmentParams:
         rotation=RotationParams(probability=chosen.get("rotation", 0.0), degrees=15.0),
         shift=ShiftParams(probability=chosen.get("shift", 0.0), fraction=0.25),
         scale=ScaleParams(probability=chosen.get("scale", 0.0), fraction=0.25),
-        horizontal_flip=FlipParams(probability=chosen.get("horizontal_flip", 0.0)),
-        vertical_flip=FlipParams(probability=chosen.get("vertical_flip", 0.0)),
+        horizontal_flip=KindParams(probability=chosen.get("horizontal_flip", 0.0)),
+        vertical_flip=KindParams(probability=chosen.get("vertical_flip", 0.0)),
         noise=NoiseParams(probability=chosen.get("noise", 0.0), std=0.1),
         blur=BlurParams(probability=chosen.get("blur", 0.0), kernel=5),
     )

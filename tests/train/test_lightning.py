@@ -148,7 +148,7 @@ def test_a_checkpoint_needs_nothing_else(
 def test_stage_train_keeps_the_checkpoint_of_its_weights(elsewhere: Path, params: Params) -> None:
     stage.run(params)
     path = elsewhere / paths.NETWORK / stage.CHECKPOINT
-    loaded = Classifier.load_from_checkpoint(path)
+    loaded = Classifier.load_from_checkpoint(path, weights_only=True)
     data = ImageDataModule(paths.PACKED, params.augment, params.train)
     (found,) = trainer(elsewhere).validate(loaded, data, verbose=False)
     metrics = pd.read_json(paths.TRAIN_METRICS, typ="series")
