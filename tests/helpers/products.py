@@ -48,7 +48,7 @@ def main() -> None:
     for number, start in enumerate(range(0, IMAGES, BATCH), start=1):
         batch = slice(start, start + BATCH)
         loss = cross_entropy(network(inputs[batch]), labels[batch])
-        print("loss", float(loss).hex())
+        print("loss", float(loss.detach()).hex())
         gradients = list(torch.autograd.grad(loss, weights))
         with torch.no_grad():
             # The kernel of AdamW(fused=True), whose class imports the compiler.

@@ -50,7 +50,6 @@ IMPORTS = {
         "sklearn.metrics",
         "sklearn.neighbors",
         "tensorboard.backend.event_processing.event_accumulator",
-        "torch.distributed.run",
         "torch.utils.tensorboard",
         "torchmetrics.classification",
     ],

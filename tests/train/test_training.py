@@ -8,9 +8,13 @@ import pandas as pd
 import pytest
 import torch
 
+from pipeline.common import paths
+from pipeline.common.artifact import read_network
 from pipeline.common.datasets import load_packed
 from pipeline.common.errors import TrainingError
+from pipeline.common.files import read_json
 from pipeline.common.params import Params
+from pipeline.train import stage
 from pipeline.train.datamodule import ImageDataModule
 from pipeline.train.fit import Fit, fit
 from pipeline.train.stage import _warn_of_divergence
@@ -178,3 +182,23 @@ def test_half_precision_trains_and_leaves_weights_in_full(runs: Runs, params: Pa
 def test_a_run_that_diverged_says_so() -> None:
     assert _warn_of_divergence(0.693, classes=2) == ""
     assert "diverged, as guessing has 0.693" in _warn_of_divergence(47_730_164, classes=2)
+
+
+@pytest.mark.usefixtures("runs")
+def test_the_network_describes_what_trained_it(elsewhere: Path, params: Params) -> None:
+    del elsewhere
+    stage.run(params)
+    found, _ = read_network(paths.NETWORK)
+    assert found.architecture == params.model.model_dump()
+    assert found.training == {
+        "augment": params.augment.model_dump(),
+        "train": params.train.model_dump(exclude={"workers"}),
+        "early_stopping": params.early_stopping.model_dump(),
+        "checkpoint": params.checkpoint.model_dump(),
+    }
+    assert found.features == {"kind": "pixels"}
+    assert found.data["images"] == {"training": 64, "validation": 40}
+    packed = load_packed(paths.PACKED / "train")
+    assert found.mean == pytest.approx(packed.images.mean((0, 1, 2)) / 255, abs=1e-6)
+    measured = read_json(paths.TRAIN_METRICS)
+    assert found.metrics == {"loss": measured["val_loss"], "accuracy": measured["val_accuracy"]}
