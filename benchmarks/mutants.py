@@ -74,8 +74,8 @@ def mutant(source: str, number: int) -> tuple[str, str]:
         case ast.Constant(value=int() | float() as value):
             node.value = value + 1
         case ast.If() | ast.IfExp():
-            before = ast.unparse(node.test)
-            node = node.test = ast.UnaryOp(ast.Not(), node.test, lineno=node.lineno)
+            node.test = ast.UnaryOp(ast.Not(), node.test, lineno=node.lineno)
+            before, node = ast.unparse(node.test.operand), node.test
         case ast.Compare():
             node.ops[0] = SWAPS[type(node.ops[0])]()
         case _:
