@@ -149,6 +149,18 @@ def test_alike_is_relative_to_the_other_images(tmp_path: Path) -> None:
     assert alone[0] == alone[1]
 
 
+def test_a_copy_of_lower_quality_is_compared_at_that_quality(tmp_path: Path) -> None:
+    garments = [garment(seed) for seed in range(150)]
+    worse = [
+        encode(garments[0], "JPEG", quality=10),
+        encode(resize(garments[1], 14)),
+        encode(resize(garments[2], 20), "JPEG", quality=30),
+    ]
+    groups = groups_of(tmp_path, [*garments, *worse])
+    assert groups[150:] == groups[:3]
+    assert len(set(groups)) == 150
+
+
 def test_chains_do_not_join_what_differs(tmp_path: Path) -> None:
     first, last = scene(1).astype(np.float32), scene(2).astype(np.float32)
     chain = [((1 - t) * first + t * last).astype(np.uint8) for t in np.linspace(0, 1, 12)]
