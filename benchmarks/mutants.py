@@ -74,8 +74,8 @@ def mutant(source: str, number: int) -> tuple[str, str]:
         case ast.Constant(value=int() | float() as value):
             node.value = value + 1
         case ast.If() | ast.IfExp():
-            before = ast.unparse(node.test)
-            node = node.test = ast.UnaryOp(ast.Not(), node.test, lineno=node.lineno)
+            node.test = ast.UnaryOp(ast.Not(), node.test, lineno=node.lineno)
+            before, node = ast.unparse(node.test.operand), node.test
         case ast.Compare():
             node.ops[0] = SWAPS[type(node.ops[0])]()
         case _:
@@ -134,10 +134,14 @@ def main() -> None:
     parser.add_argument("--sample", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args()
-    places = [
-        (path.relative_to(ROOT), number)
+    sources = {
+        path.relative_to(ROOT): path.read_text(encoding="utf-8")
         for path in sorted((ROOT / "pipeline").rglob("*.py"))
-        for number, node in enumerate(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    }
+    places = [
+        (module, number)
+        for module, source in sources.items()
+        for number, node in enumerate(ast.walk(ast.parse(source)))
         if can_change(node)
     ]
     sample = random.Random(asked.seed).sample(places, asked.sample)  # noqa: S311
@@ -147,11 +151,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         copy = clone_into(Path(folder, "project"), {})
         for module, number in sample:
-            source, change = mutant((ROOT / module).read_text(encoding="utf-8"), number)
+            source, change = mutant(sources[module], number)
             (copy / module).write_text(source, encoding="utf-8")
             shutil.rmtree((copy / module).parent / "__pycache__", ignore_errors=True)
             found = outcome(copy, tests_of(module), Path(folder, "log"))
-            shutil.copyfile(ROOT / module, copy / module)
+            (copy / module).write_text(sources[module], encoding="utf-8")
             shutil.rmtree((copy / module).parent / "__pycache__", ignore_errors=True)
             counts[found.split()[0]] += 1
             print(f"{found}  {module}:{change}", flush=True)
