@@ -46,7 +46,7 @@ ifdef SOURCE
 else
 	@dvc exp run -S features.kind=$(FEATURES) -S 'fetch.source="$(ARTICLE)"' -S fetch.table=emergency_classification.csv
 endif
-	@echo "Back to the embedded dataset: git checkout . && dvc checkout"
+	@echo "Back to the embedded dataset: git checkout . && dvc repro"
 
 # A file's tests share what they have set up, so a file stays on one process; the longest start first.
 test: $(READY)

@@ -26,6 +26,9 @@ from pipeline.common.files import flatten
 
 FILE = "events.out.tfevents.0"  # TensorBoard looks for `tfevents` in the name
 BUCKETS = 64
+NOTE = (
+    "Steps are epochs. Wall times (1970) are invented: the same results must give the same bytes."
+)
 
 # TensorBoard draws a curve per run into the chart of a tag: loss and accuracy have one tag in the
 # runs of both splits. It sorts the groups of charts by name and opens the first two.
@@ -166,6 +169,7 @@ class StableTensorBoardLogger(TensorBoardLogger):
         results = {f"result/{name}": value for name, value in metrics.items()}
         for tag, value in results.items():
             self.experiment.add_scalar(tag, value, step)
+        self.experiment.add_text("about_these_logs", NOTE, step)
         plain = {
             # PyTorch takes a truth value for a number.
             name: value if type(value) in {int, float} else str(value)
