@@ -3,6 +3,7 @@
 From Python: `from pipeline import load; load("models/vehicle-classifier").predict(images)`.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,10 @@ if TYPE_CHECKING:
     from pipeline.predict.classifier import load
 
 __all__ = ["load"]
+
+# Since 1.32, ONNX Runtime reports to its maker from Linux and macOS too, unless this is set when it
+# is first imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 def __getattr__(name: str) -> object:
