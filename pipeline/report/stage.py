@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
@@ -17,6 +16,7 @@ from pipeline.common.datasets import read_table
 from pipeline.common.drawing import data_uri, encode_jpeg
 from pipeline.common.files import atomic_file, atomic_write_text, flatten, read_json
 from pipeline.common.images import decode, resize
+from pipeline.common.pages import template_environment
 from pipeline.common.params import Params
 from pipeline.common.randomness import Purpose, generator
 from pipeline.common.resampling import from_data
@@ -127,14 +127,7 @@ def render(template: str, content: Content) -> str:
         template: `report.html.j2` or `report.md.j2`.
         content: What to fill in.
     """
-    environment = Environment(
-        loader=PackageLoader("pipeline.report", "templates"),
-        autoescape=template.endswith(".html.j2"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    environment = template_environment("pipeline.report")
     environment.filters |= {
         "percent": lambda share: f"{100 * share:.1f}\N{NO-BREAK SPACE}%",
         "thousands": lambda count: f"{count:,}",

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -16,6 +15,7 @@ from pipeline.common import paths
 from pipeline.common.drawing import STYLE, TRAIN, VALIDATION, data_uri, encode_jpeg, png
 from pipeline.common.errors import MissingOutputError
 from pipeline.common.images import decode, resize
+from pipeline.common.pages import template_environment
 from pipeline.common.resampling import Estimate, number, span
 from pipeline.revisions.diff import (
     CONFIDENCE,
@@ -200,14 +200,7 @@ def html(difference: Difference) -> str:
 
 
 def _template(name: str, difference: Difference, **content: object) -> str:
-    environment = Environment(
-        loader=PackageLoader("pipeline.revisions", "templates"),
-        autoescape=name.endswith(".html.j2"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    environment = template_environment("pipeline.revisions")
     environment.filters["cell"] = lambda text: str(text).replace("|", "\\|")
     environment.filters["sentence"] = lambda text: f"{text[:1].upper()}{text[1:]}."
     predictions = difference.predictions
