@@ -13,7 +13,7 @@ from pipeline.common.resampling import number
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pipeline.compare.stage import Outcome
+    from pipeline.compare.statistics import Outcome
 
 BAND = "#fff1c2"
 # Technique, stage, colour, line and label of what goes into and comes out of batch normalisation.

@@ -8,7 +8,6 @@ to `params.yaml` appears everywhere.
 import math
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ from pipeline.compare.statistics import (
     BASELINE,
     COMBINED,
     METRICS,
+    Outcome,
     between_runs,
     estimates,
     measure_technique,
@@ -53,27 +53,6 @@ OF_RUNS = (
     "roughness",
     "epochs_to_target",
 )
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What the runs of one technique gave.
-
-    Attributes:
-        name: Of the technique.
-        settings: The params that its runs had, by section.
-        runs: A row for each run.
-        history: A row for each epoch of each run.
-        predictions: A row for each image and repeat.
-        activations: A row for each epoch, layer and stage of each run.
-    """
-
-    name: str
-    settings: Mapping[str, Any]
-    runs: pd.DataFrame
-    history: pd.DataFrame
-    predictions: pd.DataFrame
-    activations: pd.DataFrame
 
 
 def run(params: Params) -> None:

@@ -26,6 +26,7 @@ theirs.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +42,27 @@ POWER = 0.8  # probability with which a difference should be shown
 WORTH_SHOWING = 0.02  # of accuracy
 
 Values = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the runs of one technique gave.
+
+    Attributes:
+        name: Of the technique.
+        settings: The params that its runs had, by section.
+        runs: A row for each run.
+        history: A row for each epoch of each run.
+        predictions: A row for each image and repeat.
+        activations: A row for each epoch, layer and stage of each run.
+    """
+
+    name: str
+    settings: Mapping[str, Any]
+    runs: pd.DataFrame
+    history: pd.DataFrame
+    predictions: pd.DataFrame
+    activations: pd.DataFrame
 
 
 @dataclass(frozen=True)

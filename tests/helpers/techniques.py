@@ -10,7 +10,8 @@ from pipeline.common.datasets import write_table
 from pipeline.common.files import write_json
 from pipeline.common.resampling import Resampling
 from pipeline.compare.plots import draw_all
-from pipeline.compare.stage import Outcome, compare, load, ordered
+from pipeline.compare.stage import compare, load, ordered
+from pipeline.compare.statistics import Outcome
 from tests.helpers.data import CLASSES
 
 NAMES = [
