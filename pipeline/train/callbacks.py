@@ -208,7 +208,7 @@ class TrainingPictures(pl.Callback):
         self._run = cast("StableTensorBoardLogger", trainer.logger).run
         if trainer.current_epoch == 0:
             writer, images = self._run("training"), self._data.train.images
-            writer.add_event(Event(graph_def=graph_of(self._network).SerializeToString()))
+            writer.add_event(Event(graph_def=graph_of(self._network)))
             preview = augmentation_preview(images, self._data.augmentation, self._seed)
             writer.add_image("images/augmentation", preview, 0, dataformats="HWC")
 
@@ -318,10 +318,13 @@ def draw_top_losses(split: PackedSplit, found: pd.DataFrame) -> npt.NDArray[np.u
     return image_grid(list(split.images[found["row"]]), 4, tile=160, gap=8, captions=captions)
 
 
-def graph_of(network: MLP) -> GraphDef:
+def graph_of(network: MLP) -> bytes:
     """Build the graph of a network for TensorBoard: its modules in their order, with shapes.
 
     PyTorch's own, of a traced network, shows hundreds of constants and reshapes inside them.
+
+    Returns:
+        A serialised `GraphDef`, the same in every process: its maps have no order of their own.
     """
     values = network.places * len(network.mean)
     image = [network.size, network.size, 3] if network.size is not None else [values]
@@ -347,7 +350,7 @@ def graph_of(network: MLP) -> GraphDef:
         kind = name if module is None else type(module).__name__
         graph.node.append(NodeDef(name=name, op=kind, input=before, attr=attributes))
         before = [name]
-    return graph
+    return bytes(graph.SerializeToString(deterministic=True))
 
 
 class Progress(pl.Callback):
