@@ -136,14 +136,14 @@ def diff(
 ) -> None:
     """Compare two revisions: params, data, code, environment, metrics and predictions."""
     from rich.console import Console
+    from rich.markdown import Markdown
 
     from pipeline.common.files import atomic_write_text
     from pipeline.revisions import render
     from pipeline.revisions.diff import compare, plain
     from pipeline.revisions.revision import open_revision
 
-    root = Path.cwd()
-    found = compare(root, open_revision(root, old), open_revision(root, new))
+    found = compare(open_revision(old), open_revision(new))
     if html is not None:
         atomic_write_text(html, render.html(found))
     if form == "json":
@@ -151,7 +151,7 @@ def diff(
     elif form == "md":
         print(render.markdown(found))
     else:
-        Console().print(render.terminal(found))
+        Console().print(Markdown(render.markdown(found, rows=10)))
 
 
 @app.command()
@@ -165,8 +165,7 @@ def average(
     from pipeline.revisions.render import averages
     from pipeline.revisions.revision import open_revision
 
-    root = Path.cwd()
-    found = average_metrics([open_revision(root, name) for name in revisions])
+    found = average_metrics([open_revision(name) for name in revisions])
     Console().print(averages(found, len(revisions)))
 
 
@@ -178,15 +177,10 @@ def verify(
     ] = None,
 ) -> None:
     """Rebuild a commit from scratch and compare its outputs; exit with 0 if all are equal."""
-    from rich.console import Console
-
-    from pipeline.revisions import verification
     from pipeline.revisions.revision import open_revision
+    from pipeline.revisions.verification import verify as rebuild
 
-    root = Path.cwd()
-    found = verification.verify(root, open_revision(root, revision), stages or [])
-    Console().print(verification.terminal(found))
-    raise typer.Exit(code=0 if found.passed else 1)
+    raise typer.Exit(code=0 if rebuild(open_revision(revision), stages or []) else 1)
 
 
 @app.command()
@@ -203,14 +197,14 @@ def tensorboard(
     ] = False,
 ) -> None:
     """Open TensorBoard on the logs of the workspace and of revisions."""
-    from pipeline.revisions.revision import gather_logs, open_revision, show_logs
+    from pipeline.revisions.revision import gather_logs, open_revision
 
-    root = Path.cwd()
-    folder = gather_logs(root, [open_revision(root, name) for name in revisions or []], logs)
+    folder = gather_logs([open_revision(name) for name in revisions or []], logs)
     if only_gather:
         print(folder)
-    else:
-        show_logs(folder, port)
+    else:  # replaced by TensorBoard, so that whatever ends this process ends it
+        command = ["-m", "tensorboard.main", f"--logdir={folder}", f"--port={port}"]
+        os.execv(sys.executable, [sys.executable, *command])  # noqa: S606
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ is done. A stage that DVC skips, or restores from its cache, keeps the record of
 its outputs.
 """
 
+import json
 import os
 import platform
 from collections.abc import Mapping
@@ -76,14 +77,23 @@ def facts() -> Facts:
     """This machine and its libraries, as far as results can depend on them.
 
     Libraries are those that the project asks for; what those ask for in turn is in the lock file.
+    `instructions` are sets of vector instructions as NumPy names them: X86_V3 has AVX2, X86_V4 has
+    AVX-512.
     """
+    import numpy as np  # noqa: PLC0415 - only once the runner has limited it
+
+    sets = np.show_config(mode="dicts")["SIMD Extensions"]
+    wanted = map(Requirement, requires(PACKAGE) or [])
+    here = (one for one in wanted if one.marker is None or one.marker.evaluate({"extra": "train"}))
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _cpuinfo("model name") or platform.processor(),
-        "instructions": _instructions(),
+        "instructions": [*sets["baseline"], *sets.get("found", [])],
         "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
-        "libraries": {name: version(name) for name in sorted(_required())},
+        "libraries": {
+            name: version(name) for name in sorted({PACKAGE, *(one.name for one in here)})
+        },
     }
 
 
@@ -95,23 +105,20 @@ def record(stage: str, found: Mapping[str, Any]) -> None:
         found: What `facts` gave before it ran.
     """
     known = by_stage(read_json(paths.ENVIRONMENT) if paths.ENVIRONMENT.exists() else [])
-    entries: list[dict[str, Any]] = []
+    stages: dict[str, list[str]] = {}
     for name, ran_on in sorted((known | {stage: dict(found)}).items()):
-        same = next((entry for entry in entries if _facts(entry) == ran_on), None)
-        if same is None:
-            entries.append({STAGES: [name], **ran_on})
-        else:
-            same[STAGES].append(name)
+        stages.setdefault(json.dumps(ran_on), []).append(name)
+    entries = [{STAGES: names, **json.loads(ran_on)} for ran_on, names in stages.items()]
     write_json(paths.ENVIRONMENT, entries)
 
 
 def by_stage(entries: list[dict[str, Any]]) -> dict[str, Facts]:
-    """What each stage ran on, by its name.
-
-    Args:
-        entries: Content of the file.
-    """
-    return {stage: _facts(entry) for entry in entries for stage in entry[STAGES]}
+    """Return what each stage ran on, by its name, from the content of the file."""
+    return {
+        stage: {name: value for name, value in entry.items() if name != STAGES}
+        for entry in entries
+        for stage in entry[STAGES]
+    }
 
 
 def is_only_process() -> bool:
@@ -120,27 +127,8 @@ def is_only_process() -> bool:
     return all(os.environ.get(name, "0") == "0" for name in ranks)
 
 
-def _facts(entry: Mapping[str, Any]) -> Facts:
-    return {name: value for name, value in entry.items() if name != STAGES}
-
-
 def _cpuinfo(field: str) -> str:
     """Return a field of the first processor as Linux tells it; empty elsewhere."""
     lines = PROCESSOR.read_text(encoding="utf-8").splitlines() if PROCESSOR.exists() else []
     named = (line.partition(":") for line in lines)
     return next((value.strip() for name, _, value in named if name.strip() == field), "")
-
-
-def _instructions() -> list[str]:
-    """Sets of vector instructions as NumPy names them: X86_V3 has AVX2, X86_V4 has AVX-512."""
-    import numpy as np  # noqa: PLC0415 - only once the runner has capped it
-
-    sets = np.show_config(mode="dicts")["SIMD Extensions"]
-    return [*sets["baseline"], *sets.get("found", [])]
-
-
-def _required() -> set[str]:
-    """The libraries that the project asks for, and the project itself."""
-    wanted = map(Requirement, requires(PACKAGE) or [])
-    here = (one for one in wanted if one.marker is None or one.marker.evaluate({"extra": "train"}))
-    return {PACKAGE, *(one.name for one in here)}

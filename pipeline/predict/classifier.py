@@ -24,7 +24,7 @@ from pipeline.common.artifact import (
 )
 from pipeline.common.errors import ArtifactError, ImageError
 from pipeline.common.files import DIGITS, read_regular
-from pipeline.common.images import MINIMUM_SIDE, Pixels, convert, decode, resize
+from pipeline.common.images import MINIMUM_SIDE, Pixels, decode, resize
 from pipeline.common.parallel import available_cores
 
 BATCH = 2**20  # pixels of a memory map at a time (1,024 images of 32 a side): bounds memory
@@ -196,7 +196,7 @@ def to_pixels(picture: Picture, size: int, name: str) -> Pixels:
         ImageError: It is no usable image.
     """
     if isinstance(picture, Image.Image):
-        return resize(convert(picture, name), size)
+        return resize(decode(picture, name), size)
     if isinstance(picture, np.ndarray):
         is_rgb = picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3
         if not is_rgb or min(picture.shape[:2]) < MINIMUM_SIDE:

@@ -107,7 +107,7 @@ def run(params: Params) -> None:
         train=train,
         test=test,
         classes=class_metrics(tables["confusion"]),
-        references=read_json(paths.TEST_REFERENCE_MODELS),
+        references=from_data(read_json(paths.TEST_REFERENCE_MODELS)),
         audit=audit,
         duplicates=duplicate_groups(audit["groups"], paths.RAW_IMAGES),
         pictures=pictures,
@@ -136,7 +136,7 @@ def render(template: str, content: Content) -> str:
         "flatten": flatten,
         "capitalised": lambda text: text[:1].upper() + text[1:],
     }
-    texts = ("number", "span", "cell", "verdict", "difference")
+    texts = ("number", "span", "cell", "verdict")
     environment.globals |= {name: getattr(resampling, name) for name in texts}
     environment.globals |= {"drawn": DRAWN, "experiment": experiment}
     level = f"{100 * content.test['confidence']:.0f}\N{NO-BREAK SPACE}%"

@@ -120,7 +120,7 @@ def test_images_of_the_same_name_from_other_data_are_not_paired(project: Path) -
     assert not found["predictions"]["paired"]
     assert (found["predictions"]["common"], found["predictions"]["changed"]) == (15, [])
     printed = call("HEAD~2", "HEAD").stdout
-    assert "the test images differ (20 and 20, 15 of them the same)" in printed
+    assert "The test images differ (20 and 20, 15 of them the same)" in printed
     assert "unpaired" in printed
 
 
