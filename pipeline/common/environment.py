@@ -58,10 +58,7 @@ Facts = dict[str, Any]
 def limit_instructions(*, torch: bool) -> None:
     """Keep this process, and the processes it starts, from instructions beyond AVX2.
 
-    Has no effect on a processor without AVX2, or on one that is not x86.
-
-    Args:
-        torch: Whether to limit PyTorch too: `train.portable`.
+    With `torch`, PyTorch is limited too. A processor without AVX2, or one that is not x86, is not.
     """
     if can_limit():
         os.environ.update(ARRAYS | TORCH if torch else ARRAYS)
@@ -98,12 +95,7 @@ def facts() -> Facts:
 
 
 def record(stage: str, found: Mapping[str, Any]) -> None:
-    """Note what a stage ran on; stages that ran on the same are noted together.
-
-    Args:
-        stage: Its name, as DVC has it.
-        found: What `facts` gave before it ran.
-    """
+    """Note what a stage ran on, `facts` before it ran; stages that ran on the same share a note."""
     known = by_stage(read_json(paths.ENVIRONMENT) if paths.ENVIRONMENT.exists() else [])
     stages: dict[str, list[str]] = {}
     for name, ran_on in sorted((known | {stage: dict(found)}).items()):

@@ -13,14 +13,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.common.files import rounded
-from pipeline.common.metrics import (
-    BINS,
-    Predictions,
-    Values,
-    bin_of,
-    confidences,
-    sum_by_group,
-)
+from pipeline.common.metrics import BINS, Predictions, Values, bin_of, confidences, sum_by_group
 from pipeline.common.randomness import Purpose, generator
 from pipeline.common.resampling import Groups, Interval, Resampling, chunks, percentile, resampled
 
@@ -124,15 +117,7 @@ def reliability(predictions: Predictions, how: Resampling) -> pd.DataFrame:
 
 
 def calibration_errors_by_chance(predictions: Predictions, how: Resampling) -> Values:
-    """Calibration errors that chance gives a perfectly calibrated model on as many images.
-
-    Args:
-        predictions: Whose probabilities are taken to be right.
-        how: How many times to draw the outcomes.
-
-    Returns:
-        float64 [resamples].
-    """
+    """Calibration errors that chance gives a model whose probabilities are right, [resamples]."""
     confidence, _ = confidences(predictions)
     bins, found = bin_of(confidence), []
     for drawn in _outcomes(confidence, how):

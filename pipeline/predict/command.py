@@ -43,19 +43,9 @@ def predict(
     submission: bool = False,
     strict: bool = False,
 ) -> int:
-    """Classify images and write the predictions.
+    """Classify images and write the predictions; the arguments are the options of the command.
 
-    Args:
-        inputs: Files, folders, patterns and tables.
-        model: The artifact's folder.
-        images: Folder of a table's images; None for beside the table.
-        form: Output format; None for a table on a terminal, JSON in a file of that suffix, and
-            CSV otherwise.
-        output: File to write; None for standard output.
-        threshold: Replaces the model's own.
-        submission: Write the hackathon's table, and without `threshold` predict at 0.5: the contest
-            counts every error the same.
-        strict: Stop at an unusable image, with nothing written.
+    Without `form` it is a table on a terminal, JSON in a file of that suffix, and CSV otherwise.
 
     Returns:
         Number of unusable images that were skipped; each was reported on standard error.

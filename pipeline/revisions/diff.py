@@ -41,18 +41,14 @@ class Change:
 
 
 @dataclass(frozen=True)
-class MetricChange:
-    """A metric of one or both revisions.
+class MetricChange(Change):
+    """A metric in the first and the second revision.
 
     Attributes:
-        old: Value in the first revision; None if it has none.
-        new: Value in the second revision; None if it has none.
         difference: New less old; None if either is missing.
         interval: Of the difference; None for metrics of other than the test images.
     """
 
-    old: float | None
-    new: float | None
     difference: float | None
     interval: Interval | None
 
@@ -408,9 +404,6 @@ def average_metrics(revisions: Sequence[Revision]) -> dict[tuple[str, str], Esti
     Intervals are Student's t over revisions. The folds of a cross-validation share most of their
     training images, which the interval does not know: take it as a guide (Bengio and Grandvalet,
     2004).
-
-    Args:
-        revisions: Two or more, with different commits.
 
     Returns:
         Estimates by file and metric.

@@ -16,14 +16,8 @@ from pipeline.common.errors import MissingOutputError
 from pipeline.common.images import decode, resize
 from pipeline.common.pages import template_environment
 from pipeline.common.resampling import Estimate, number, span
-from pipeline.revisions.diff import (
-    CONFIDENCE,
-    KINDS,
-    Change,
-    Difference,
-    MetricChange,
-    PredictionChanges,
-)
+from pipeline.revisions import diff
+from pipeline.revisions.diff import KINDS, Difference
 
 ARROW, DASH = "\N{RIGHTWARDS ARROW}", "\N{EN DASH}"
 KIND_WORDS = dict(zip(KINDS, ("now wrong", "now correct", "wrong in both"), strict=True))
@@ -93,13 +87,13 @@ def inputs(difference: Difference) -> dict[str, list[str]]:
     return {kind: found or ["unchanged"] for kind, found in lines.items()}
 
 
-def old_to_new(values: Change) -> str:
+def old_to_new(values: diff.Change) -> str:
     """An old and a new value."""
     old, new = (DASH if value is None else str(value) for value in (values.old, values.new))
     return f"{old} {ARROW} {new}"
 
 
-def cells(change: MetricChange) -> tuple[str, str, str, str]:
+def cells(change: diff.MetricChange) -> tuple[str, str, str, str]:
     """A row of the table of metrics: old, new, difference, interval."""
     interval = change.interval
     return (
@@ -117,7 +111,7 @@ def _value(value: float | None, *, signed: bool = False) -> str:
     return number(value, 0 if isinstance(value, int) else 4, signed=signed)
 
 
-def pairing(predictions: PredictionChanges) -> str:
+def pairing(predictions: diff.PredictionChanges) -> str:
     """Whether the intervals compare image by image."""
     level = f"{100 * predictions.confidence:g}\N{NO-BREAK SPACE}%"
     first, second = predictions.images
@@ -132,7 +126,7 @@ def pairing(predictions: PredictionChanges) -> str:
     )
 
 
-def changed_counts(predictions: PredictionChanges) -> str:
+def changed_counts(predictions: diff.PredictionChanges) -> str:
     """How many predictions changed, by kind."""
     if not predictions.common:
         return "no test image is the same in both, so predictions cannot be compared"
@@ -188,7 +182,7 @@ def averages(found: Mapping[tuple[str, str], Estimate], runs: int) -> Table:
     """Show the averages over so many runs, one file of metrics after another."""
     table = Table("metric", box=None, pad_edge=False, header_style="dim")
     table.add_column(f"mean of {runs}", justify="right")
-    table.add_column(f"{CONFIDENCE:.0%} interval", justify="right")
+    table.add_column(f"{diff.CONFIDENCE:.0%} interval", justify="right")
     last = ""
     for (path, name), estimate in found.items():
         if path != last:

@@ -73,10 +73,7 @@ class Revision:
         return sorted(output.def_path for output in self.files.repo.index.outs if output.metric)
 
     def read(self, path: Path) -> bytes:
-        """Read a file, fetching it into the cache if only the remote has it.
-
-        Args:
-            path: Relative to the root of the project.
+        """Read a file, given relative to the root; fetch it if only the remote has it.
 
         Raises:
             MissingOutputError: Neither workspace, cache nor remote has it.
@@ -88,11 +85,7 @@ class Revision:
             raise self._missing(path.as_posix(), error) from None
 
     def parse(self, path: Path, parse: Callable[[bytes], T]) -> T:
-        """Read a file and interpret its bytes.
-
-        Args:
-            path: Relative to the root of the project.
-            parse: What makes something of the bytes; it may raise whatever damage leads to.
+        """Read a file and interpret its bytes by `parse`, which may raise as damage leads to.
 
         Raises:
             MissingOutputError: As for `read`.
@@ -112,13 +105,9 @@ class Revision:
         return self.parse(paths.PARAMS, lambda data: flatten(YAML(typ="safe").load(data) or {}))
 
     def file_hashes(self, folder: Path) -> dict[str, str]:
-        """Return the recorded hash of each file of an output, by name relative to `folder`.
+        """Return the recorded hash of each file in an output, or a folder of it, by relative name.
 
-        Args:
-            folder: The output, or a folder in it.
-
-        Returns:
-            Nothing if neither cache nor remote has the list of its files.
+        Nothing is returned if neither cache nor remote has the list of the output's files.
         """
         root = folder.as_posix()
         try:
@@ -132,21 +121,14 @@ class Revision:
         }
 
     def copy_output(self, path: str, target: Path) -> None:
-        """Copy an output, a file or a folder, to `target`, which must not exist.
-
-        Raises:
-            MissingOutputError: As for `read`.
-        """
+        """Copy an output, a file or a folder, to `target`, which must not exist."""
         try:
             self.files.get(path, str(target), recursive=True)
         except Exception as error:  # a remote raises whatever its library does
             raise self._missing(path, error) from None
 
     def outputs_of(self, stages: Sequence[str]) -> list[str]:
-        """Return the paths of the outputs of these stages and of all that they depend on.
-
-        Args:
-            stages: Names; all stages if empty.
+        """Return the paths of the outputs of stages (if none: all) and of all they depend on.
 
         Raises:
             RevisionError: There is no such stage.

@@ -27,16 +27,10 @@ from pipeline.common import paths
 from pipeline.common.environment import Facts
 from pipeline.common.errors import MissingOutputError, RevisionError
 from pipeline.common.files import flatten
+from pipeline.revisions import revision as revisions
 from pipeline.revisions.diff import changed_facts, recorded
 from pipeline.revisions.render import old_to_new
-from pipeline.revisions.revision import (
-    WORKSPACE,
-    Revision,
-    changed_keys,
-    git,
-    git_environment,
-    open_revision,
-)
+from pipeline.revisions.revision import Revision, changed_keys, git
 
 STDERR = 2  # file descriptor
 SHOWN = 5  # files of an output that differ
@@ -71,7 +65,7 @@ def verify(revision: Revision, stages: Sequence[str]) -> bool:
     wanted, params = revision.outputs_of(stages), revision.read_params()
     with _clone(revision.commit) as folder:
         completed = _reproduce(folder, stages)
-        rebuilt = open_revision(WORKSPACE, folder)
+        rebuilt = revisions.open_revision(revisions.WORKSPACE, folder)
         outputs = [_compare(path, revision, rebuilt) for path in wanted]
         locked_on, rebuilt_on = recorded(revision), recorded(rebuilt)
     facts = changed_facts(locked_on, rebuilt_on)
@@ -145,7 +139,7 @@ def _clone(commit: str) -> Iterator[Path]:
 def _reproduce(folder: Path, stages: Sequence[str]) -> bool:
     """Run the pipeline of a clone, printing to stderr; returns whether it ran to its end."""
     beside = folder.parent
-    environment = git_environment() | {
+    environment = revisions.git_environment() | {
         # Stages are started as `python`, which must be this one; DVC must find nothing outside.
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(folder),
@@ -193,15 +187,9 @@ def _difference(path: Path, revision: Revision, rebuilt: Revision) -> str:
 
 
 def largest_difference(suffix: str, old: bytes, new: bytes) -> str:
-    """Describe the largest difference of a number in two versions of a file.
+    """Describe the largest difference of a number in two versions of a file of this suffix.
 
-    Args:
-        suffix: Of the file's name: what it holds.
-        old: Content of the first version.
-        new: Content of the second version.
-
-    Returns:
-        Empty if the file holds no numbers or cannot be read.
+    The description is empty if the file holds no numbers or cannot be read.
     """
     try:
         before, after = _numbers(suffix, old), _numbers(suffix, new)
