@@ -1,6 +1,6 @@
 """The command `bluelight`: what DVC has no command for.
 
-A command imports what it needs when it runs, so that none waits for what others need.
+Each command imports what it needs when it runs: `bluelight predict` does not wait for torch.
 """
 
 import io
@@ -115,7 +115,7 @@ def demo(
 ) -> None:
     """Try the model on a page that this machine alone can open.
 
-    It shows the answer to a photo, which pixels mattered, and what each augmentation does to it.
+    It shows the prediction for a photo, the pixels that it rests on, and each augmentation of it.
     """
     from pipeline.demo.server import run_demo
 
@@ -209,7 +209,8 @@ def tensorboard(
 
 def main() -> None:
     """Run a command; a user's mistake is one message and exit status 1."""
-    signal.signal(signal.SIGTERM, _terminate)  # so that temporary files are removed
+    # Temporary files are removed on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if sys.stderr is None:
         sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - to the end
     try:
@@ -236,7 +237,3 @@ def main() -> None:
             raise
         complain(message)
         sys.exit(1)
-
-
-def _terminate(*_: object) -> None:
-    sys.exit(128 + signal.SIGTERM)

@@ -95,7 +95,7 @@ def facts() -> Facts:
 
 
 def record(stage: str, found: Mapping[str, Any]) -> None:
-    """Note what a stage ran on, `facts` before it ran; stages that ran on the same share a note."""
+    """Record in which environment, as `facts` found it, a stage ran; equal ones share an entry."""
     known = by_stage(read_json(paths.ENVIRONMENT) if paths.ENVIRONMENT.exists() else [])
     stages: dict[str, list[str]] = {}
     for name, ran_on in sorted((known | {stage: dict(found)}).items()):
@@ -113,8 +113,8 @@ def by_stage(entries: list[dict[str, Any]]) -> dict[str, Facts]:
     }
 
 
-def is_only_process() -> bool:
-    """Whether this process is the one of several, on one machine or more, that takes notes."""
+def is_main_process() -> bool:
+    """Whether this is the first process of a distributed run, or the only one."""
     ranks = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
     return all(os.environ.get(name, "0") == "0" for name in ranks)
 

@@ -101,7 +101,7 @@ def _to_pixels(image: Image.Image, name: str) -> Pixels:
         raise ImageError(
             f"{name} is {width}x{height} pixels; at least {MINIMUM_SIDE} a side are needed"
         )
-    # Telephones write MPO: the photo first, then previews of it.
+    # Phones write MPO: the photo first, then previews of it.
     if image.format != "MPO" and getattr(image, "is_animated", False):
         raise ImageError(f"{name} is an animation or has several pages; one picture is needed")
     image.load()

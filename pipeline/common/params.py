@@ -462,11 +462,7 @@ class Params(LearningParams):
 def load_params(path: Path = paths.PARAMS) -> Params:
     """Read and validate `params.yaml`.
 
-    Args:
-        path: The file; YAML 1.2, read by the parser that DVC uses, so both see the same values.
-
-    Returns:
-        The validated tree.
+    It is YAML 1.2, read by the parser that DVC uses, so both see the same values.
 
     Raises:
         ParamsError: The file is missing or not YAML, or a key or value is wrong; the message

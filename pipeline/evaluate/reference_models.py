@@ -41,12 +41,6 @@ def reference_models(
 ) -> dict[str, Predictions]:
     """Fit the reference models and predict the most probable class of each test image.
 
-    Args:
-        train: To learn from.
-        validation: To choose logistic regression's C by.
-        test: To predict; its labels are only passed on.
-        positive: As in `Predictions`.
-
     Returns:
         `majority_class`, each class as probable as it is frequent in training;
         `nearest_neighbour`, whose probabilities are only 0 and 1; and `logistic_regression`.

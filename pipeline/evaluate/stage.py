@@ -144,7 +144,7 @@ def _write_reference_models(
         theirs = estimate(predictions, measure, groups, how)
         gain = difference(ours, theirs, "accuracy", how)
         found[name] = {**theirs.as_data(), "accuracy_of_model_less_this": gain}
-    write_json(paths.TEST_REFERENCE_MODELS, found)
+    write_json(paths.TEST_REFERENCE_MODELS, rounded(found))
 
 
 def _write_galleries(test: PackedSplit, predictions: Predictions, threshold: float | None) -> None:

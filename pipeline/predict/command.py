@@ -5,8 +5,8 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import asdict, replace
 from functools import partial
 from itertools import chain
@@ -89,8 +89,14 @@ def predict(
         closing(_predictions(classifier, candidates, skipped, show, strict=strict)) as found,
     ):
         rows: Rows = list(found) if strict else found  # all of them, before anything is written
-        with _opened(output) as stream:
-            write(stream, rows)
+        if output is None:
+            write(sys.stdout, rows)
+            return len(skipped)
+        try:
+            with open_output(output) as stream:
+                write(stream, rows)
+        except OSError as error:
+            raise PredictionError(f"{output} cannot be written: {message_of(error)}") from None
     return len(skipped)
 
 
@@ -105,19 +111,6 @@ def _check_output(output: Path, read: Sequence[Path]) -> None:
             raise PredictionError(f"--output: {output} is read as well; name another file")
     except OSError as error:
         raise PredictionError(f"--output: {message_of(error)}") from None
-
-
-@contextmanager
-def _opened(output: Path | None) -> Iterator[TextIO]:
-    """Open the output: a file that is written whole or not at all, or standard output."""
-    if output is None:
-        yield sys.stdout
-        return
-    try:
-        with open_output(output) as stream:
-            yield stream
-    except OSError as error:
-        raise PredictionError(f"{output} cannot be written: {message_of(error)}") from None
 
 
 def _with_threshold(classifier: ImageClassifier, threshold: float) -> ImageClassifier:

@@ -185,13 +185,7 @@ def _unit_square(title: str, xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
 
 @plot
 def learning_curve(history: pd.DataFrame, metric: str, used_epoch: int) -> Figure:
-    """Draw a metric over epochs, training against validation, which makes overfitting visible.
-
-    Args:
-        history: The content of `history.csv`.
-        metric: `loss` or `accuracy`.
-        used_epoch: The epoch whose weights are kept; it is marked.
-    """
+    """Draw `loss` or `accuracy` over epochs, and mark the epoch whose weights are kept."""
     figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
     draw_learning_curve(figure.subplots(), history, metric, used_epoch)
     return figure
@@ -205,7 +199,7 @@ def overview(
     Args:
         photos: Up to twelve: uint8 RGB [H, W, 3], the text above it, and whether the prediction
             is correct.
-        history: The content of `history.csv`.
+        history: The content of `history.csv`, drawn as by `learning_curve`.
         used_epoch: The epoch whose weights are kept.
     """
     with rc_context(drawing.STYLE):

@@ -47,6 +47,7 @@ def _template(name: str, difference: Difference, **content: object) -> str:
     environment.filters["literal"] = lambda text: re.sub(
         r"([\\`*<[|&]|\b_|_\b)", r"\\\1", str(text)
     )
+    environment.filters["value"] = _value
     environment.filters["sentence"] = lambda text: f"{text[:1].upper()}{text[1:]}."
     stale = [
         f"{revision}: {', '.join(stages)} did not run since params, code or data changed, so what "
@@ -62,7 +63,6 @@ def _template(name: str, difference: Difference, **content: object) -> str:
         inputs=inputs(difference),
         metrics=difference.changed_metrics,
         has_metrics=bool(difference.metrics),
-        cells=cells,
         pairing=predictions and pairing(predictions),
         counts=predictions and changed_counts(predictions),
         changed=changed,
@@ -91,17 +91,6 @@ def old_to_new(values: diff.Change) -> str:
     """An old and a new value."""
     old, new = (DASH if value is None else str(value) for value in (values.old, values.new))
     return f"{old} {ARROW} {new}"
-
-
-def cells(change: diff.MetricChange) -> tuple[str, str, str, str]:
-    """A row of the table of metrics: old, new, difference, interval."""
-    interval = change.interval
-    return (
-        _value(change.old),
-        _value(change.new),
-        _value(change.difference, signed=True),
-        "" if interval is None else f"{_value(interval.low)} to {_value(interval.high)}",
-    )
 
 
 def _value(value: float | None, *, signed: bool = False) -> str:
