@@ -307,7 +307,7 @@ def test_a_bug_is_reported_on_the_terminal_and_the_server_keeps_serving(
     demo: Client, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(server.replies, "prediction", lambda *_: 1 / 0)
+        patch.setattr("pipeline.demo.replies.prediction", lambda *_: 1 / 0)
         found = demo.post("/prediction", PHOTO)
     assert found.status == 500
     assert found.content["error"].startswith("Something went wrong")
