@@ -25,7 +25,6 @@ from pipeline.common.artifact import DESCRIPTION
 from pipeline.common.datasets import SPLIT_COLUMNS, write_table
 from pipeline.common.images import MAXIMUM_PIXELS, Pixels, resize
 from pipeline.common.params import AugmentParams, Params
-from pipeline.demo import server
 from pipeline.demo.replies import (
     ALL_KINDS,
     AUGMENTATION_SEED,
