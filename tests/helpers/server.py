@@ -38,7 +38,21 @@ CORE = [
     "scipy.stats",
 ]
 IMPORTS = {
-    "dvc": ["dvc.cli", "dvc.repo", "dvc.commands.repro", "dvc.commands.experiments.run"],
+    # Most of these are what DVC itself imports only where it needs them.
+    "dvc": [
+        "dulwich.repo",
+        "dvc.cli.parser",
+        "dvc.repo.experiments.executor.local",
+        "dvc.repo.experiments.queue.celery",
+        "dvc.rwlock",
+        "dvc_data.index",
+        "dvc_render.vega",
+        "hydra.core.override_parser.overrides_parser",
+        "networkx",
+        "pygit2",
+        "ruamel.yaml",
+        "scmrepo.git",
+    ],
     "command": [*CORE, "dvc.repo", "typer"],
     "stage": [
         *CORE,
