@@ -11,12 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from importlib import import_module
 from pathlib import Path
-from types import FrameType
 
 from filelock import FileLock, Timeout
 
 from pipeline.common import paths
-from pipeline.common.environment import facts, is_only_process, limit_instructions, record
+from pipeline.common.environment import facts, is_main_process, limit_instructions, record
 from pipeline.common.errors import BluelightError, complain, message_of
 from pipeline.common.files import is_running
 from pipeline.common.params import load_params
@@ -33,15 +32,15 @@ def main(name: str, *item: str) -> int:
         name: A room of `pipeline`.
         item: What it is run for, where DVC runs it for several.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as on Ctrl-C
     stage = "@".join([name, *item])
     try:
         params = load_params()
         limit_instructions(torch=params.train.portable)  # before NumPy is imported
         found = facts()  # a stage may set variables of its own
-        with locked(stage) if is_only_process() else nullcontext():
+        with locked(stage) if is_main_process() else nullcontext():
             import_module(f"pipeline.{name}.stage").run(params, *item)
-            if is_only_process():
+            if is_main_process():
                 record(stage, found)
     except KeyboardInterrupt as interrupt:
         how = str(interrupt) or "starts again"
@@ -101,12 +100,6 @@ def locked(stage: str) -> Iterator[None]:
         with suppress(PermissionError):  # on Windows, which removes it when it is released
             Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
-
-
-def _interrupt(signum: int, frame: FrameType | None) -> None:
-    """End a stage on SIGTERM as on Ctrl-C."""
-    del signum, frame
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":
