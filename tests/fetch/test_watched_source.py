@@ -9,7 +9,7 @@ import pytest
 from pipeline.common.params import Params
 from pipeline.fetch import stage as fetch_stage
 from pipeline.fetch.stage import watch
-from tests.helpers.clones import clone_into, commit, dvc, run, set_params
+from tests.helpers.clones import clone_into, dvc, run, set_params
 from tests.helpers.pictures import contents, encoded, write, write_folders
 
 UP_TO_DATE = "Data and pipelines are up to date."
@@ -36,7 +36,6 @@ def made(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Path:
     clone = clone_into(tmp_path_factory.mktemp("clone"), SMALL)
     set_params(clone, {"fetch.source": str(photos)})
     dvc(clone, "repro", "fetch")
-    commit(clone, "fetched")
     return clone
 
 

@@ -171,6 +171,8 @@ def test_a_polite_stop_says_where_it_continues(
         assert not paths.TRAIN_METRICS.exists()
         assert len(read_table(paths.TRAIN_HISTORY)) >= after, "the history is written as it trains"
         clear()
+        if how == signal.SIGINT:
+            shutil.rmtree(paths.RESUME)
     write_params(params, workers=0)  # how many there are changes neither state nor bytes
     assert finish() == uninterrupted
     assert f"train: continuing after {after} of {EPOCHS} epochs" in printed()
