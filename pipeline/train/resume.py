@@ -8,7 +8,7 @@ checkpoint and a copy of the TensorBoard files. All randomness is a function of 
 | Lightning does | we do | where | which test |
 |---|---|---|---|
 | saves when an epoch ends, with schedules and callbacks still to run | save when the next one \
-starts | `Resume.on_train_epoch_start` | `test_resume.py`, kills |
+starts | `Resume.on_train_epoch_start` | `test_resume.py`, 20 kills |
 | resumes within an epoch: skips batches, and a step of the plateau | clear `fit_loop.restarting` \
 when an epoch starts | `Resume.on_train_epoch_start` | `test_traps.py`, restarting |
 | steps an "epoch" plateau after saving, and not in a resumed epoch | step it by "step", once an \
@@ -18,7 +18,7 @@ epoch | `Classifier.configure_optimizers` | `test_traps.py`, plateau |
 | starts to fetch when asked for the number of steps | count the batches of another loader | \
 `Classifier.configure_optimizers` | `test_traps.py`, steps |
 | calls callbacks in the order of its list | put `Resume` first: what others write in an epoch \
-belongs to that epoch's state | `fit.fit` | `test_resume.py`, kills |
+belongs to that epoch's state | `fit.fit` | `test_resume.py`, 20 kills |
 | starts a new event file | continue the copied one | `logger.StableFileWriter` | `test_logger.py` |
 | writes checkpoints in the system's folder for temporary files | write beside the place, and \
 rename | `WholeFiles` | `test_resume.py`, full disk |
