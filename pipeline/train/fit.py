@@ -221,7 +221,7 @@ def trainer_arguments(params: TrainParams) -> dict[str, Any]:
         "num_nodes": params.num_nodes,
         "strategy": params.strategy,
         "precision": params.precision,
-        # Batches are divided by `DividedBatches`; Lightning would repeat images.
+        # Batches are divided by `EpochBatches`; Lightning would repeat images.
         "use_distributed_sampler": False,
         # PyTorch has it for GPUs alone; on CPUs each process normalises its own part of a batch.
         "sync_batchnorm": params.accelerator != "cpu" and CUDAAccelerator.is_available(),

@@ -35,7 +35,7 @@ def hog(params: Params, pack: Pack, elsewhere: Path) -> Params:
 def batches(params: Params, epoch: int) -> list[torch.Tensor]:
     data = ImageDataModule(paths.PACKED, params.augment, params.train, paths.FEATURES)
     loader = data.train_dataloader()
-    loader.batch_sampler.sampler.set_epoch(epoch)  # type: ignore[union-attr]
+    loader.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
     return [inputs for inputs, _ in loader]
 
 

@@ -249,7 +249,7 @@ def test_the_augmented_batch_is_what_the_loader_feeds(
 ) -> None:
     train(tmp_path / "logs")
     loader = data.train_dataloader()
-    loader.batch_sampler.sampler.set_epoch(1)  # type: ignore[union-attr]
+    loader.sampler.set_epoch(1)  # type: ignore[attr-defined]
     expected = next(iter(loader))[0]
     shown = pixels(read(tmp_path / "logs" / "training").Images("images/augmented_batch")[1])
     assert np.array_equal(shown, batch_grid(expected))
