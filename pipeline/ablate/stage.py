@@ -100,18 +100,24 @@ def run(params: Params, name: str) -> None:
     kept = paths.RESUME / "ablation" / name
     runs = plan(settings, kept)
     waiting = [one for one in runs if not one.is_done]
+    processes = min(params.ablate.processes, len(waiting))
     if len(waiting) < len(runs):
         done = len(runs) - len(waiting)
         print(f"ablate: {name}: {done} of {len(runs)} runs are done already", flush=True)
     try:
         if waiting:
-            print(
-                f"ablate: {name}: {len(waiting)} runs, {min(params.ablate.processes, len(waiting))}"
-                f" at a time, each on {describe_hardware(waiting[0].params.train)}",
-                flush=True,
-            )
+            hardware = describe_hardware(waiting[0].params.train)
+            how = f"{len(waiting)} runs, {processes} at a time, each on {hardware}"
+            print(f"ablate: {name}: {how}", flush=True)
             _write_vectors(waiting[0])
-            _train_all(waiting, name, params.ablate.processes)
+            # Forked, so that the libraries are imported once; torch has not computed here yet. The
+            # bar has a thread of its own, so the processes are started before it.
+            method: Literal["fork", "spawn"] = "fork" if sys.platform == "linux" else "spawn"
+            with process_pool(processes, method) as pool:
+                finished = pool.map(train, waiting)
+                with progress_bar(f"ablate: {name}", len(waiting)) as show:
+                    for done, _ in enumerate(finished, start=1):
+                        show(done)
     except KeyboardInterrupt:
         done = sum(one.is_done for one in runs)
         raise KeyboardInterrupt(f"keeps {done} of {len(runs)} runs and continues") from None
@@ -133,6 +139,7 @@ def _write_vectors(one: Run) -> None:
     with atomic_directory(one.vectors) as folder:
         for split in ("train", "validation"):
             (folder / split).mkdir()
+            write_json(folder / split / FEATURES, features)
             write_vectors(
                 paths.FEATURES_ONNX,
                 paths.PACKED / split,
@@ -141,18 +148,6 @@ def _write_vectors(one: Run) -> None:
                 views=features["views"],
                 seed=features["seed"],
             )
-
-
-def _train_all(runs: list[Run], name: str, processes: int) -> None:
-    """Make runs side by side."""
-    # Forked, so that the libraries are imported once; torch has not computed here yet. The bar has
-    # a thread of its own, so the processes are started before it.
-    method: Literal["fork", "spawn"] = "fork" if sys.platform == "linux" else "spawn"
-    with process_pool(min(processes, len(runs)), method) as pool:
-        finished = pool.map(train, runs)
-        with progress_bar(f"ablate: {name}", len(runs)) as show:
-            for done, _ in enumerate(finished, start=1):
-                show(done)
 
 
 def plan(settings: dict[str, Any], kept: Path) -> list[Run]:
@@ -283,41 +278,33 @@ def _images() -> pd.DataFrame:
 def write_splits(one: Run, folder: Path) -> pd.DataFrame:
     """Write the packed splits of a run; returns the images that it predicts."""
     images = _images()
-    packed = {name: load_packed(paths.PACKED / name) for name in ("train", "validation")}
+    packed = {
+        name: load_packed(paths.PACKED / name, one.vectors and one.vectors / name)
+        for name in ("train", "validation")
+    }
     roles = np.full(len(images), "train", dtype=object)
     roles[one.folds == one.fold] = "held_out"
     roles[one.folds == (one.fold + 1) % (one.folds.max() + 1)] = "validation"
     for role in ("train", "validation", "held_out"):
-        rows = images[roles == role]
-        (folder / role).mkdir(parents=True, exist_ok=True)
-        shape = (len(rows), one.size, one.size, 3)
-        pixels = open_memmap(folder / role / IMAGES, "w+", np.uint8, shape)
-        for place, (split, row) in enumerate(zip(rows["split"], rows["row"], strict=True)):
-            image = packed[split].images[row]
-            pixels[place] = cv2.resize(image, (one.size, one.size), interpolation=cv2.INTER_AREA)
-        pixels.flush()
-        np.save(folder / role / LABELS, rows["label"].to_numpy())
+        rows, place = images[roles == role], folder / role
+        place.mkdir(parents=True, exist_ok=True)
+        pixels = open_memmap(place / IMAGES, "w+", np.uint8, (len(rows), one.size, one.size, 3))
+        some: Any = packed["train"].vectors
+        shape = None if some is None else (len(rows), *some.shape[1:])
+        vectors = shape and open_memmap(place / VECTORS, "w+", np.float32, shape)
+        for index, (split, row) in enumerate(zip(rows["split"], rows["row"], strict=True)):
+            image, size = packed[split].images[row], (one.size, one.size)
+            pixels[index] = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+            if vectors is not None:
+                vectors[index] = packed[split].vectors[row]
+        np.save(place / LABELS, rows["label"].to_numpy())
         names, groups = rows["image"].tolist(), rows["group"].tolist()
         classes = packed["train"].classes
         meta = {"classes": classes, "names": names, "groups": groups, "size": one.size}
-        write_json(folder / role / META, meta)
-        write_json(folder / role / FEATURES, {"kind": "pixels" if one.vectors is None else "other"})
-        if one.vectors is not None:
-            _copy_vectors(one.vectors, rows, folder / role / VECTORS)
+        write_json(place / META, meta)
+        write_json(place / FEATURES, {"kind": "pixels" if vectors is None else "other"})
     predicted = images.loc[roles == "held_out", ["image", "class", "group"]]
     return predicted.rename(columns={"class": "label"}).reset_index(drop=True)
-
-
-def _copy_vectors(vectors: Path, rows: pd.DataFrame, destination: Path) -> None:
-    """Write the vectors of some images, of all their views, to a file of a run's own."""
-    of_split = {
-        name: np.load(vectors / name / VECTORS, mmap_mode="r") for name in ("train", "validation")
-    }
-    shape = (len(rows), *of_split["train"].shape[1:])
-    copied = open_memmap(destination, "w+", np.float32, shape)
-    for place, (split, row) in enumerate(zip(rows["split"], rows["row"], strict=True)):
-        copied[place] = of_split[split][row]
-    copied.flush()
 
 
 def _write(name: str, runs: list[Run]) -> list[float]:

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -94,16 +94,6 @@ def _leak(rows: pd.DataFrame) -> str:
     return ""
 
 
-class Block(NamedTuple):
-    """Images to decode into rows of an array, one after another from `start`."""
-
-    array: Path
-    start: int
-    folder: Path
-    names: Sequence[str]
-    size: int
-
-
 def pack(
     params: PackParams,
     images: Path,
@@ -125,7 +115,7 @@ def pack(
         ImageError: An image cannot be decoded.
     """
     size = params.size
-    blocks = []
+    blocks: list[tuple[Path, int, list[str]]] = []
     with ExitStack() as stack:
         for split in USED_SPLITS:
             folder = stack.enter_context(atomic_directory(destination / split))
@@ -137,18 +127,15 @@ def pack(
             write_json(folder / META, meta)
             array = folder / IMAGES  # of the right size and still empty: every process fills a part
             open_memmap(array, "w+", np.uint8, (len(names), size, size, 3))
-            blocks += [
-                Block(array, start, images, names[start : start + BLOCK], size)
-                for start in range(0, len(names), BLOCK)
-            ]
-        parallel_map(_fill, blocks, label="pack", weight=lambda block: len(block.names))
+            starts = range(0, len(names), BLOCK)
+            blocks += [(array, start, names[start : start + BLOCK]) for start in starts]
+        fill = partial(_fill, images, size)
+        parallel_map(fill, blocks, label="pack", weight=lambda block: len(block[2]))
 
 
-def _fill(block: Block) -> None:
-    """Decode a block into its rows; the array is never whole in memory."""
+def _fill(images: Path, size: int, block: tuple[Path, int, list[str]]) -> None:
+    """Decode images into the rows of an array from a start on; it is never whole in memory."""
     cv2.setNumThreads(1)
-    pixels = [
-        resize(decode((block.folder / name).read_bytes(), name), block.size) for name in block.names
-    ]
-    array = open_memmap(block.array, "r+")
-    array[block.start : block.start + len(pixels)] = np.stack(pixels)
+    path, start, names = block
+    pixels = [resize(decode((images / name).read_bytes(), name), size) for name in names]
+    open_memmap(path, "r+")[start : start + len(names)] = np.stack(pixels)

@@ -1,9 +1,8 @@
 """Callbacks that record or show a run: history, activations, TensorBoard's pictures, progress bar.
 
-`after_linear` and `after_batch_norm` are runs of their own in TensorBoard, so that what a hidden
-layer's units get before and after batch normalisation shares a chart. Both are measured in the
-validation pass, over all its images, by the running statistics. In training mode every batch is
-normalised by its own statistics, so that mean and standard deviation after it say nothing.
+`after_linear` and `after_batch_norm` are runs of their own in TensorBoard, so that the inputs and
+outputs of batch normalisation share a chart. They are measured in the validation pass: in training
+every batch is normalised by its own statistics, so mean and standard deviation say nothing.
 
 All that is logged in an epoch follows from the state of the training in that epoch, never from
 what was logged before: a run continued from any epoch leaves the same files.
@@ -23,14 +22,12 @@ from pytorch_lightning.utilities import rank_zero_only
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
-from tensorboard.compat.proto.attr_value_pb2 import AttrValue
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.graph_pb2 import GraphDef
-from tensorboard.compat.proto.node_def_pb2 import NodeDef
-from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
 from tensorboard.compat.proto.versions_pb2 import VersionDef
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+from torch.utils.tensorboard._proto_graph import node_proto
 
 from pipeline.common.datasets import PackedSplit, write_table
 from pipeline.common.drawing import FAINT, INK, RIGHT, WRONG, image_grid
@@ -213,18 +210,6 @@ class TrainingPictures(pl.Callback):
             writer.add_image("images/augmentation", preview, 0, dataformats="HWC")
 
     @rank_zero_only
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int
-    ) -> None:
-        """Log the first batch of an epoch, unless it has vectors, which cannot be shown."""
-        epoch = trainer.current_epoch
-        if batch_idx == 0 and epoch % self._every == 0 and self._data.train.vectors is None:
-            grid = batch_grid(batch[0])
-            self._run("training").add_image(
-                "images/augmented_batch", grid, epoch, dataformats="HWC"
-            )
-
-    @rank_zero_only
     def on_train_batch_end(
         self,
         trainer: pl.Trainer,
@@ -233,32 +218,32 @@ class TrainingPictures(pl.Callback):
         batch: Batch,
         batch_idx: int,
     ) -> None:
-        """Log the gradients of the epoch's first batch, which Lightning clears in the next step."""
-        epoch = trainer.current_epoch
-        if batch_idx == 0 and epoch % self._every == 0:
-            for name, weight in weight_matrices(self._network).items():
-                self._run("training").add_histogram(f"gradients/{name}", weight.grad, epoch)
+        """Log an epoch's first batch, where it has images, and its gradients."""
+        epoch, writer = trainer.current_epoch, self._run("training")
+        if batch_idx > 0 or epoch % self._every:
+            return
+        if self._data.train.vectors is None:
+            grid = batch_grid(batch[0])
+            writer.add_image("images/augmented_batch", grid, epoch, dataformats="HWC")
+        for name, weight in weight_matrices(self._network).items():
+            writer.add_histogram(f"gradients/{name}", weight.grad, epoch)
 
     @rank_zero_only
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log activations and weights, and the validation images with the highest losses."""
-        epoch, split = trainer.current_epoch, self._data.validation
+        epoch, split, writer = trainer.current_epoch, self._data.validation, self._run("validation")
         for row in self._activations.rows:
             tag = f"activations/{row['layer']}"
             if row["epoch"] == epoch and row["stage"] == "activation":
-                dead = row["constant_units"]
-                self._run("validation").add_scalar(f"{tag}_dead_units", dead, epoch)
+                writer.add_scalar(f"{tag}_dead_units", row["constant_units"], epoch)
             elif row["epoch"] == epoch:
                 for name in ("mean", "std"):
-                    writer = self._run(f"after_{row['stage']}")
-                    writer.add_scalar(f"{tag}_{name}", row[name], epoch)
+                    self._run(f"after_{row['stage']}").add_scalar(f"{tag}_{name}", row[name], epoch)
         if epoch % self._every == 0:
             for name, weight in weight_matrices(self._network).items():
                 self._run("training").add_histogram(f"weights/{name}", weight, epoch)
             picture = draw_top_losses(split, top_losses(self._network, split))
-            self._run("validation").add_image(
-                "images/top_losses", picture, epoch, dataformats="HWC"
-            )
+            writer.add_image("images/top_losses", picture, epoch, dataformats="HWC")
 
 
 def named_layers(network: MLP) -> dict[str, nn.Module]:
@@ -327,29 +312,24 @@ def graph_of(network: MLP) -> bytes:
         A serialised `GraphDef`, the same in every process: its maps have no order of their own.
     """
     values = network.places * len(network.mean)
-    image = [network.size, network.size, 3] if network.size is not None else [values]
-    nodes: list[tuple[str, list[int], nn.Module | None]] = [
+    image = [values] if network.size is None else [network.size, network.size, 3]
+    parts: list[tuple[str, list[int], nn.Module | None]] = [
         ("inputs", image, None),
         ("normalise", [values], None),
     ]
-    for layer, parts in named_layers(network).items():
-        for part in parts.children():
-            values = getattr(part, "out_features", values)
-            nodes.append((f"{layer}/{type(part).__name__}", [values], part))
+    for layer, modules in named_layers(network).items():
+        for module in modules.children():
+            values = getattr(module, "out_features", values)
+            parts.append((f"{layer}/{type(module).__name__}", [values], module))
     classes = [network.output.out_features]
-    nodes += [("output", classes, network.output), ("logits", classes, None)]
-    graph = GraphDef(versions=VersionDef(producer=22))  # the format that TensorBoard expects
-    before: list[str] = []
-    for name, sizes, module in nodes:
-        # The first size is that of the batch: any.
-        dims = [TensorShapeProto.Dim(size=size) for size in (-1, *sizes)]
-        shape = AttrValue.ListValue(shape=[TensorShapeProto(dim=dims)])
-        attributes = {"_output_shapes": AttrValue(list=shape)}
-        if module is not None:  # what it was made with, as it prints itself
-            attributes["settings"] = AttrValue(s=module.extra_repr().encode())
-        kind = name if module is None else type(module).__name__
-        graph.node.append(NodeDef(name=name, op=kind, input=before, attr=attributes))
-        before = [name]
+    parts += [("output", classes, network.output), ("logits", classes, None)]
+    graph, before = GraphDef(versions=VersionDef(producer=22)), None  # TensorBoard's format
+    for name, sizes, part in parts:
+        kind, settings = (type(part).__name__, part.extra_repr()) if part else (name, "")
+        shape = (-1, *sizes)  # of any number of images
+        node = node_proto(name, kind, before, outputsize=shape, attributes=settings)
+        graph.node.append(node)
+        before = name
     return bytes(graph.SerializeToString(deterministic=True))
 
 
@@ -362,7 +342,6 @@ class Progress(pl.Callback):
         left = TimeRemainingColumn()
         self._bar = Bar(*columns, left, console=console, disable=not console.is_terminal)
         self._task = self._bar.add_task("epoch")
-        self._best = 0.0
 
     @rank_zero_only
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -376,10 +355,8 @@ class Progress(pl.Callback):
     @rank_zero_only
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Advance by an epoch."""
-        loss = float(trainer.callback_metrics["val_loss"])
-        accuracy = float(trainer.callback_metrics["val_accuracy"])
-        self._best = max(self._best, accuracy)
-        metrics = f"epoch  val loss {loss:.3f}  accuracy {accuracy:.3f}  best {self._best:.3f}"
+        loss, accuracy = (trainer.callback_metrics[f"val_{name}"] for name in ("loss", "accuracy"))
+        metrics = f"epoch  val loss {loss:.3f}  accuracy {accuracy:.3f}"
         self._bar.update(self._task, advance=1, description=metrics)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
