@@ -14,9 +14,10 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import IO, Any
+from typing import Any
 
 from pipeline.common.errors import SourceError
 from pipeline.common.parallel import progress_bar
@@ -47,8 +48,8 @@ CORRUPT = (
 )
 UNPACK_YOURSELF = "unpack it yourself and set fetch.source to the folder"
 
-# Name, bytes, why it is refused (or nothing), and content: None for a folder.
-Member = tuple[str, int, str, IO[bytes] | None]
+# Name, bytes, why it is refused (or nothing), and what opens its content: None for a folder.
+Member = tuple[str, int, str, Callable[[], Any] | None]
 
 
 def is_archive(path: Path) -> bool:
@@ -71,17 +72,19 @@ def unpack(archive: Path, destination: Path) -> None:
     total, names = 0, set[str]()
     try:
         with progress_bar("unpack", None) as show:
-            for name, size, fault, content in (_zip_members if is_zip else _tar_members)(archive):
+            for name, size, fault, content_of in (_zip_members if is_zip else _tar_members)(
+                archive
+            ):
                 _check_name(archive, name, fault, names)
                 names.add(name)
                 total += size
                 _check_size(archive, total, destination)
                 target = destination / name
-                if content is None:
+                if content_of is None:
                     target.mkdir(parents=True, exist_ok=True)
                     continue
                 target.parent.mkdir(parents=True, exist_ok=True)
-                with content, target.open("xb") as file:
+                with content_of() as content, target.open("xb") as file:
                     shutil.copyfileobj(content, file)
                 show(len(names))
     except CORRUPT as error:
@@ -130,8 +133,8 @@ def _zip_members(archive: Path) -> Iterator[Member]:
                     "the folder"
                 )
             fault = "is a link" if stat.S_ISLNK(member.external_attr >> 16) else ""
-            content = None if member.is_dir() else zipped.open(member)
-            yield member.filename, member.file_size, fault, content
+            content_of = None if member.is_dir() else partial(zipped.open, member)
+            yield member.filename, member.file_size, fault, content_of
 
 
 class _BoundedReads(io.BufferedReader):
@@ -161,8 +164,8 @@ def _tar_members(archive: Path) -> Iterator[Member]:
                 raise tarfile.ReadError("a size is negative")
             fault = "" if member.isfile() or member.isdir() else "is a link or device"
             # Not `tar.extract`, which sets owners and permissions as well.
-            content = None if fault else tar.extractfile(member)
-            yield member.name, member.size + tarfile.BLOCKSIZE, fault, content
+            content_of = None if member.isdir() else partial(tar.extractfile, member)
+            yield member.name, member.size + tarfile.BLOCKSIZE, fault, content_of
             stream.budget = LARGEST_HEADER
         # `tarfile` takes damage for the end of the archive, so the empty block there is checked.
         stream.budget = math.inf

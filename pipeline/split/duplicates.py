@@ -81,16 +81,13 @@ class Duplicates(NamedTuple):
     pairs: pd.DataFrame
 
 
-def find_duplicates(
-    images: pd.DataFrame, folder: Path, params: SplitParams, *, processes: int | None = None
-) -> Duplicates:
+def find_duplicates(images: pd.DataFrame, folder: Path, params: SplitParams) -> Duplicates:
     """Group the images that are duplicates of one another, exact or near.
 
     Args:
         images: `labels.csv`, N rows.
         folder: The folder below which the images lie.
         params: How alike near-duplicates are, and pairs that a person found to be none.
-        processes: How many read the files; by default, one per core.
 
     Returns:
         The groups, and the pairs that are alike. Images of different classes must be twice as
@@ -104,7 +101,7 @@ def find_duplicates(
     positions = images.assign(position=np.arange(len(images)))
     unique = positions.sort_values(["sha256", "label", "image"]).drop_duplicates("sha256")
     files = [folder / name for name in unique["image"]]
-    read = partial(parallel_map, label="find duplicates", processes=processes)
+    read = partial(parallel_map, label="find duplicates")
     pairs, weights = compare(np.stack(read(read_thumbnail, files)))
     doubtful = np.flatnonzero(pairs["ratio"].between(*DOUBTFUL))
     ends = pairs[["image", "other"]].to_numpy()[doubtful]
