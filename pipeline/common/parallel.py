@@ -131,7 +131,7 @@ def _end_with_parent() -> None:
 @contextmanager
 def progress_bar(
     label: str, total: int | None, unit: Literal["items", "bytes"] = "items"
-) -> Iterator[Callable[[int], object]]:
+) -> Iterator[Callable[..., object]]:
     """Show a progress bar on stderr where that is a terminal.
 
     Args:
@@ -140,11 +140,11 @@ def progress_bar(
         unit: What is counted.
 
     Yields:
-        A function to call with the number done so far.
+        A function to call with the number done so far, and with another label where it changes.
     """
     console = Console(stderr=True)
     count = MofNCompleteColumn() if unit == "items" else DownloadColumn()
     columns = (TextColumn("{task.description}"), BarColumn(), count, TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         bar = progress.add_task(label, total=total)
-        yield lambda done: progress.update(bar, completed=done)
+        yield lambda done, label=label: progress.update(bar, completed=done, description=label)

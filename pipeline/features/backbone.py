@@ -156,7 +156,9 @@ def efficientnet_lite(weights: Tensors, lite: Lite) -> ModelProto:
         lite: Which of them.
     """
     graph = Graph(IMAGES, TensorProto.UINT8, ["N", lite.size, lite.size, 3])
-    values = _scale(graph, 127, 128)
+    planes = graph.add("Transpose", graph.add("Cast", IMAGES, to=1), perm=[0, 3, 1, 2])
+    centred = graph.add("Sub", planes, graph.constant(127))
+    values = graph.add("Div", centred, graph.constant(128))
     bounds = graph.constant(0), graph.constant(6)
 
     def layer(values: str, name: str, norm: str, *, stride: int = 1, clip: bool = True) -> str:
@@ -221,10 +223,9 @@ def _open_file(name: str) -> tuple[ModelProto, tuple[int, int], str]:
     tensors = [v.type.tensor_type for v in model.graph.input if v.name not in stored]
     found = [(one.elem_type, [size.dim_value for size in one.shape.dim]) for one in tensors]
     match found:  # an open dimension is 0
-        case [
-            (TensorProto.UINT8 as kind, [0, side, other, 3])
-            | (TensorProto.FLOAT as kind, [0, 3, side, other])
-        ] if side == other > 0:
+        case [(TensorProto.UINT8 as kind, [0, side, other, 3])] if side == other > 0:
+            return model, (kind, side), hashlib.sha256(content).hexdigest()
+        case [(TensorProto.FLOAT as kind, [0, 3, side, other])] if side == other > 0:
             return model, (kind, side), hashlib.sha256(content).hexdigest()
     words = ", ".join(
         f"{TensorProto.DataType.Name(kind).lower()} {[size or 'N' for size in shape]}"
@@ -255,14 +256,7 @@ def _from_file(name: str, sha256: str) -> Backbone:
     if kind == TensorProto.FLOAT:
         model = _normalised(model, size, MEAN, STD)
     content = model.SerializeToString(deterministic=True)
-    return Backbone(content, found, licence="not known", trained_on="not known")
-
-
-def _scale(graph: Graph, offset: npt.ArrayLike, scale: npt.ArrayLike) -> str:
-    """uint8 [N, size, size, 3] → (values - offset) / scale, float32 [N, 3, size, size]."""
-    planes = graph.add("Transpose", graph.add("Cast", IMAGES, to=1), perm=[0, 3, 1, 2])
-    centred = graph.add("Sub", planes, graph.constant(offset))
-    return graph.add("Div", centred, graph.constant(scale))
+    return Backbone(model=content, sha256=found, licence="not known", trained_on="not known")
 
 
 def _normalised(
@@ -270,9 +264,11 @@ def _normalised(
 ) -> ModelProto:
     """Precede a network that takes float32 [N, 3, size, size] by the normalisation of images."""
     graph = Graph(IMAGES, TensorProto.UINT8, ["N", size, size, 3])
+    planes = graph.add("Transpose", graph.add("Cast", IMAGES, to=1), perm=[0, 3, 1, 2])
     offset, scale = (255 * np.reshape(values, (1, 3, 1, 1)) for values in (mean, std))
-    scaled = graph.model(_scale(graph, offset, scale), "scaled", ["N", 3, size, size])
-    return join(scaled, model)
+    centred = graph.add("Sub", planes, graph.constant(offset))
+    scaled = graph.add("Div", centred, graph.constant(scale))
+    return join(graph.model(scaled, "scaled", ["N", 3, size, size]), model)
 
 
 def _torchvision(name: str) -> tuple[str, Any]:

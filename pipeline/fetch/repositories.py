@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -128,24 +129,20 @@ def _export(address: Address, commit: str, folder: Path, name: str) -> None:
         # Old servers send only branches and tags: fetch all of them, with their history.
         _git(address, "fetch", "--quiet", "--tags", "origin", at=clone)
         _git(address, "cat-file", "-e", f"{commit}^{{commit}}", at=clone)
-    if ".dvc" in _git(address, "ls-tree", "--name-only", commit, at=clone).splitlines():
-        _git(address, "checkout", "--quiet", "--detach", commit, at=clone)
-        _get_with_dvc(address, commit, clone, folder / name)
-    else:
-        _check_out(address, commit, clone)
-        (clone / address.path).rename(folder / name)
-    shutil.rmtree(folder / name / ".git", ignore_errors=True)
-    shutil.rmtree(clone, ignore_errors=True)
-
-
-def _check_out(address: Address, commit: str, clone: Path) -> None:
-    if address.path:
-        if not _git(address, "ls-tree", "--name-only", commit, address.path, at=clone):
-            listed = _git(address, "ls-tree", "-d", "-r", "--name-only", commit, at=clone)
-            raise _no_path(address, listed.splitlines())
+    listed = partial(_git, address, "ls-tree", "--name-only", at=clone)
+    with_dvc = ".dvc" in listed(commit).splitlines()
+    if address.path and not with_dvc:
+        if not listed(commit, address.path):
+            raise _no_path(address, listed("-d", "-r", commit).splitlines())
         pattern = "/" + re.sub(r"([\\*?\[\]!#])", r"\\\1", address.path)
         _git(address, "sparse-checkout", "set", "--no-cone", pattern, at=clone)
     _git(address, "checkout", "--quiet", "--detach", commit, at=clone)
+    if with_dvc:
+        _get_with_dvc(address, commit, clone, folder / name)
+    else:
+        (clone / address.path).rename(folder / name)
+    shutil.rmtree(folder / name / ".git", ignore_errors=True)
+    shutil.rmtree(clone, ignore_errors=True)
 
 
 def _no_path(address: Address, folders: list[str]) -> SourceError:

@@ -3,7 +3,6 @@
 import contextlib
 import io
 import re
-from collections.abc import Mapping
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -236,7 +235,19 @@ def write_torchvision(source: str, destination: Path, cache: Path) -> None:
         )
     root = cache / "torchvision"
     root.mkdir(parents=True, exist_ok=True)
-    splits = {split: _load(name, options, root) for split, options in DATASETS[name].items()}
+    # Imported here, because only this source needs torch, which takes seconds to import.
+    from torchvision import datasets  # noqa: PLC0415
+
+    open_split = partial(getattr(datasets, name), str(root), download=True)
+    try:
+        # torchvision reports its progress on stdout, even where that is no terminal.
+        with contextlib.redirect_stdout(io.StringIO()):
+            splits = {split: open_split(**options) for split, options in DATASETS[name].items()}
+    except (RuntimeError, OSError) as error:
+        raise SourceError(
+            f"{source} cannot be downloaded ({one_line(error)}); check the network, or put "
+            f"torchvision's files into {root}"
+        ) from None
     rows = []
     with progress_bar("write images", sum(map(len, splits.values()))) as show:
         for split, dataset in splits.items():
@@ -250,19 +261,3 @@ def write_torchvision(source: str, destination: Path, cache: Path) -> None:
                 show(len(rows))
     table = pd.DataFrame(rows, columns=["image", "label", "split"])
     write_table(destination / "labels.csv", table)
-
-
-def _load(name: str, options: Mapping[str, Any], root: Path) -> Any:  # noqa: ANN401 - untyped
-    # Imported here, because only this source needs torch, which takes seconds to import.
-    from torchvision import datasets  # noqa: PLC0415
-
-    dataset = getattr(datasets, name)
-    try:
-        # torchvision reports its progress on stdout, even where that is no terminal.
-        with contextlib.redirect_stdout(io.StringIO()):
-            return dataset(str(root), download=True, **options)
-    except (RuntimeError, OSError) as error:
-        raise SourceError(
-            f"{TORCHVISION}{name} cannot be downloaded ({one_line(error)}); check the network, or "
-            f"put torchvision's files into {root}"
-        ) from None

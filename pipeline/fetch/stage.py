@@ -5,7 +5,6 @@ is decoded once to prove that it can be, and its bytes are copied as they are.
 """
 
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -97,9 +96,6 @@ def fetch(
             raise ImageError(_summarise([image["reason"] for image in skipped]))
         counts = _count(params.source, classes, [label for _, label, *_ in rows], len(skipped))
 
-        content = hashlib.sha256()
-        for name, label, split, sha256 in sorted(rows):
-            content.update(json.dumps([name, sha256, label, split]).encode())
         shutil.rmtree(workspace, ignore_errors=True)
         write_table(folder / "labels.csv", pd.DataFrame(sorted(rows), columns=LABEL_COLUMNS))
         write_json(
@@ -112,8 +108,6 @@ def fetch(
                 "images": len(rows),
                 "counts": counts,
                 "skipped": skipped,
-                # Changes if and only if an image's name, content, label or split does.
-                "content_sha256": content.hexdigest(),
             },
         )
     return opened.local

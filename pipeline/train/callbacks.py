@@ -8,6 +8,7 @@ All that is logged in an epoch follows from the state of the training in that ep
 what was logged before: a run continued from any epoch leaves the same files.
 """
 
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -19,9 +20,6 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.utilities import rank_zero_only
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 from tensorboard.compat.proto.versions_pb2 import VersionDef
@@ -31,6 +29,7 @@ from torch.utils.tensorboard._proto_graph import node_proto
 
 from pipeline.common.datasets import PackedSplit, write_table
 from pipeline.common.drawing import FAINT, INK, RIGHT, WRONG, image_grid
+from pipeline.common.parallel import progress_bar
 from pipeline.common.params import TrainParams
 from pipeline.train.augmentation import augmentation_preview
 from pipeline.train.datamodule import Batch, ImageDataModule
@@ -337,11 +336,7 @@ class Progress(pl.Callback):
     """Show one bar over all epochs where stderr is a terminal; say where a run continues."""
 
     def __init__(self) -> None:
-        console = Console(stderr=True)
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-        left = TimeRemainingColumn()
-        self._bar = Bar(*columns, left, console=console, disable=not console.is_terminal)
-        self._task = self._bar.add_task("epoch")
+        self._bar = ExitStack()
 
     @rank_zero_only
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -349,22 +344,22 @@ class Progress(pl.Callback):
         done, total = trainer.current_epoch, trainer.max_epochs
         if done:
             print(f"train: continuing after {done} of {total} epochs", flush=True)
-        self._bar.update(self._task, completed=done, total=total)
-        self._bar.start()
+        self._show = self._bar.enter_context(progress_bar("epoch", total))
+        self._show(done)
 
     @rank_zero_only
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Advance by an epoch."""
         loss, accuracy = (trainer.callback_metrics[f"val_{name}"] for name in ("loss", "accuracy"))
         metrics = f"epoch  val loss {loss:.3f}  accuracy {accuracy:.3f}"
-        self._bar.update(self._task, advance=1, description=metrics)
+        self._show(trainer.current_epoch + 1, metrics)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Leave the finished bar on the terminal."""
-        self._bar.stop()
+        self._bar.close()
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
         """Give the terminal back."""
-        self._bar.stop()
+        self._bar.close()

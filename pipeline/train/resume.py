@@ -192,11 +192,6 @@ class Resume(pl.Callback):
         """After how many epochs the last state was written; 0 where there is none."""
         return max((int(state.name.removeprefix("after-")) for state in self._states()), default=0)
 
-    def forget(self) -> None:
-        """Remove every state: the run would only end the same way again."""
-        if is_main_process():
-            shutil.rmtree(self._folder)
-
     def _states(self) -> list[Path]:
         return sorted(self._folder.glob("after-*"))
 
