@@ -157,9 +157,7 @@ def efficientnet_lite(weights: Tensors, lite: Lite) -> ModelProto:
     """
     graph = Graph(IMAGES, TensorProto.UINT8, ["N", lite.size, lite.size, 3])
     planes = graph.add("Transpose", graph.add("Cast", IMAGES, to=1), perm=[0, 3, 1, 2])
-    centred = graph.add("Sub", planes, graph.constant(127))
-    values = graph.add("Div", centred, graph.constant(128))
-    bounds = graph.constant(0), graph.constant(6)
+    values = graph.add("Div", graph.add("Sub", planes, 127), 128)
 
     def layer(values: str, name: str, norm: str, *, stride: int = 1, clip: bool = True) -> str:
         kernel = weights[f"{name}.weight"].astype(np.float64)
@@ -168,13 +166,13 @@ def efficientnet_lite(weights: Tensors, lite: Lite) -> ModelProto:
         convolved = graph.add(
             "Conv",
             values,
-            graph.constant(kernel * scale[:, np.newaxis, np.newaxis, np.newaxis]),
-            graph.constant(weights[f"{norm}.bias"] - weights[f"{norm}.running_mean"] * scale),
+            kernel * scale[:, np.newaxis, np.newaxis, np.newaxis],
+            weights[f"{norm}.bias"] - weights[f"{norm}.running_mean"] * scale,
             strides=[stride, stride],
             auto_pad="SAME_UPPER",
             group=len(kernel) if "depthwise" in name else 1,
         )
-        return graph.add("Clip", convolved, *bounds) if clip else convolved
+        return graph.add("Clip", convolved, 0, 6) if clip else convolved
 
     values = layer(values, "_conv_stem", "_bn0", stride=2)
     strides = [
@@ -266,8 +264,7 @@ def _normalised(
     graph = Graph(IMAGES, TensorProto.UINT8, ["N", size, size, 3])
     planes = graph.add("Transpose", graph.add("Cast", IMAGES, to=1), perm=[0, 3, 1, 2])
     offset, scale = (255 * np.reshape(values, (1, 3, 1, 1)) for values in (mean, std))
-    centred = graph.add("Sub", planes, graph.constant(offset))
-    scaled = graph.add("Div", centred, graph.constant(scale))
+    scaled = graph.add("Div", graph.add("Sub", planes, offset), scale)
     return join(graph.model(scaled, "scaled", ["N", 3, size, size]), model)
 
 
