@@ -164,10 +164,10 @@ def plan(settings: dict[str, Any], kept: Path) -> list[Run]:
     learning = {name: settings[name] for name in LearningParams.model_fields}
     images = _images()
     features = read_json(paths.FEATURES / "train" / FEATURES)
-    augment = LearningParams.model_validate(learning).augment
     folders, vectors = [paths.PACKED], None
     if features["kind"] != "pixels":
-        same = features["augment"] == settings["augment"] or not transforms(augment)
+        active = transforms(LearningParams.model_validate(learning).augment)
+        same = features["augment"] == settings["augment"] or not active
         vectors = paths.FEATURES if same else kept / "vectors"
         folders.append(paths.FEATURES)
     content = content_hash(*(folder / n for folder in folders for n in ("train", "validation")))
@@ -185,8 +185,7 @@ def plan(settings: dict[str, Any], kept: Path) -> list[Run]:
             train = settings["train"] | {"seed": settings["train"]["seed"] + number - 1}
             params = LearningParams.model_validate(learning | {"train": train})
             named = fingerprint({**params.model_dump(), **shared, "run": number}, content)
-            size, folder = shared["size"], kept / named
-            runs.append(Run(number, params, folds, fold, size, vectors, folder))
+            runs.append(Run(number, params, folds, fold, shared["size"], vectors, kept / named))
     return runs
 
 
@@ -269,9 +268,8 @@ def _images() -> pd.DataFrame:
     for name in ("train", "validation"):
         split = load_packed(paths.PACKED / name)
         columns = {"image": split.names, "label": split.labels, "group": split.groups}
-        table = pd.DataFrame(columns | {"split": name, "row": range(len(split))})
-        table["class"] = [split.classes[label] for label in split.labels]
-        tables.append(table)
+        columns |= {"class": np.array(split.classes)[split.labels], "row": np.arange(len(split))}
+        tables.append(pd.DataFrame(columns).assign(split=name))
     return pd.concat(tables).sort_values("image", ignore_index=True)
 
 

@@ -122,13 +122,8 @@ def _export(address: Address, commit: str, folder: Path, name: str) -> None:
     _git(address, "remote", "add", "origin", address.url, at=clone)
     # A link becomes a small text file, which the check of images refuses: it could lead anywhere.
     _git(address, "config", "core.symlinks", "false", at=clone)
-    try:
-        options = ("--depth=1", "--filter=blob:none")
-        _git(address, "fetch", "--quiet", *options, "origin", commit, at=clone)
-    except SourceError:
-        # Old servers send only branches and tags: fetch all of them, with their history.
-        _git(address, "fetch", "--quiet", "--tags", "origin", at=clone)
-        _git(address, "cat-file", "-e", f"{commit}^{{commit}}", at=clone)
+    options = ("--quiet", "--depth=1", "--filter=blob:none")
+    _git(address, "fetch", *options, "origin", commit, at=clone)
     listed = partial(_git, address, "ls-tree", "--name-only", at=clone)
     with_dvc = ".dvc" in listed(commit).splitlines()
     if address.path and not with_dvc:
