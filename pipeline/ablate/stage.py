@@ -239,7 +239,7 @@ def train(one: Run) -> None:
     except TrainingError as error:
         raise TrainingError(f"run {one.number}: {error}") from None
     held_out = load_packed(data / "held_out", data / "held_out")
-    logits = predict_logits(fitted.network, held_out.inputs)
+    logits = predict_logits(fitted.classifier.network, held_out.inputs)
     probabilities = softmax(logits.double(), dim=1).numpy()
     for column, name in enumerate(held_out.classes):
         # Significant digits: decimals would make 0 of a small one, whose loss is infinite.
@@ -247,7 +247,7 @@ def train(one: Run) -> None:
         predicted[f"probability_{name}"] = values
     tables = {
         "history": fitted.history.round(DIGITS),
-        "activations": activations.table.round(DIGITS),
+        "activations": pd.DataFrame(activations.rows).round(DIGITS),
         "predictions": predicted,
     }
     for name, table in tables.items():

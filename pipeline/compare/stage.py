@@ -58,7 +58,7 @@ OF_RUNS = (
 def run(params: Params) -> None:
     """Compare the techniques that `params` names; write data, tables and plots."""
     names = ordered(params.techniques)
-    remove_leftovers(names)
+    _remove_leftovers(names)
     outcomes = [load(paths.ABLATION_REPORT / name) for name in names]
     how = Resampling(params.evaluate.confidence, params.evaluate.bootstrap)
     comparison = compare(outcomes, how, params.evaluate.positive)
@@ -78,11 +78,8 @@ def ordered(names: Iterable[str]) -> list[str]:
     return sorted(names, key=lambda name: (name == COMBINED) - (name == BASELINE))
 
 
-def remove_leftovers(names: Iterable[str]) -> None:
-    """Remove results of techniques that `params.yaml` no longer names.
-
-    DVC would take them for part of what this stage depends on. Its cache still has them.
-    """
+def _remove_leftovers(names: Iterable[str]) -> None:
+    """Remove what DVC would take for part of what this stage depends on; its cache still has it."""
     for parent in (paths.ABLATION_REPORT, paths.ABLATION_LOGS, paths.TECHNIQUE_LOGS):
         for folder in sorted(parent.glob("*/")):
             if folder.name not in names:
@@ -151,7 +148,7 @@ def compare(outcomes: list[Outcome], how: Resampling, positive: str) -> dict[str
         if one.name == BASELINE:
             lowest = one.history.groupby("run")["val_loss"].min()
             target = math.ceil(100 * float(lowest.max())) / 100
-    runs = {one.name: with_curves(one, target) for one in outcomes}
+    runs = {one.name: _with_curves(one, target) for one in outcomes}
     techniques: list[dict[str, Any]] = []
     plain = flatten(first.settings)
     for one in outcomes:
@@ -199,7 +196,7 @@ def compare(outcomes: list[Outcome], how: Resampling, positive: str) -> dict[str
     return data
 
 
-def with_curves(outcome: Outcome, target: float) -> pd.DataFrame:
+def _with_curves(outcome: Outcome, target: float) -> pd.DataFrame:
     """The columns `OF_RUNS`, a row for each run, with what only the curves tell.
 
     `roughness` is the mean absolute second difference of the validation loss: 0 for a straight

@@ -24,7 +24,7 @@ from onnx import ModelProto, TensorProto
 from pipeline.common import paths
 from pipeline.common.download import download
 from pipeline.common.errors import FeaturesError, one_line
-from pipeline.common.files import digest
+from pipeline.common.files import digest, read_regular
 from pipeline.common.graph import IMAGES, IR_VERSION, OPSET, VECTORS, Graph, join
 from pipeline.common.params import FeaturesParams, Params
 from pipeline.features import hog
@@ -199,15 +199,11 @@ def _open_file(name: str) -> tuple[ModelProto, tuple[int, int], str]:
     """An ONNX model, the type of its input and its pixels a side, and the SHA-256 of its file."""
     path = Path(name.removeprefix(FILE))
     try:
-        if path.stat().st_size > LARGEST:
-            raise FeaturesError(
-                f"features.backbone: {path} has over 2 GiB, more than the model's ONNX file can "
-                "hold; choose a smaller backbone"
-            )
-        content = path.read_bytes()
+        content = read_regular(path, LARGEST)
     except OSError as error:
         raise FeaturesError(
-            f"features.backbone: {path} cannot be read ({error.strerror}); correct the path"
+            f"features.backbone: {path} cannot be read ({error.strerror}); correct the path, or "
+            "choose a smaller backbone"
         ) from None
     try:
         model = onnx.load_from_string(content)

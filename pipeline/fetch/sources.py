@@ -107,14 +107,14 @@ def open_source(
         return Opened(workspace, layout=DRAWN_LAYOUT)
     if source.startswith(TORCHVISION):
         _refuse_hash(params, "whose files torchvision checks")
-        write_torchvision(source, workspace, cache)
+        _write_torchvision(source, workspace, cache)
         return Opened(workspace, layout=TORCHVISION_LAYOUT)
     if source.startswith("git+"):
         _refuse_hash(params, "which a commit pins")
         content, revision = checkout(source, cache)
     elif source.startswith(KAGGLE):
         _refuse_hash(params, "which is a folder")
-        content, revision = download_kaggle(source)
+        content, revision = _download_kaggle(source)
     else:
         return _open_local(params, destination, workspace)
     if content.is_dir():
@@ -125,7 +125,7 @@ def open_source(
     return Opened(workspace, revision)
 
 
-def has_scheme(source: str) -> bool:
+def _has_scheme(source: str) -> bool:
     """Whether `source` begins with something like `https:` rather than being a path."""
     return re.match(r"[a-z+]{2,}:", source) is not None
 
@@ -150,7 +150,7 @@ def _open_local(params: FetchParams, destination: Path, workspace: Path) -> Open
                 "committed there"
             )
         return Opened(path, local=path)
-    if not is_archive(path) or has_scheme(params.source):
+    if not is_archive(path) or _has_scheme(params.source):
         raise SourceError(_unreadable(params.source, path))
     if not path.is_file():
         raise SourceError(f"fetch.source: {path} not found; check the path")
@@ -175,26 +175,15 @@ def _refuse_hash(params: FetchParams, reason: str) -> None:
 
 
 def _unreadable(source: str, path: Path) -> str:
-    fault = "is not supported" if path.exists() or has_scheme(source) else "not found"
+    fault = "is not supported" if path.exists() or _has_scheme(source) else "not found"
     return f"fetch.source: {source} {fault}; give {SUPPORTED}"
 
 
 # ---- datasets that other libraries download
 
 
-def download_kaggle(source: str) -> tuple[Path, str]:
-    """Download a dataset from Kaggle, or find it in kagglehub's own cache.
-
-    Args:
-        source: `kaggle:owner/dataset` for the newest version, or
-            `kaggle:owner/dataset/versions/3`.
-
-    Returns:
-        The dataset's folder, and its version; empty where kagglehub does not name it.
-
-    Raises:
-        SourceError: kagglehub is not installed, or cannot fetch the dataset.
-    """
+def _download_kaggle(source: str) -> tuple[Path, str]:
+    """Return the dataset's folder in kagglehub's cache, and its version where that is known."""
     handle = source.removeprefix(KAGGLE)
     if not KAGGLE_NAME.fullmatch(handle):
         raise SourceError(
@@ -217,17 +206,8 @@ def download_kaggle(source: str) -> tuple[Path, str]:
     return folder, folder.name if folder.parent.name == "versions" else ""
 
 
-def write_torchvision(source: str, destination: Path, cache: Path) -> None:
-    """Write a dataset of torchvision as `images/<split>/<number>.png` and `labels.csv`.
-
-    Args:
-        source: `torchvision:NAME`.
-        destination: The folder to write, which is created.
-        cache: The folder below which torchvision keeps, or finds, its files.
-
-    Raises:
-        SourceError: There is no such dataset, or it is neither on disk nor can be downloaded.
-    """
+def _write_torchvision(source: str, destination: Path, cache: Path) -> None:
+    """Write a dataset of torchvision as `images/<split>/<number>.png` and `labels.csv`."""
     name = source.removeprefix(TORCHVISION)
     if name not in DATASETS:
         raise SourceError(

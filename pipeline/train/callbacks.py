@@ -136,16 +136,9 @@ class Activations(Recorder):
             the same for every image.
     """
 
-    COLUMNS = ("epoch", "layer", "stage", "mean", "std", "constant_units")
-
     def __init__(self) -> None:
         super().__init__()
         self._hooks: list[RemovableHandle] = []
-
-    @property
-    def table(self) -> pd.DataFrame:
-        """The rows as a table."""
-        return pd.DataFrame(self.rows, columns=list(self.COLUMNS))
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start measuring."""
@@ -167,8 +160,8 @@ class Activations(Recorder):
             mean = float(totals.sum()) / count
             std = max(float(squares.sum()) / count - mean**2, 0.0) ** 0.5
             constant = float(least.amin(dim=0).eq(greatest.amax(dim=0)).double().mean())
-            values = (trainer.current_epoch, layer, stage, mean, std, constant)
-            self.rows.append(dict(zip(self.COLUMNS, values, strict=True)))
+            place = {"epoch": trainer.current_epoch, "layer": layer, "stage": stage}
+            self.rows.append(place | {"mean": mean, "std": std, "constant_units": constant})
 
 
 def _measure(

@@ -24,7 +24,7 @@ from pipeline.train.callbacks import Activations, History, Progress, TrainingPic
 from pipeline.train.classifier import Classifier
 from pipeline.train.datamodule import ImageDataModule
 from pipeline.train.logger import StableTensorBoardLogger
-from pipeline.train.mlp import MLP, has_onednn_product, predict_logits
+from pipeline.train.mlp import has_onednn_product, predict_logits
 from pipeline.train.resume import Resume, WholeFiles, is_main_process
 
 # Params that change how a run is computed, not what it learns: TensorBoard's HParams lack them.
@@ -48,11 +48,6 @@ class Fit:
     classifier: Classifier
     history: pd.DataFrame
     metrics: dict[str, float]
-
-    @property
-    def network(self) -> MLP:
-        """The network of the classifier."""
-        return self.classifier.network
 
 
 def fit(

@@ -46,7 +46,7 @@ def run(params: Params) -> None:
     if not is_main_process():
         return
 
-    metrics, network = rounded(result.metrics), result.network
+    metrics, network = rounded(result.metrics), result.classifier.network
     write_json(paths.TRAIN_METRICS, metrics)
     write_table(paths.TRAIN_HISTORY, result.history)
     preview = augmentation_preview(train.images, data.augmentation, params.train.seed)

@@ -321,6 +321,7 @@ def test_a_file_beyond_the_format_is_refused(
         ("torchvision:vit_h_14", "SWAG's, which forbid commercial use; if that suits you, ask"),
         ("?", "choose one of efficientnet_lite0"),
         ("onnx:nowhere.onnx", "nowhere.onnx cannot be read"),
+        ("onnx:/dev/zero", "/dev/zero cannot be read \\(Not a regular file"),
     ],
 )
 def test_an_unknown_backbone_names_near_ones(params: Params, name: str, message: str) -> None:

@@ -58,7 +58,7 @@ def runs(pack: Pack, tmp_path: Path) -> Runs:
 
 
 def weights(run: Fit) -> dict[str, torch.Tensor]:
-    return run.network.state_dict()
+    return run.classifier.network.state_dict()
 
 
 def equal(one: Fit, other: Fit) -> bool:
@@ -152,7 +152,7 @@ def test_the_gap_compares_images_as_they_are(runs: Runs, params: Params) -> None
 def measured_loss(run: Fit, folder: Path) -> float:
     split = load_packed(folder)
     with torch.inference_mode():
-        logits = run.network(torch.from_numpy(split.images.copy()))
+        logits = run.classifier.network(torch.from_numpy(split.images.copy()))
     return float(torch.nn.functional.cross_entropy(logits, torch.from_numpy(split.labels)))
 
 
@@ -175,7 +175,7 @@ def test_a_loss_that_is_not_finite_stops_with_causes(runs: Runs, params: Params)
 
 def test_half_precision_trains_and_leaves_weights_in_full(runs: Runs, params: Params) -> None:
     run = runs(with_train(params, precision="bf16-mixed"))
-    assert {weight.dtype for weight in run.network.parameters()} == {torch.float32}
+    assert {weight.dtype for weight in run.classifier.network.parameters()} == {torch.float32}
     assert not run.history.equals(runs(params).history)
 
 
