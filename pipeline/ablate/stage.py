@@ -1,10 +1,10 @@
 """Stage `ablate`: one technique, cross-fitted → its runs, and a prediction of every image.
 
-The images of the train and validation splits are divided into folds, duplicates together. For each
-fold there is one run: it predicts the images of that fold, which it has never seen; the next fold
-validates (early stopping, checkpoint and curves read it); the others train. So every image is
-predicted once and validates once, and again with other folds in each further repeat. All
-techniques have the same folds and seeds. The test split is not read.
+The images of the train and validation splits are divided into folds, duplicates together. Each fold
+has one run: it trains on the other folds but the next, which validates (early stopping, checkpoint
+and curves read it), and predicts the images of its fold. So every image is predicted once and
+validates once in each repeat. All techniques have the same folds and seeds. The test split is not
+read.
 """
 
 import shutil

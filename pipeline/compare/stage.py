@@ -42,7 +42,7 @@ from pipeline.compare.statistics import (
     standard_error,
 )
 
-# What one number per run tells; the other metrics have one per image.
+# Metrics with one value per run; the others have one per image.
 OF_RUNS = (
     "overfitting_gap",
     "train_loss",

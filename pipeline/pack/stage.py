@@ -1,6 +1,6 @@
 """pack: decode and resize every image once, into one array per split."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -57,41 +57,33 @@ def check_assignment(rows: pd.DataFrame, images: pd.DataFrame, *, may_leak: bool
         SplitError: A row names an unknown image, label or split, an image is missing or listed
             twice, or duplicates are in two splits.
     """
-    fault = _misfit(rows, images) or ("" if may_leak else _leak(rows))
-    if fault:
+    for fault in _faults(rows, images, may_leak=may_leak):
         raise SplitError(
             f"{paths.SPLIT_CSV}: {fault}; run `dvc repro --force split` to divide the images "
             "again, or correct the row"
         )
 
 
-def _misfit(rows: pd.DataFrame, images: pd.DataFrame) -> str:
-    """Name the first row that does not fit the images; empty where all do."""
+def _faults(rows: pd.DataFrame, images: pd.DataFrame, *, may_leak: bool) -> Iterator[str]:
     label_of = dict(zip(images["image"], images["label"], strict=True))
-    for image, label, split in zip(rows["image"], rows["label"], rows["split"], strict=True):
-        if image not in label_of:
-            return f"there is no image {image!r}"
-        if label != label_of[image]:
-            return f"{image} is labelled {label!r}, in the source {label_of[image]!r}"
-        if split not in SPLITS:
-            return f"{image} is in {split!r}, which is none of {', '.join(SPLITS)}"
+    for row in rows.itertuples():
+        if row.image not in label_of:
+            yield f"there is no image {row.image!r}"
+        elif row.label != label_of[row.image]:
+            yield f"{row.image} is labelled {row.label!r}, in the source {label_of[row.image]!r}"
+        elif row.split not in SPLITS:
+            yield f"{row.image} is in {row.split!r}, which is none of {', '.join(SPLITS)}"
     times = rows["image"].value_counts().reindex(images["image"], fill_value=0)
     for image, count in times[times != 1].items():
-        return f"{image} is listed {count} times instead of once"
-    return ""
-
-
-def _leak(rows: pd.DataFrame) -> str:
-    """Name the first duplicate in another split than the first of its group; empty if none is."""
+        yield f"{image} is listed {count} times instead of once"
     used = rows[rows["split"].isin(USED_SPLITS)]
     first = used.groupby("group")[["image", "split"]].transform("first")
-    for index in used.index[used["split"] != first["split"]]:
-        one, other = first.loc[index], used.loc[index]
-        return (
-            f"{one['image']} is in {one['split']} and its duplicate {other['image']} in "
-            f"{other['split']}, so what is learnt from one leaks into the other"
+    leaks = pd.Series(used["split"] != first["split"]) & (not may_leak)
+    for one, other in zip(first[leaks].itertuples(), used[leaks].itertuples(), strict=True):
+        yield (
+            f"{one.image} is in {one.split} and its duplicate {other.image} in {other.split}, so "
+            "what is learnt from one leaks into the other"
         )
-    return ""
 
 
 def pack(

@@ -79,7 +79,7 @@ def _describe_groups(images: pd.DataFrame, seed: int) -> pd.DataFrame:
 
     `name` is 16 hexadecimal digits of the content of its representative, `place` is drawn from the
     seed and that content, `label` is its most frequent class (of several the alphabetically first),
-    `size` counts its images, and `conflicting` tells whether they disagree on their label.
+    `size` counts its images, and `conflicting` is true where their labels differ.
     """
     # One member stands for all. A minimum over places would favour low ones in large groups.
     representatives = images.groupby("number")["sha256"].min()

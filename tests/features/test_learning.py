@@ -11,6 +11,7 @@ from pipeline.common.artifact import LOGITS, parse_weights, read_network
 from pipeline.common.datasets import load_packed
 from pipeline.common.params import Params
 from pipeline.features.hog import SIZE
+from pipeline.features import vectors
 from pipeline.features.stage import run as compute
 from pipeline.package.onnx_graph import build_onnx
 from pipeline.predict.classifier import open_session, outputs_of
@@ -28,6 +29,7 @@ def hog(params: Params, pack: Pack, elsewhere: Path) -> Params:
     for name, images in (("train", 24), ("validation", 16), ("test", 8)):
         pack(name, images, size=SIZE)
     chosen = with_features(params, kind="hog", views=2)
+    vectors._session.cache_clear()  # it is by path, and a process has one model in use
     compute(chosen)
     return chosen
 
