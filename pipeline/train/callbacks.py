@@ -48,8 +48,7 @@ STAGES: dict[type[nn.Module], str] = {Linear: "linear", nn.BatchNorm1d: "batch_n
 STAGES |= dict.fromkeys(ACTIVATIONS.values(), "activation")
 
 SNAPSHOTS = 10  # of histograms and images in a run: TensorBoard shows no more images of a tag
-GRID_COLUMNS = 8
-GRID_PIXELS = 2**15  # 32 images of 32 pixels a side, fewer of larger ones
+BATCH_SHOWN = 32  # images of an augmented batch
 
 
 class Recorder(pl.Callback):
@@ -215,7 +214,7 @@ class TrainingPictures(pl.Callback):
         if batch_idx > 0 or epoch % self._every:
             return
         if self._data.train.vectors is None:
-            grid = batch_grid(batch[0])
+            grid = image_grid(list(batch[0][:BATCH_SHOWN].cpu().numpy()), 8, gap=2)
             writer.add_image("images/augmented_batch", grid, epoch, dataformats="HWC")
         for name, weight in weight_matrices(self._network).items():
             writer.add_histogram(f"gradients/{name}", weight.grad, epoch)
@@ -247,12 +246,6 @@ def weight_matrices(network: MLP) -> dict[str, Tensor]:
     """Return the weights of each linear layer, [outputs, inputs], by the layer's name."""
     matrices = [part.weight for part in network.modules() if isinstance(part, Linear)]
     return dict(zip([*named_layers(network), "output"], matrices, strict=True))
-
-
-def batch_grid(images: Tensor) -> npt.NDArray[np.uint8]:
-    """Arrange the first images of a batch, uint8 [N, H, W, 3]."""
-    shown = max(GRID_COLUMNS, GRID_PIXELS // images[0, ..., 0].numel())
-    return image_grid(list(images[:shown].cpu().numpy()), GRID_COLUMNS, gap=2)
 
 
 def top_losses(network: MLP, split: PackedSplit, count: int = 12) -> pd.DataFrame:

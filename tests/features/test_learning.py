@@ -10,8 +10,8 @@ from pipeline.common import paths
 from pipeline.common.artifact import LOGITS, parse_weights, read_network
 from pipeline.common.datasets import load_packed
 from pipeline.common.params import Params
-from pipeline.features.hog import SIZE
 from pipeline.features import vectors
+from pipeline.features.hog import SIZE
 from pipeline.features.stage import run as compute
 from pipeline.package.onnx_graph import build_onnx
 from pipeline.predict.classifier import open_session, outputs_of
