@@ -25,7 +25,7 @@ from pipeline.train.classifier import Classifier
 from pipeline.train.datamodule import ImageDataModule
 from pipeline.train.logger import StableTensorBoardLogger
 from pipeline.train.mlp import has_onednn_product, predict_logits
-from pipeline.train.resume import Resume, WholeFiles, is_main_process
+from pipeline.train.resume import Resume, is_main_process
 
 # Params that change how a run is computed, not what it learns: TensorBoard's HParams lack them.
 COMPUTATION = {"workers", "accelerator", "devices", "num_nodes", "strategy", "threads", "portable"}
@@ -115,7 +115,6 @@ def fit(
             *([best] if params.checkpoint.enabled else []),
             epochs,
         ],
-        plugins=[WholeFiles()],
         deterministic=True,
         enable_progress_bar=False,
         enable_model_summary=False,
