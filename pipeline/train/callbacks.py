@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from pipeline.train.logger import StableTensorBoardLogger
 
 LOGGED = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "learning_rate")
-COLUMNS = ("epoch", *LOGGED, "early_stopping_best", "early_stopping_wait")
 
 # What `Activations` measures, by what computes it.
 STAGES: dict[type[nn.Module], str] = {Linear: "linear", nn.BatchNorm1d: "batch_norm"}
@@ -81,10 +80,10 @@ class History(Recorder, Checkpoint):
             it trains; None to write no file.
 
     Attributes:
-        rows: One per finished epoch, with `COLUMNS`: mean cross-entropies, accuracies, and the
-            learning rate of the last step. `early_stopping_best` is the value that Lightning's
-            EarlyStopping holds to be the best so far, which an improvement must beat by
-            `min_delta`; `early_stopping_wait` counts the epochs since. Both are None without it.
+        rows: One per finished epoch: `epoch`, mean cross-entropies, accuracies, and the learning
+            rate of the last step (`LOGGED`). `early_stopping_best` is the best value so far by
+            Lightning's EarlyStopping, which an improvement must beat by `min_delta`;
+            `early_stopping_wait` counts the epochs since. Both are None without it.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -95,11 +94,7 @@ class History(Recorder, Checkpoint):
     def table(self) -> pd.DataFrame:
         """The rows as a table; a missing value is NaN or NA."""
         types = {"early_stopping_best": "float64", "early_stopping_wait": "Int64"}
-        return pd.DataFrame(self.rows, columns=list(COLUMNS)).astype(types)
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write what an interrupted run has left, or remove what an earlier run has."""
-        self._write(trainer)
+        return pd.DataFrame(self.rows).astype(types)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep the epoch that has just ended."""
@@ -112,15 +107,8 @@ class History(Recorder, Checkpoint):
                 "early_stopping_wait": stopping.wait_count if stopping else None,
             }
         )
-        self._write(trainer)
-
-    def _write(self, trainer: pl.Trainer) -> None:
-        if self._path is None or not trainer.is_global_zero:
-            return
-        if self.rows:
+        if self._path is not None and trainer.is_global_zero:
             write_table(self._path, self.table)
-        else:
-            self._path.unlink(missing_ok=True)
 
 
 class Activations(Recorder):
