@@ -58,23 +58,16 @@ Labels = npt.NDArray[np.int64]
 class Run:
     """One run of a technique.
 
-    Attributes:
-        number: From 1.
-        params: Its seed included.
-        folds: int64 [N], the fold of each image, the images in the order of their names.
-        fold: The fold that it predicts.
-        size: Pixels per side of the images.
-        vectors: Folder of the vectors of the splits; None where the MLP sees pixels.
-        folder: Its own, named by its fingerprint. It is kept until the outputs are written, so
-            that an interrupted comparison repeats no finished run.
+    Its folder is named by its fingerprint, and kept until the outputs are written, so that an
+    interrupted comparison repeats no finished run.
     """
 
-    number: int
-    params: LearningParams
-    folds: Labels
-    fold: int
-    size: int
-    vectors: Path | None
+    number: int  # from 1
+    params: LearningParams  # with its own seed
+    folds: Labels  # int64 [N], the fold of each image, the images in the order of their names
+    fold: int  # the fold that it predicts
+    size: int  # pixels per side of the images
+    vectors: Path | None  # folder of the vectors of the splits; None where the MLP sees pixels
     folder: Path
 
     @property

@@ -46,40 +46,24 @@ Values = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the runs of one technique gave.
-
-    Attributes:
-        name: Of the technique.
-        settings: The params that its runs had, by section.
-        runs: A row for each run.
-        history: A row for each epoch of each run.
-        predictions: A row for each image and repeat.
-        activations: A row for each epoch, layer and stage of each run.
-    """
+    """What the runs of one technique gave."""
 
     name: str
-    settings: Mapping[str, Any]
-    runs: pd.DataFrame
-    history: pd.DataFrame
-    predictions: pd.DataFrame
-    activations: pd.DataFrame
+    settings: Mapping[str, Any]  # the params of its runs, by section
+    runs: pd.DataFrame  # a row for each run
+    history: pd.DataFrame  # for each epoch of each run
+    predictions: pd.DataFrame  # for each image and repeat
+    activations: pd.DataFrame  # for each epoch, layer and stage of each run
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The metrics of one technique, and what they would have been with other images.
+    """The metrics of one technique, and what they would have been with other images."""
 
-    Attributes:
-        pooled: float64 [metrics]; over all images, the mean of all repeats.
-        runs: float64 [repeats, folds, metrics]; of each run.
-        pooled_resampled: float64 [metrics, resamples].
-        runs_resampled: float64 [repeats, folds, metrics, resamples].
-    """
-
-    pooled: Values
-    runs: Values
-    pooled_resampled: Values
-    runs_resampled: Values
+    pooled: Values  # float64 [metrics]; over all images, the mean of all repeats
+    runs: Values  # float64 [repeats, folds, metrics]; of each run
+    pooled_resampled: Values  # float64 [metrics, resamples]
+    runs_resampled: Values  # float64 [repeats, folds, metrics, resamples]
 
     def __sub__(self, other: "Measured") -> "Measured":
         """The paired differences to another technique."""
@@ -93,35 +77,21 @@ class Measured:
 
 @dataclass(frozen=True)
 class Between:
-    """How the difference between two techniques varies from fold to fold.
+    """How the difference between two techniques varies from fold to fold."""
 
-    Attributes:
-        observed: float64 [metrics]; its variance.
-        explained: float64 [metrics]; as much of it as other images would give.
-        freedom: Degrees of freedom of `observed`.
-        runs: How many runs of each technique there are.
-    """
-
-    observed: Values
-    explained: Values
-    freedom: int
-    runs: int
+    observed: Values  # float64 [metrics]; its variance
+    explained: Values  # float64 [metrics]; as much of it as other images would give
+    freedom: int  # degrees of freedom of `observed`
+    runs: int  # of each technique
 
 
 @dataclass(frozen=True)
 class Error:
-    """Standard error of each metric, by its parts.
-
-    Attributes:
-        images: float64 [metrics].
-        runs: float64 [metrics].
-        freedom: float64 [metrics]; degrees of freedom of both together, infinite where images
-            explain all differences between runs.
-    """
+    """Standard error of each metric, by its parts: float64 [metrics]."""
 
     images: Values
     runs: Values
-    freedom: Values
+    freedom: Values  # of both together; infinite where images explain all differences of runs
 
     @property
     def total(self) -> Values:

@@ -65,24 +65,15 @@ EPSILON = 1e-3  # of EfficientNet's batch normalisation
 
 @dataclass(frozen=True)
 class Backbone:
-    """A pretrained network without its head.
+    """A pretrained network without its head."""
 
-    Attributes:
-        model: The ONNX file: uint8 [N, size, size, 3] → float32 [N, values].
-        sha256: Of its weights as they were published.
-        licence: Of its weights.
-        trained_on: The images that it was trained on.
-        head: Weights float32 [classes, values] and biases float32 [classes] that were cut off;
-            None where they are not known.
-        categories: Names of the head's classes.
-    """
-
-    model: bytes
-    sha256: str
-    licence: str
-    trained_on: str
+    model: bytes  # the ONNX file: uint8 [N, size, size, 3] → float32 [N, values]
+    sha256: str  # of its weights as they were published
+    licence: str  # of its weights
+    trained_on: str  # the images that it was trained on
+    # Weights float32 [classes, values] and biases float32 [classes] that were cut off, if known.
     head: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]] | None = None
-    categories: Sequence[str] = ()
+    categories: Sequence[str] = ()  # names of the head's classes
 
 
 def input_size(params: Params) -> int:

@@ -30,19 +30,12 @@ TABLE_DEPTH = 3  # a table lies at most two folders deep
 
 
 class FoundImage(NamedTuple):
-    """A labelled image of a source, before it is checked.
+    """A labelled image of a source, before it is checked."""
 
-    Attributes:
-        name: POSIX path below the folder of images that fetch writes.
-        path: Where it is below the source's folder.
-        label: The label in the source.
-        split: The publisher's split: `train`, `validation`, `test`, or empty.
-    """
-
-    name: str
-    path: PurePosixPath
-    label: str
-    split: Split | Literal[""] = ""
+    name: str  # POSIX path below the folder of images that fetch writes
+    path: PurePosixPath  # below the source's folder
+    label: str  # in the source
+    split: Split | Literal[""] = ""  # the publisher's
 
 
 def find_images(root: Path, params: FetchParams) -> tuple[str, list[FoundImage]]:

@@ -33,17 +33,11 @@ WITHOUT_PROMPTS = {"GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": "ssh -o BatchM
 
 
 class Address(NamedTuple):
-    """A folder or archive in a repository.
+    """A folder or archive in a repository."""
 
-    Attributes:
-        url: The repository, as git accepts it.
-        revision: A commit, branch or tag.
-        path: POSIX path of a folder or archive; empty for the whole repository.
-    """
-
-    url: str
-    revision: str
-    path: str
+    url: str  # of the repository, as git accepts it
+    revision: str  # a commit, branch or tag
+    path: str  # POSIX path of a folder or archive; empty for the whole repository
 
 
 def checkout(source: str, cache: Path) -> tuple[Path, str]:

@@ -1,4 +1,4 @@
-"""Open `fetch.source` as a folder, whatever kind of source it names."""
+"""Open `fetch.source` as a folder, for every kind of source."""
 
 import contextlib
 import io
@@ -26,7 +26,7 @@ SUPPORTED = (
     f"kaggle:owner/dataset, torchvision:NAME or {SYNTHETIC}"
 )
 
-# The tables that are written here have these columns, whatever `fetch` says.
+# The tables that are written here have these columns, not those that `fetch` names.
 DRAWN_LAYOUT = {
     "layout": "csv",
     "table": "",
@@ -56,19 +56,12 @@ DATASETS: dict[str, dict[str, dict[str, Any]]] = {
 
 
 class Opened(NamedTuple):
-    """A source as a folder.
-
-    Attributes:
-        root: The folder.
-        revision: What identifies this state of the source: a commit, a version, a hash; or empty.
-        layout: Params of the layout that apply to this source, whatever `fetch` says.
-        local: The folder or archive that the user names, where it is on this machine.
-    """
+    """A source as a folder."""
 
     root: Path
-    revision: str = ""
-    layout: dict[str, str] | None = None
-    local: Path | None = None
+    revision: str = ""  # what identifies this state of the source: a commit, a version, a hash
+    layout: dict[str, str] | None = None  # params of `fetch` that this source needs
+    local: Path | None = None  # the folder or archive that was read, if it is on this machine
 
 
 def open_source(

@@ -68,16 +68,12 @@ BLOCK = 4096  # images or pairs held in memory at once
 
 
 class Duplicates(NamedTuple):
-    """The duplicates among N images.
+    """The duplicates among N images."""
 
-    Attributes:
-        groups: int64 [N], the number of the group of each image.
-        pairs: The pairs that were looked at closely, in columns `image` and `other` (positions of
-            two images), `ratio` (of their distance to that of their neighbours), `alike` (whether
-            they count as near-duplicates) and `grouped` (whether they are in one group).
-    """
-
-    groups: Integers
+    groups: Integers  # int64 [N], the number of the group of each image
+    # The pairs that were looked at closely: `image` and `other` (positions of two images), `ratio`
+    # (of their distance to that of their neighbours), `alike` (whether they count as
+    # near-duplicates) and `grouped` (whether they are in one group).
     pairs: pd.DataFrame
 
 
