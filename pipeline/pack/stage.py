@@ -25,7 +25,7 @@ from pipeline.common.errors import SplitError
 from pipeline.common.files import atomic_directory, read_json, write_json
 from pipeline.common.images import decode, resize
 from pipeline.common.parallel import parallel_map
-from pipeline.common.params import PackParams, Params
+from pipeline.common.params import Params
 from pipeline.features.backbone import input_size
 
 BLOCK = 32  # images decoded between two writes
@@ -38,7 +38,7 @@ def run(params: Params) -> None:
     check_assignment(rows, images, may_leak=params.split.published == "keep")
     classes = read_json(paths.RAW_MANIFEST)["classes"]
     size = input_size(params)
-    pack(PackParams(size=size), paths.RAW_IMAGES, rows, classes, paths.PACKED)
+    pack(size, paths.RAW_IMAGES, rows, classes, paths.PACKED)
     used = rows["split"].isin(USED_SPLITS).sum()
     print(f"pack: {used:,} images of {size}x{size} pixels")
 
@@ -87,7 +87,7 @@ def _faults(rows: pd.DataFrame, images: pd.DataFrame, *, may_leak: bool) -> Iter
 
 
 def pack(
-    params: PackParams,
+    size: int,
     images: Path,
     rows: pd.DataFrame,
     classes: Sequence[str],
@@ -96,7 +96,7 @@ def pack(
     """Write `train/`, `validation/` and `test/` below `destination`; see `common.datasets`.
 
     Args:
-        params: The size.
+        size: Pixels a side.
         images: The folder below which the images lie.
         rows: `split.csv`; dropped images are not packed.
         classes: Names of the classes, in the order of the labels.
@@ -106,7 +106,6 @@ def pack(
     Raises:
         ImageError: An image cannot be decoded.
     """
-    size = params.size
     blocks: list[tuple[Path, int, list[str]]] = []
     with ExitStack() as stack:
         for split in USED_SPLITS:
