@@ -269,7 +269,7 @@ def _images() -> pd.DataFrame:
 def write_splits(one: Run, folder: Path) -> pd.DataFrame:
     """Write the packed splits of a run; returns the images that it predicts."""
     images = _images()
-    packed = {
+    packed: dict[str, Any] = {
         name: load_packed(paths.PACKED / name, one.vectors and one.vectors / name)
         for name in ("train", "validation")
     }
@@ -280,9 +280,10 @@ def write_splits(one: Run, folder: Path) -> pd.DataFrame:
         rows, place = images[roles == role], folder / role
         place.mkdir(parents=True, exist_ok=True)
         pixels = open_memmap(place / IMAGES, "w+", np.uint8, (len(rows), one.size, one.size, 3))
-        some: Any = packed["train"].vectors
-        shape = None if some is None else (len(rows), *some.shape[1:])
-        vectors = shape and open_memmap(place / VECTORS, "w+", np.float32, shape)
+        vectors = None
+        if one.vectors is not None:
+            shape = (len(rows), *packed["train"].vectors.shape[1:])
+            vectors = open_memmap(place / VECTORS, "w+", np.float32, shape)
         for index, (split, row) in enumerate(zip(rows["split"], rows["row"], strict=True)):
             image, size = packed[split].images[row], (one.size, one.size)
             pixels[index] = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
