@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from importlib import import_module
 from pathlib import Path
-from types import FrameType
 
 from filelock import FileLock, Timeout
 
@@ -30,7 +29,7 @@ def main(name: str, *item: str) -> int:
         name: The stage, a folder of `pipeline`.
         item: The item of a stage that `dvc.yaml` runs for each of several.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as on Ctrl-C
     stage = "@".join([name, *item])
     try:
         params = load_params()
@@ -98,12 +97,6 @@ def locked(stage: str) -> Iterator[None]:
         with suppress(PermissionError):  # on Windows, which removes it when it is released
             Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
-
-
-def _interrupt(signum: int, frame: FrameType | None) -> None:
-    """End a stage on SIGTERM as on Ctrl-C."""
-    del signum, frame
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

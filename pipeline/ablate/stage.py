@@ -77,16 +77,9 @@ class Run:
 
 
 def run(params: Params, name: str) -> None:
-    """Train with one technique, once for each fold, and write the results.
+    """Train with the technique `name`, once for each fold, and write the results.
 
-    Args:
-        params: The whole of `params.yaml`; only `ablate.processes` is read from it, as stage
-            `techniques` has written what the runs depend on.
-        name: The technique.
-
-    Raises:
-        TrainingError: A run cannot continue, or there are too few images.
-        KeyboardInterrupt: Stopped by a signal; says how many runs are kept.
+    Of `params` only `ablate.processes` is read; what the runs depend on comes from `techniques`.
     """
     started = time.monotonic()
     settings = read_json(paths.ABLATION_REPORT / name / paths.TECHNIQUE_PARAMS)

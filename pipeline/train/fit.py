@@ -33,20 +33,14 @@ COMPUTATION = {"workers", "accelerator", "devices", "num_nodes", "strategy", "th
 
 @dataclass(frozen=True)
 class Fit:
-    """A finished run.
+    """A finished run."""
 
-    Attributes:
-        classifier: With the weights that the run ends with, in evaluation mode.
-        history: A row per epoch, with the columns of `History`.
-        metrics: `epochs_run`, `used_epoch` (whose weights the run ends with), the losses and
-            accuracies of that epoch, and `unaugmented_train_loss`: the mean cross-entropy of the
-            training images without augmentation and dropout, as the epoch's own training loss has
-            both, and is taken while the weights change. `overfitting_gap` is the validation loss
-            minus it.
-    """
-
-    classifier: Classifier
-    history: pd.DataFrame
+    classifier: Classifier  # in evaluation mode, with the weights that the run ends with
+    history: pd.DataFrame  # a row per epoch, with the columns of `History`
+    # `epochs_run`, `used_epoch` (whose weights the run ends with), the losses and accuracies of
+    # that epoch, and `unaugmented_train_loss`: the mean cross-entropy of the training images
+    # without augmentation and dropout, as the epoch's own training loss has both and is taken while
+    # the weights change. `overfitting_gap` is the validation loss minus it.
     metrics: dict[str, float]
 
 
