@@ -110,7 +110,6 @@ def _resolve(address: Address) -> str:
 
 
 def _export(address: Address, commit: str, folder: Path, name: str) -> None:
-    """Put what the address names at `folder / name`."""
     clone = folder / CLONE
     _git(address, "init", "--quiet", str(clone))
     _git(address, "remote", "add", "origin", address.url, at=clone)
@@ -165,11 +164,6 @@ def _get_with_dvc(address: Address, commit: str, clone: Path, target: Path) -> N
 
 
 def _git(address: Address, *arguments: str, at: Path | None = None) -> str:
-    """Run git and return what it prints.
-
-    Raises:
-        SourceError: git is not installed, or reports an error.
-    """
     command = ["git", *(("-C", str(at)) if at else ()), *arguments]
     own = {name: value for name, value in os.environ.items() if name not in HOOK_VARIABLES}
     try:

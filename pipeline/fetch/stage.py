@@ -142,11 +142,7 @@ def _fault_of_name(name: str, longest: int) -> str:
 def _count(
     source: str, classes: dict[str, str], labels: Sequence[str], skipped: int = 0
 ) -> dict[str, int]:
-    """Return the number of images of each class, in the order of the classes.
-
-    Raises:
-        SourceError: There is one class only, or a class is too small to be split.
-    """
+    """Return the number of images of each class, in their order; refuse what cannot be split."""
     found = Counter(labels)
     counts = {name: found[name] for name in classes.values()}
     if len(counts) < 2:
@@ -166,8 +162,7 @@ def _count(
 def _take(image: FoundImage, *, root: Path, images: Path, move: bool) -> tuple[str, str]:
     """Check an image, and copy or move its file from `root` to `images`.
 
-    Returns:
-        The SHA-256 of its bytes, and the reason why it cannot be used; one of them is empty.
+    Returns the SHA-256 of its bytes, and why it cannot be used; one of them is empty.
     """
     source, target = root / image.path, images / image.name
     if fault := _fault_of_name(image.name, LONGEST_NAME):
