@@ -71,7 +71,7 @@ def main() -> None:
         folder = Path(name)
         source = Path(asked.source).resolve() if Path(asked.source).exists() else asked.source
         folds = [train(folder, str(source), asked.folds, fold) for fold in range(asked.folds)]
-        show(folds, load_packed(folder / paths.PACKED / "test", memory_map=False))
+        show(folds, load_packed(folder / paths.PACKED / "test"))
 
 
 def train(folder: Path, source: str, folds: int, fold: int) -> Fold:

@@ -1,6 +1,6 @@
 """The command `bluelight`: what DVC has no command for.
 
-A command imports what it needs when it runs, so that none waits for what others need.
+Each command imports what it needs when it runs: `bluelight predict` does not wait for torch.
 """
 
 import io
@@ -115,7 +115,7 @@ def demo(
 ) -> None:
     """Try the model on a page that this machine alone can open.
 
-    It shows the answer to a photo, which pixels mattered, and what each augmentation does to it.
+    It shows the prediction for a photo, the pixels that it rests on, and each augmentation of it.
     """
     from pipeline.demo.server import run_demo
 
@@ -136,14 +136,14 @@ def diff(
 ) -> None:
     """Compare two revisions: params, data, code, environment, metrics and predictions."""
     from rich.console import Console
+    from rich.markdown import Markdown
 
     from pipeline.common.files import atomic_write_text
     from pipeline.revisions import render
     from pipeline.revisions.diff import compare, plain
     from pipeline.revisions.revision import open_revision
 
-    root = Path.cwd()
-    found = compare(root, open_revision(root, old), open_revision(root, new))
+    found = compare(open_revision(old), open_revision(new))
     if html is not None:
         atomic_write_text(html, render.html(found))
     if form == "json":
@@ -151,7 +151,7 @@ def diff(
     elif form == "md":
         print(render.markdown(found))
     else:
-        Console().print(render.terminal(found))
+        Console().print(Markdown(render.markdown(found, rows=10)))
 
 
 @app.command()
@@ -165,8 +165,7 @@ def average(
     from pipeline.revisions.render import averages
     from pipeline.revisions.revision import open_revision
 
-    root = Path.cwd()
-    found = average_metrics([open_revision(root, name) for name in revisions])
+    found = average_metrics([open_revision(name) for name in revisions])
     Console().print(averages(found, len(revisions)))
 
 
@@ -178,15 +177,10 @@ def verify(
     ] = None,
 ) -> None:
     """Rebuild a commit from scratch and compare its outputs; exit with 0 if all are equal."""
-    from rich.console import Console
-
-    from pipeline.revisions import verification
     from pipeline.revisions.revision import open_revision
+    from pipeline.revisions.verification import verify as rebuild
 
-    root = Path.cwd()
-    found = verification.verify(root, open_revision(root, revision), stages or [])
-    Console().print(verification.terminal(found))
-    raise typer.Exit(code=0 if found.passed else 1)
+    raise typer.Exit(code=0 if rebuild(open_revision(revision), stages or []) else 1)
 
 
 @app.command()
@@ -203,19 +197,20 @@ def tensorboard(
     ] = False,
 ) -> None:
     """Open TensorBoard on the logs of the workspace and of revisions."""
-    from pipeline.revisions.revision import gather_logs, open_revision, show_logs
+    from pipeline.revisions.revision import gather_logs, open_revision
 
-    root = Path.cwd()
-    folder = gather_logs(root, [open_revision(root, name) for name in revisions or []], logs)
+    folder = gather_logs([open_revision(name) for name in revisions or []], logs)
     if only_gather:
         print(folder)
-    else:
-        show_logs(folder, port)
+    else:  # replaced by TensorBoard, so that whatever ends this process ends it
+        command = ["-m", "tensorboard.main", f"--logdir={folder}", f"--port={port}"]
+        os.execv(sys.executable, [sys.executable, *command])  # noqa: S606
 
 
 def main() -> None:
     """Run a command; a user's mistake is one message and exit status 1."""
-    signal.signal(signal.SIGTERM, _terminate)  # so that temporary files are removed
+    # Temporary files are removed on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if sys.stderr is None:
         sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - to the end
     try:
@@ -242,7 +237,3 @@ def main() -> None:
             raise
         complain(message)
         sys.exit(1)
-
-
-def _terminate(*_: object) -> None:
-    sys.exit(128 + signal.SIGTERM)

@@ -12,7 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from pipeline.common import paths
-from pipeline.common.environment import facts, is_only_process, limit_instructions, record
+from pipeline.common.environment import facts, is_main_process, limit_instructions, record
 from pipeline.common.errors import BluelightError, complain, message_of
 from pipeline.common.files import is_running
 from pipeline.common.params import load_params
@@ -35,9 +35,9 @@ def main(name: str, *item: str) -> int:
         params = load_params()
         limit_instructions(torch=params.train.portable)  # before NumPy is imported
         found = facts()  # a stage may set variables of its own
-        with locked(stage) if is_only_process() else nullcontext():
+        with locked(stage) if is_main_process() else nullcontext():
             import_module(f"pipeline.{name}.stage").run(params, *item)
-            if is_only_process():
+            if is_main_process():
                 record(stage, found)
     except KeyboardInterrupt as interrupt:
         how = str(interrupt) or "starts again"

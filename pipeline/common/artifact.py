@@ -121,13 +121,7 @@ RESTORE = "restore it with `dvc checkout`, download it again, or make it again w
 
 
 def write_network(directory: Path, weights: Weights, description: NetworkDescription) -> None:
-    """Write a trained network, whole or not at all.
-
-    Args:
-        directory: Its folder; replaced if it exists.
-        weights: Tensors by name.
-        description: The contents of `model.json`.
-    """
+    """Write a trained network, whole or not at all; replaces `directory` if it exists."""
     with atomic_directory(directory) as folder:
         (folder / WEIGHTS).write_bytes(save(dict(sorted(weights.items()))))
         write_json(folder / DESCRIPTION, description.model_dump())
@@ -136,10 +130,10 @@ def write_network(directory: Path, weights: Weights, description: NetworkDescrip
 def write_artifact(
     directory: Path, description: Description, weights: bytes, onnx: bytes, card: str
 ) -> None:
-    """Write the artifact, whole or not at all.
+    """Write the artifact, whole or not at all; replaces `directory` if it exists.
 
     Args:
-        directory: The artifact's folder; replaced if it exists.
+        directory: The artifact's folder.
         description: The contents of `model.json`.
         weights: The contents of the network's `model.safetensors`.
         onnx: The same network as ONNX.

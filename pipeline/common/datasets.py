@@ -31,9 +31,8 @@ Unless the MLP sees pixels, `vectors.npy` of another folder holds what it sees o
 float32 [N, 1 + views, values], first unaugmented, then in augmented views.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from mmap import mmap
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -105,7 +104,7 @@ class PackedSplit:
     """One split, ready to train on.
 
     Attributes:
-        images: uint8 [N, size, size, 3], RGB; a read-only memory map unless asked otherwise.
+        images: uint8 [N, size, size, 3], RGB; a read-only memory map.
         labels: int64 [N], indices into `classes`.
         names: N names of images, sorted.
         groups: N names of groups; an image shares its group with its duplicates.
@@ -122,6 +121,7 @@ class PackedSplit:
     classes: list[str]
     size: int
     vectors: npt.NDArray[np.float32] | None = None
+    _folders: tuple[Path, Path | None] | None = field(init=False, default=None)
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -132,40 +132,20 @@ class PackedSplit:
         """What the MLP sees, unaugmented: the images, or their vectors, float32 [N, values]."""
         return self.images if self.vectors is None else self.vectors[:, 0]
 
-    def __reduce__(self) -> tuple[Callable[..., "PackedSplit"], tuple[object, ...]]:
-        """Pickle the paths of mapped arrays, not the arrays: spawned workers map the files again.
+    def __reduce_ex__(self, protocol: Any) -> Any:  # noqa: ANN401 - as the base class has it
+        """Pickle the folders that were opened: spawned workers map the files again.
 
         Otherwise every worker would hold a copy of a set that may be larger than memory.
         """
-        rest = self.labels, self.names, self.groups, self.classes, self.size
-        return _restore, (_mapped_file(self.images), *rest, _mapped_file(self.vectors))
+        return (load_packed, self._folders) if self._folders else super().__reduce_ex__(protocol)
 
 
-def _mapped_file(array: npt.NDArray[Any] | None) -> npt.NDArray[Any] | Path | None:
-    """Return the file of an array that maps one from end to end, and any other array as it is."""
-    memory: Any = None if array is None else array.base
-    if isinstance(array, np.memmap) and isinstance(memory, mmap) and array.filename:
-        return Path(array.filename)
-    return array
-
-
-def _restore(*parts: Any) -> PackedSplit:  # noqa: ANN401 - the fields, in their order
-    """Build the split that `PackedSplit.__reduce__` took apart."""
-    loaded: list[Any] = [
-        _load(part, memory_map=True) if isinstance(part, Path) else part for part in parts
-    ]
-    return PackedSplit(*loaded)
-
-
-def load_packed(
-    directory: Path, features: Path | None = None, *, memory_map: bool = True
-) -> PackedSplit:
-    """Open a packed split.
+def load_packed(directory: Path, features: Path | None = None) -> PackedSplit:
+    """Open a packed split; its pixels and vectors stay on disk until they are used.
 
     Args:
         directory: The folder of one split, such as `data/packed/train`.
         features: The folder of its vectors, such as `data/features/train`; None does without.
-        memory_map: Leave the pixels on disk until they are used; otherwise read them all.
 
     Returns:
         The split.
@@ -174,11 +154,10 @@ def load_packed(
         BluelightError: A file is missing, is damaged, or does not fit the others.
     """
     meta = read_json(directory / META)
-    images = _load(directory / IMAGES, memory_map=memory_map)
-    labels = _load(directory / LABELS, memory_map=False)
+    images, labels = _load(directory / IMAGES), np.array(_load(directory / LABELS))
     vectors = None
     if features and read_json(features / FEATURES)["kind"] != "pixels":
-        vectors = _load(features / VECTORS, memory_map=True)
+        vectors = _load(features / VECTORS)
     try:
         names, groups, classes = meta["names"], meta["groups"], meta["classes"]
         split = PackedSplit(images, labels, names, groups, classes, meta["size"], vectors)
@@ -200,13 +179,13 @@ def load_packed(
             raise _damaged(path, f"it is {found}, not {np.dtype(dtype).name} {list(shape)}")
     if count and (labels.min() < 0 or labels.max() >= len(classes)):
         raise _damaged(directory / LABELS, f"labels are not in 0 to {len(classes) - 1}")
+    object.__setattr__(split, "_folders", (directory.absolute(), features and features.absolute()))
     return split
 
 
-def _load(path: Path, *, memory_map: bool) -> npt.NDArray[Any]:
-    mode: Literal["r"] | None = "r" if memory_map else None
+def _load(path: Path) -> npt.NDArray[Any]:
     try:
-        array: npt.NDArray[Any] = np.load(path, mmap_mode=mode, allow_pickle=False)
+        array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         stage = "features" if path.name == VECTORS else "pack"
         raise BluelightError(f"{path} not found; `dvc repro {stage}` makes it") from None

@@ -139,7 +139,7 @@ def _receive(session: requests.Session, url: str, partial: Path) -> None:
         length = response.headers.get("Content-Length")
         with (
             partial.open("ab" if start else "wb") as file,
-            progress_bar("download", start + int(length) if length else None, "bytes") as show,
+            progress_bar("download", start + int(length) if length else None) as show,
         ):
             for chunk in response.raw.stream(CHUNK, decode_content=False):
                 file.write(chunk)

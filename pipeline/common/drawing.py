@@ -103,16 +103,7 @@ def write_text(
     colour: str = INK,
     width: int | None = None,
 ) -> None:
-    """Write one line of text.
-
-    Args:
-        sheet: Where to write.
-        at: Left and top, in pixels.
-        text: The line.
-        size: Of the font, in pixels.
-        colour: As Pillow reads it.
-        width: Pixels that the line may take; a longer one loses its beginning. None for any.
-    """
+    """Write one line of text `at` (left, top), in pixels; beyond `width` it loses its beginning."""
     font = ImageFont.load_default(size)
     shown = text
     while width is not None and text and font.getlength(shown) > width:

@@ -11,6 +11,7 @@ is done. A stage that DVC skips, or restores from its cache, keeps the record of
 its outputs.
 """
 
+import json
 import os
 import platform
 from collections.abc import Mapping
@@ -57,10 +58,7 @@ Facts = dict[str, Any]
 def limit_instructions(*, torch: bool) -> None:
     """Keep this process, and the processes it starts, from instructions beyond AVX2.
 
-    Has no effect on a processor without AVX2, or on one that is not x86.
-
-    Args:
-        torch: Whether to limit PyTorch too: `train.portable`.
+    With `torch`, PyTorch is limited too. A processor without AVX2, or one that is not x86, is not.
     """
     if can_limit():
         os.environ.update(ARRAYS | TORCH if torch else ARRAYS)
@@ -76,52 +74,49 @@ def facts() -> Facts:
     """This machine and its libraries, as far as results can depend on them.
 
     Libraries are those that the project asks for; what those ask for in turn is in the lock file.
+    `instructions` are sets of vector instructions as NumPy names them: X86_V3 has AVX2, X86_V4 has
+    AVX-512.
     """
+    import numpy as np  # noqa: PLC0415 - only once the runner has limited it
+
+    sets = np.show_config(mode="dicts")["SIMD Extensions"]
+    wanted = map(Requirement, requires(PACKAGE) or [])
+    here = (one for one in wanted if one.marker is None or one.marker.evaluate({"extra": "train"}))
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _cpuinfo("model name") or platform.processor(),
-        "instructions": _instructions(),
+        "instructions": [*sets["baseline"], *sets.get("found", [])],
         "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
-        "libraries": {name: version(name) for name in sorted(_required())},
+        "libraries": {
+            name: version(name) for name in sorted({PACKAGE, *(one.name for one in here)})
+        },
     }
 
 
 def record(stage: str, found: Mapping[str, Any]) -> None:
-    """Note what a stage ran on; stages that ran on the same are noted together.
-
-    Args:
-        stage: Its name, as DVC has it.
-        found: What `facts` gave before it ran.
-    """
+    """Record in which environment, as `facts` found it, a stage ran; equal ones share an entry."""
     known = by_stage(read_json(paths.ENVIRONMENT) if paths.ENVIRONMENT.exists() else [])
-    entries: list[dict[str, Any]] = []
+    stages: dict[str, list[str]] = {}
     for name, ran_on in sorted((known | {stage: dict(found)}).items()):
-        same = next((entry for entry in entries if _facts(entry) == ran_on), None)
-        if same is None:
-            entries.append({STAGES: [name], **ran_on})
-        else:
-            same[STAGES].append(name)
+        stages.setdefault(json.dumps(ran_on), []).append(name)
+    entries = [{STAGES: names, **json.loads(ran_on)} for ran_on, names in stages.items()]
     write_json(paths.ENVIRONMENT, entries)
 
 
 def by_stage(entries: list[dict[str, Any]]) -> dict[str, Facts]:
-    """What each stage ran on, by its name.
+    """Return what each stage ran on, by its name, from the content of the file."""
+    return {
+        stage: {name: value for name, value in entry.items() if name != STAGES}
+        for entry in entries
+        for stage in entry[STAGES]
+    }
 
-    Args:
-        entries: Content of the file.
-    """
-    return {stage: _facts(entry) for entry in entries for stage in entry[STAGES]}
 
-
-def is_only_process() -> bool:
-    """Whether this process is the one of several, on one machine or more, that takes notes."""
+def is_main_process() -> bool:
+    """Whether this is the first process of a distributed run, or the only one."""
     ranks = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
     return all(os.environ.get(name, "0") == "0" for name in ranks)
-
-
-def _facts(entry: Mapping[str, Any]) -> Facts:
-    return {name: value for name, value in entry.items() if name != STAGES}
 
 
 def _cpuinfo(field: str) -> str:
@@ -129,18 +124,3 @@ def _cpuinfo(field: str) -> str:
     lines = PROCESSOR.read_text(encoding="utf-8").splitlines() if PROCESSOR.exists() else []
     named = (line.partition(":") for line in lines)
     return next((value.strip() for name, _, value in named if name.strip() == field), "")
-
-
-def _instructions() -> list[str]:
-    """Sets of vector instructions as NumPy names them: X86_V3 has AVX2, X86_V4 has AVX-512."""
-    import numpy as np  # noqa: PLC0415 - only once the runner has capped it
-
-    sets = np.show_config(mode="dicts")["SIMD Extensions"]
-    return [*sets["baseline"], *sets.get("found", [])]
-
-
-def _required() -> set[str]:
-    """The libraries that the project asks for, and the project itself."""
-    wanted = map(Requirement, requires(PACKAGE) or [])
-    here = (one for one in wanted if one.marker is None or one.marker.evaluate({"extra": "train"}))
-    return {PACKAGE, *(one.name for one in here)}

@@ -28,13 +28,9 @@ LARGEST_CSV = 2**28  # bytes; a row for each of a million images takes a tenth o
 
 
 def read_regular(path: Path, largest: int = LARGEST) -> bytes:
-    """Read a whole file that a user named.
+    """Read a whole file that a user named, of at most `largest` bytes; links are followed.
 
     Reading a pipe or a device could wait for ever, or never come to an end.
-
-    Args:
-        path: The file; links are followed.
-        largest: The most bytes that are read.
 
     Raises:
         OSError: It cannot be read, is not a regular file, or is larger.
@@ -54,11 +50,7 @@ def read_regular(path: Path, largest: int = LARGEST) -> bytes:
 
 
 def read_csv(path: Path, name: str) -> list[list[str]]:
-    """Read a CSV file of a user: its lines, header included, by fields.
-
-    Args:
-        path: The file, in UTF-8.
-        name: What to call it in messages.
+    """Read a user's CSV file, called `name` in messages: its lines, header included, by fields.
 
     Raises:
         SourceError: It cannot be read, is too large, or is not UTF-8 or CSV.
@@ -109,15 +101,9 @@ def files_below(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_directory(path: Path) -> Iterator[Path]:
-    """Fill a folder that appears at `path` only if the block succeeds.
+    """Yield an empty folder beside `path`, which replaces `path` only if the block succeeds.
 
-    Destructive: a file or folder that is already at `path` is replaced then.
-
-    Args:
-        path: The folder's final place; its parents are created.
-
-    Yields:
-        An empty temporary folder beside `path`, to be filled.
+    Destructive: a file or folder that is already there is removed then.
     """
     partial = _partial(path)
     try:
@@ -131,14 +117,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Write a file that appears at `path`, replacing what is there, only if the block succeeds.
-
-    Args:
-        path: The file's final place; its parents are created.
-
-    Yields:
-        A path beside `path` at which to write.
-    """
+    """Yield a path beside `path`; what is written there replaces `path` if the block succeeds."""
     partial = _partial(path)
     try:
         partial.parent.mkdir(parents=True, exist_ok=True)
@@ -176,10 +155,6 @@ def atomic_write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, data: object) -> None:
     """Write `data` as JSON: keys in their own order, indented by 2, a newline at the end.
-
-    Args:
-        path: The file.
-        data: Anything `json` takes. Floats are written with the digits that identify them.
 
     Raises:
         ValueError: A float is not finite, which JSON cannot express.

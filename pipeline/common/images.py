@@ -8,8 +8,6 @@ import ctypes
 import io
 import logging
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -33,14 +31,14 @@ SUFFIXES = frozenset(
 )
 
 
-def decode(data: bytes, name: str) -> Pixels:
-    """Decode an image file to upright 8-bit RGB.
+def decode(source: bytes | Image.Image, name: str) -> Pixels:
+    """Decode an image file, or an image that Pillow has opened, to upright 8-bit RGB.
 
     The EXIF orientation is applied, transparency is laid over white, grayscale and palette become
     RGB, CMYK is converted, of 16 bits the upper 8 are kept.
 
     Args:
-        data: The whole file.
+        source: The whole file, or the image, which is left as it is.
         name: What to call it in messages.
 
     Returns:
@@ -50,27 +48,27 @@ def decode(data: bytes, name: str) -> Pixels:
         ImageError: The file is empty, not an image, truncated, damaged, animated, smaller than
             8 pixels a side, over 80 megapixels, or its pixels are not colours.
     """
-    if not data:
+    if source == b"":
         raise ImageError(f"{name} is empty (0 bytes)")
-    with _boundary(name), Image.open(io.BytesIO(data), formats=FORMATS) as image:
-        return _to_pixels(image, name)
-
-
-def convert(image: Image.Image, name: str) -> Pixels:
-    """Return the pixels of an opened image as `decode` does.
-
-    Args:
-        image: It is left as it is.
-        name: What to call it in messages.
-
-    Returns:
-        uint8 [height, width, 3], RGB.
-
-    Raises:
-        ImageError: As for `decode`.
-    """
-    with _boundary(name):
-        return _to_pixels(image, name)
+    # Decoders warn of oddities that do no harm, such as malformed EXIF.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        # The one boundary to the decoders: hostile bytes make them raise almost anything, anywhere.
+        try:
+            if isinstance(source, Image.Image):
+                return _to_pixels(source, name)
+            with Image.open(io.BytesIO(source), formats=FORMATS) as image:
+                return _to_pixels(image, name)
+        except ImageError:
+            raise
+        except UnidentifiedImageError:
+            formats = f"{', '.join(FORMATS[:-1])} and {FORMATS[-1]}"
+            raise ImageError(f"{name} is not an image ({formats} are read)") from None
+        except Image.DecompressionBombError:
+            raise ImageError(_too_large(name)) from None
+        except Exception as error:
+            state = "is truncated" if "truncated" in str(error) else "is damaged"
+            raise ImageError(f"{name} {state} ({one_line(error)})") from None
 
 
 def resize(image: Pixels, size: int) -> Pixels:
@@ -95,26 +93,6 @@ def resize(image: Pixels, size: int) -> Pixels:
     return np.asarray(square, dtype=np.uint8)
 
 
-@contextmanager
-def _boundary(name: str) -> Iterator[None]:
-    """The one boundary to the decoders: hostile bytes make them raise almost anything, anywhere."""
-    # Decoders warn of oddities that do no harm, such as malformed EXIF.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            yield
-        except ImageError:
-            raise
-        except UnidentifiedImageError:
-            formats = f"{', '.join(FORMATS[:-1])} and {FORMATS[-1]}"
-            raise ImageError(f"{name} is not an image ({formats} are read)") from None
-        except Image.DecompressionBombError:
-            raise ImageError(_too_large(name)) from None
-        except Exception as error:
-            state = "is truncated" if "truncated" in str(error) else "is damaged"
-            raise ImageError(f"{name} {state} ({one_line(error)})") from None
-
-
 def _to_pixels(image: Image.Image, name: str) -> Pixels:
     width, height = image.size
     if width * height > MAXIMUM_PIXELS:
@@ -123,7 +101,7 @@ def _to_pixels(image: Image.Image, name: str) -> Pixels:
         raise ImageError(
             f"{name} is {width}x{height} pixels; at least {MINIMUM_SIDE} a side are needed"
         )
-    # Telephones write MPO: the photo first, then previews of it.
+    # Phones write MPO: the photo first, then previews of it.
     if image.format != "MPO" and getattr(image, "is_animated", False):
         raise ImageError(f"{name} is an animation or has several pages; one picture is needed")
     image.load()

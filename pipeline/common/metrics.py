@@ -1,9 +1,10 @@
 """Metrics of predictions, for the images as they are and for many resamples of them at once.
 
-A resample of the images weighs each image by how often it was drawn. Every function here takes
-the weights of many resamples together, so that a value and its bootstrap interval come from one
-formula. scikit-learn has these metrics for one weighting at a time: 2,000 resamples of 352 images
-then take 29 s instead of 0.05 s. The tests compare all with scikit-learn and torchmetrics.
+A resample of the images weighs each image by how often it was drawn. The functions that return
+metrics take predictions for N images and R weightings of them together, float64 [N, R] and at least
+0, and return float64 [R] by name, so that a value and its bootstrap interval come from one formula.
+scikit-learn has these metrics for one weighting at a time: 2,000 resamples of 352 images then take
+29 s instead of 0.05 s. The tests compare all with scikit-learn and torchmetrics.
 """
 
 from dataclasses import dataclass
@@ -58,15 +59,7 @@ class Predictions:
 
 
 def weighted_metrics(predictions: Predictions, weights: Values) -> dict[str, Values]:
-    """Every metric, for each of R weightings of the images.
-
-    Args:
-        predictions: For N images.
-        weights: float64 [N, R], at least 0.
-
-    Returns:
-        Metrics of `label_metrics`, `ranking_metrics` and `probability_metrics`, float64 [R] each.
-    """
+    """Metrics of `label_metrics`, `ranking_metrics` and `probability_metrics`."""
     return {
         **label_metrics(predictions, weights),
         **ranking_metrics(predictions, weights),
@@ -80,13 +73,6 @@ def label_metrics(predictions: Predictions, weights: Values) -> dict[str, Values
     Balanced accuracy is the mean recall over the classes that occur. As in scikit-learn, a ratio
     whose denominator is 0 is 0, and averages over classes leave out classes that neither occur nor
     are predicted.
-
-    Args:
-        predictions: For N images.
-        weights: float64 [N, R].
-
-    Returns:
-        float64 [R] each.
     """
     labels, predicted, classes = predictions.labels, predictions.predicted, predictions.classes
     correct = labels == predicted
@@ -117,13 +103,6 @@ def ranking_metrics(predictions: Predictions, weights: Values) -> dict[str, Valu
     Of more than two classes without a positive one, they are means over the classes, each against
     the rest, for which they are defined. Average precision is the sum of precisions, each weighted
     by the step in recall, without interpolation. Equal probabilities are one step of either curve.
-
-    Args:
-        predictions: For N images.
-        weights: float64 [N, R].
-
-    Returns:
-        float64 [R] each.
     """
     areas = [_areas_under_curves(predictions, row, weights) for row in predictions.ranked]
     roc_auc, average_precision = (np.stack(values) for values in zip(*areas, strict=True))
@@ -141,13 +120,6 @@ def probability_metrics(predictions: Predictions, weights: Values) -> dict[str, 
     class, 0 to 1, as is usual. The calibration error (Naeini et al., 2015) is the mean distance
     between predicted probability and observed frequency over 15 bins of equal width, weighted by
     the images in each. See `confidences` for the probability that it looks at.
-
-    Args:
-        predictions: For N images.
-        weights: float64 [N, R].
-
-    Returns:
-        float64 [R] each.
     """
     total = weights.sum(axis=0)
     squares = np.square(predictions.probabilities - np.eye(predictions.classes)[predictions.labels])

@@ -4,12 +4,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 
 def template_environment(package: str) -> Environment:
-    """Make the environment of a package's `templates/`.
+    """Make the environment of a package's `templates/`, given its dotted name.
 
     Text is escaped in `.html.j2`. A name that the content lacks is an error.
-
-    Args:
-        package: Its dotted name.
     """
     return Environment(
         loader=PackageLoader(package, "templates"),

@@ -16,14 +16,7 @@ from multiprocessing import active_children, get_context, parent_process
 from typing import Literal, TypeVar
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import Progress
 
 from pipeline.common.errors import BluelightError
 
@@ -129,22 +122,17 @@ def _end_with_parent() -> None:
 
 
 @contextmanager
-def progress_bar(
-    label: str, total: int | None, unit: Literal["items", "bytes"] = "items"
-) -> Iterator[Callable[..., object]]:
+def progress_bar(label: str, total: int | None) -> Iterator[Callable[..., object]]:
     """Show a progress bar on stderr where that is a terminal.
 
     Args:
         label: Shown beside it.
         total: How much there is to do; None where it is unknown.
-        unit: What is counted.
 
     Yields:
-        A function to call with the number done so far, and with another label where it changes.
+        A function to call with how much is done so far, and with another label where it changes.
     """
     console = Console(stderr=True)
-    count = MofNCompleteColumn() if unit == "items" else DownloadColumn()
-    columns = (TextColumn("{task.description}"), BarColumn(), count, TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    with Progress(console=console, disable=not console.is_terminal) as progress:
         bar = progress.add_task(label, total=total)
         yield lambda done, label=label: progress.update(bar, completed=done, description=label)

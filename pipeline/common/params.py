@@ -8,7 +8,7 @@ code reads. Stages need not depend on this module: a test checks that it passes 
 import os
 import re
 import reprlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
@@ -82,8 +82,7 @@ class FetchParams(Section):
     on_bad_image: Literal["error", "skip"]
 
     @model_validator(mode="after")
-    def check(self) -> Self:
-        """Check that a table goes with its layout."""
+    def _check(self) -> Self:
         if self.table and self.layout == "folders":
             raise ValueError(
                 f"table is {self.table!r} while layout is folders, which reads no table; set "
@@ -104,8 +103,7 @@ class SyntheticParams(Section):
     label_conflicts: NotNegative
 
     @model_validator(mode="after")
-    def check(self) -> Self:
-        """At most half of the images may be duplicates; only exact ones can conflict."""
+    def _check(self) -> Self:
         duplicates = self.exact_duplicates + self.near_duplicates
         if 2 * duplicates > self.images:
             raise ValueError(
@@ -135,8 +133,7 @@ class SplitParams(Section):
     published: Literal["ignore", "keep"]
 
     @model_validator(mode="after")
-    def check(self) -> Self:
-        """Check the shares, and that folds exist and do not undo published splits."""
+    def _check(self) -> Self:
         total = self.train + self.validation + self.test
         if abs(total - 1) > 1e-9:
             raise ValueError(f"train + validation + test is {total:g}; the shares must add up to 1")
@@ -205,8 +202,7 @@ class BlurParams(KindParams):
     kernel: Annotated[int, Field(ge=3, le=31)]
 
     @model_validator(mode="after")
-    def check(self) -> Self:
-        """A blur kernel is centred on a pixel."""
+    def _check(self) -> Self:
         if self.kernel % 2 == 0:
             raise ValueError(f"kernel is {self.kernel}; it must be odd, like {self.kernel + 1}")
         return self
@@ -233,8 +229,7 @@ class ModelParams(Section):
     dropout: BelowOne | list[BelowOne]
 
     @model_validator(mode="after")
-    def check(self) -> Self:
-        """A list of dropouts needs an entry for each hidden layer."""
+    def _check(self) -> Self:
         if isinstance(self.dropout, list) and len(self.dropout) != len(self.hidden):
             raise ValueError(
                 f"dropout lists {len(self.dropout)} numbers for {len(self.hidden)} hidden layers; "
@@ -275,8 +270,7 @@ class Monitor(Section):
     mode: Literal["min", "max"]
 
     @model_validator(mode="after")
-    def check(self) -> Self:
-        """Losses are minimised, accuracies maximised."""
+    def _check(self) -> Self:
         is_loss = self.monitor.endswith("loss")
         if is_loss != (self.mode == "min"):
             raise ValueError(
@@ -307,8 +301,7 @@ class LearningParams(Section):
     checkpoint: CheckpointParams
 
     @model_validator(mode="after")
-    def check(self) -> Self:
-        """Each process needs images in a batch, and a plateau must come before the early stop."""
+    def _check(self) -> Self:
         train, stop = self.train, self.early_stopping
         processes = train.devices * train.num_nodes
         if train.batch_size < processes:
@@ -451,8 +444,7 @@ class Params(LearningParams):
     evaluate: EvaluateParams
 
     @model_validator(mode="after")
-    def check_memory(self) -> Self:
-        """The network must fit into memory."""
+    def _fits_into_memory(self) -> Self:
         units = [3 * self.pack.size**2, *self.model.hidden, 2]
         needed = BYTES_PER_WEIGHT * sum(before * after for before, after in pairwise(units))
         if not hasattr(os, "sysconf"):  # Windows does not tell
@@ -470,11 +462,7 @@ class Params(LearningParams):
 def load_params(path: Path = paths.PARAMS) -> Params:
     """Read and validate `params.yaml`.
 
-    Args:
-        path: The file; YAML 1.2, read by the parser that DVC uses, so both see the same values.
-
-    Returns:
-        The validated tree.
+    It is YAML 1.2, read by the parser that DVC uses, so both see the same values.
 
     Raises:
         ParamsError: The file is missing or not YAML, or a key or value is wrong; the message
@@ -493,33 +481,25 @@ def load_params(path: Path = paths.PARAMS) -> Params:
         raise ParamsError(f"{path} has more than {MOST_BRACKETS:,} brackets; remove some")
     try:
         content = YAML(typ="safe").load(data.decode("utf-8"))
-        nodes = _count_nodes(content, MOST_NODES)
     except Exception as error:  # values such as 2026-13-45 and `!!int x` raise almost anything
         reason = one_line(error).replace("<unicode string>", str(path))[:300]
         raise ParamsError(f"{path} is not valid YAML: {reason}") from None
-    if nodes > MOST_NODES:
-        raise ParamsError(f"{path} has more than {MOST_NODES:,} values; remove some, or aliases")
+    nodes, waiting = 0, [content]
+    while waiting:  # values behind aliases count each time
+        node = waiting.pop()
+        if isinstance(node, dict | list | set | tuple):
+            waiting += node.values() if isinstance(node, dict) else node
+        nodes += 1
+        if nodes > MOST_NODES:
+            raise ParamsError(
+                f"{path} has more than {MOST_NODES:,} values; remove some, or aliases"
+            )
     if not isinstance(content, dict):
         raise ParamsError(f"{path} must hold a mapping of sections such as `train:`")
     try:
         return Params.model_validate(content)
     except ValidationError as error:
         raise ParamsError("\n".join(f"{path}: {fault}" for fault in faults(error))) from None
-
-
-def _count_nodes(content: object, most: int) -> int:
-    """Count values, those behind aliases each time, until there are more than `most`."""
-    children: Iterable[object] = ()
-    if isinstance(content, dict):
-        children = content.values()
-    elif isinstance(content, list | set | tuple):
-        children = content
-    nodes = 1
-    for child in children:
-        if nodes > most:
-            break
-        nodes += _count_nodes(child, most - nodes)
-    return nodes
 
 
 def faults(error: ValidationError) -> list[str]:

@@ -206,8 +206,3 @@ def verdict(difference: Estimate, unit: str = "", scale: float = 1, digits: int 
     size = Estimate(abs(difference.value), Interval(low, high))
     words = (number(scale * size.value, digits), unit, direction, f"({span(size, scale, digits)})")
     return " ".join(filter(None, words))
-
-
-def difference(data: Mapping[str, float]) -> Estimate:
-    """Read a difference from a metrics file, which has its `value`, `low` and `high`."""
-    return Estimate(data["value"], Interval(data["low"], data["high"]))

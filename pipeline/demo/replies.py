@@ -103,15 +103,7 @@ def about(description: Description, photos: list[Example]) -> Json:
 
 
 def prediction(model: ImageClassifier, data: bytes) -> Json:
-    """Classify a photo.
-
-    Args:
-        model: The model.
-        data: An image file.
-
-    Raises:
-        ImageError: It is not a usable image.
-    """
+    """Classify a photo, the bytes of an image file; raises `ImageError` where it is unusable."""
     photo = decode(data, NAME)
     (found,) = model.predictions(resize(photo, model.description.size)[np.newaxis])
     picture = Image.fromarray(photo)
@@ -133,8 +125,8 @@ def occlusion_map(model: ImageClassifier, image: Pixels, label: int) -> Iterator
     network.
 
     Args:
-        model: The model.
-        image: uint8 RGB [size, size, 3], as large as the model's input.
+        model: Its input has the size of the image.
+        image: uint8 RGB [size, size, 3].
         label: Index of the class.
 
     Yields:
@@ -175,11 +167,7 @@ def overlay(changes: Changes) -> Pixels:
 
 
 def occlusion(model: ImageClassifier, data: bytes) -> Iterator[Json]:
-    """Measure which pixels the prediction for a photo rests on.
-
-    Args:
-        model: The model.
-        data: An image file.
+    """Measure which pixels the prediction for a photo, the bytes of an image file, rests on.
 
     Yields:
         After each row of patches the share that is `done` and the `map` so far, a picture to lay
@@ -198,9 +186,6 @@ def occlusion(model: ImageClassifier, data: bytes) -> Iterator[Json]:
 
 class Augmentations:
     """Every kind of augmentation by itself, and all together, with the params that trained a model.
-
-    Args:
-        description: Of the model.
 
     Raises:
         ArtifactError: `model.json` does not say how the training images were augmented.
@@ -230,11 +215,8 @@ class Augmentations:
         """Augment a photo by each kind at probability 1, and by all as in training.
 
         Args:
-            data: An image file.
+            data: An image file; `ImageError` is raised where it is unusable.
             number: How often this photo was augmented before.
-
-        Raises:
-            ImageError: It is not a usable image.
         """
         pixels = resize(decode(data, NAME), self._size)
         kinds = []

@@ -19,16 +19,7 @@ from pathlib import Path
 from socketserver import ThreadingTCPServer
 
 from pipeline.common.errors import DemoError, ImageError
-from pipeline.demo.replies import (
-    MAXIMUM_BYTES,
-    TOO_MANY_BYTES,
-    Augmentations,
-    Json,
-    about,
-    examples,
-    occlusion,
-    prediction,
-)
+from pipeline.demo import replies
 from pipeline.predict.classifier import load
 
 ADDRESS = "127.0.0.1"
@@ -50,17 +41,7 @@ HEADERS = {
 
 
 def run_demo(model: Path, port: int, *, browser: bool) -> None:
-    """Serve the page until Ctrl-C.
-
-    Args:
-        model: The artifact's folder.
-        port: Of this machine; 0 for any that is free.
-        browser: Whether to open the page.
-
-    Raises:
-        ArtifactError: The model cannot be used.
-        DemoError: The port is taken.
-    """
+    """Serve the page until Ctrl-C; see `Server`."""
     with Server(model, port) as server:
         print(f"{server.url} (press Ctrl-C to stop)", flush=True)
         if browser:  # in a thread, because some browsers return only once the page has answered
@@ -91,8 +72,8 @@ class Server(ThreadingTCPServer):
 
     def __init__(self, model: Path, port: int) -> None:
         self.model = load(model)
-        self.augmentations = Augmentations(self.model.description)
-        self.examples = examples()
+        self.augmentations = replies.Augmentations(self.model.description)
+        self.examples = replies.examples()
         # One photo at a time: large ones would add up in memory, and augmentations have state.
         self.lock = threading.Lock()
         self.receiving = threading.BoundedSemaphore(UPLOADS)
@@ -162,7 +143,7 @@ class Handler(BaseHTTPRequestHandler):
             name, kind = PAGE[self.path]
             self._send(files("pipeline.demo").joinpath("page", name).read_bytes(), kind)
         elif self.path == "/about":
-            self._send_json(about(server.model.description, server.examples))
+            self._send_json(replies.about(server.model.description, server.examples))
         elif (number := self._number("examples")) < len(server.examples):
             photo = server.examples[number]
             self._send(photo.data, mimetypes.guess_type(photo.name)[0] or "image/jpeg")
@@ -173,15 +154,15 @@ class Handler(BaseHTTPRequestHandler):
         server, length = self.server, self.headers.get("Content-Length", "")
         if not re.fullmatch("[0-9]{1,18}", length):
             raise Refusal(HTTPStatus.LENGTH_REQUIRED, "The request does not state its length.")
-        if int(length) > MAXIMUM_BYTES:
-            raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, TOO_MANY_BYTES)
+        if int(length) > replies.MAXIMUM_BYTES:
+            raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, replies.TOO_MANY_BYTES)
         with server.receiving:
             data = self.rfile.read(int(length))
             with server.lock:
                 if self.path == "/prediction":
-                    self._send_json(prediction(server.model, data))
+                    self._send_json(replies.prediction(server.model, data))
                 elif self.path == "/occlusion":
-                    self._send_lines(occlusion(server.model, data))
+                    self._send_lines(replies.occlusion(server.model, data))
                 else:
                     number = self._number("augmentations")
                     self._send_json(server.augmentations.draw(data, number))
@@ -193,14 +174,14 @@ class Handler(BaseHTTPRequestHandler):
             raise Refusal(*NOT_FOUND)
         return int(found[1])
 
-    def _send_json(self, content: Json, status: HTTPStatus = HTTPStatus.OK) -> None:
+    def _send_json(self, content: replies.Json, status: HTTPStatus = HTTPStatus.OK) -> None:
         self._send(json.dumps(content).encode(), "application/json", status)
 
     def _send(self, body: bytes, kind: str, status: HTTPStatus = HTTPStatus.OK) -> None:
         self._start(status, {"Content-Type": kind, "Content-Length": str(len(body))})
         self.wfile.write(body)
 
-    def _send_lines(self, parts: Iterator[Json]) -> None:
+    def _send_lines(self, parts: Iterator[replies.Json]) -> None:
         """Send JSON line by line, as soon as there is a line; the end of the connection ends it."""
         first = next(parts)  # a bad image raises here, while its status can still be sent
         self._start(HTTPStatus.OK, {"Content-Type": "application/x-ndjson"})

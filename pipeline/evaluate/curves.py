@@ -12,9 +12,6 @@ GRID = np.arange(101) / 100  # thresholds, and where the curves of several class
 def roc(predictions: Predictions) -> pd.DataFrame:
     """Compute the true positive rate against the false positive rate.
 
-    Args:
-        predictions: For N images.
-
     Returns:
         Columns `fpr`, rising, and `tpr`: of the positive class; without one, of the second class
         of two, or the mean of the curves of each class against the rest at 101 false positive
@@ -29,9 +26,6 @@ def roc(predictions: Predictions) -> pd.DataFrame:
 
 def precision_recall(predictions: Predictions) -> pd.DataFrame:
     """Compute precision against recall.
-
-    Args:
-        predictions: For N images.
 
     Returns:
         Columns `recall`, rising, and `precision`; of which class, and when empty, as for `roc`.
@@ -79,13 +73,7 @@ def threshold_curve(predictions: Predictions, miss_cost: float) -> pd.DataFrame:
 def cost(predictions: Predictions, miss_cost: float, weights: Values) -> dict[str, Values]:
     """Mean cost per image, in false alarms: a missed positive costs `miss_cost` of them.
 
-    Args:
-        predictions: For N images.
-        miss_cost: As for `threshold_curve`.
-        weights: float64 [N, R].
-
-    Returns:
-        `cost`, float64 [R]; nothing without a positive class.
+    A metric as in `pipeline.common.metrics`; nothing without a positive class.
     """
     if predictions.positive is None:
         return {}

@@ -12,15 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.common.files import rounded
-from pipeline.common.metrics import (
-    BINS,
-    Predictions,
-    Values,
-    bin_of,
-    confidences,
-    sum_by_group,
-)
+from pipeline.common.metrics import BINS, Predictions, Values, bin_of, confidences, sum_by_group
 from pipeline.common.randomness import Purpose, generator
 from pipeline.common.resampling import Groups, Interval, Resampling, chunks, percentile, resampled
 
@@ -45,10 +37,9 @@ class Estimates:
     resamples: dict[str, Values]
 
     def as_data(self) -> dict[str, Any]:
-        """Return the values, and under `interval` the ends of their intervals, rounded."""
+        """Return the values, and under `interval` the ends of their intervals."""
         ends = {name: asdict(interval) for name, interval in self.intervals.items()}
-        found: dict[str, Any] = rounded({**self.values, "interval": ends})
-        return found
+        return {**self.values, "interval": ends}
 
 
 def estimate(
@@ -84,8 +75,7 @@ def difference(ours: Estimates, theirs: Estimates, metric: str, how: Resampling)
     """Our metric less theirs on the same images, resampled in pairs: `value`, `low`, `high`."""
     value = ours.values[metric] - theirs.values[metric]
     interval = percentile(ours.resamples[metric] - theirs.resamples[metric], how)
-    found: dict[str, Any] = rounded({"value": value, **asdict(interval)})
-    return found
+    return {"value": value, **asdict(interval)}
 
 
 def reliability(predictions: Predictions, how: Resampling) -> pd.DataFrame:
@@ -124,15 +114,7 @@ def reliability(predictions: Predictions, how: Resampling) -> pd.DataFrame:
 
 
 def calibration_errors_by_chance(predictions: Predictions, how: Resampling) -> Values:
-    """Calibration errors that chance gives a perfectly calibrated model on as many images.
-
-    Args:
-        predictions: Whose probabilities are taken to be right.
-        how: How many times to draw the outcomes.
-
-    Returns:
-        float64 [resamples].
-    """
+    """Calibration errors that chance gives a model whose probabilities are right, [resamples]."""
     confidence, _ = confidences(predictions)
     bins, found = bin_of(confidence), []
     for drawn in _outcomes(confidence, how):
@@ -148,11 +130,7 @@ def calibration_interval(error: float, resamples: Interval, chance_high: float) 
     their quantiles miss the truth of a calibrated model. The lower end is therefore mirrored at the
     estimate (the basic bootstrap: Davison & Hinkley, 1997, section 5.2), and is 0 where chance
     alone would give a calibrated model as much. The upper end is left rather too high.
-
-    Args:
-        error: The calibration error found.
-        resamples: Percentile interval of its resamples.
-        chance_high: Upper quantile of `calibration_errors_by_chance`.
+    `chance_high` is the upper quantile of `calibration_errors_by_chance`.
     """
     high = max(resamples.high, error)
     return Interval(0.0 if error <= chance_high else max(2 * error - high, 0.0), high)

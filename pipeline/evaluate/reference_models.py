@@ -18,7 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from pipeline.common.datasets import PackedSplit
@@ -40,12 +40,6 @@ def reference_models(
     train: PackedSplit, validation: PackedSplit, test: PackedSplit, positive: int | None
 ) -> dict[str, Predictions]:
     """Fit the reference models and predict the most probable class of each test image.
-
-    Args:
-        train: To learn from.
-        validation: To choose logistic regression's C by.
-        test: To predict; its labels are only passed on.
-        positive: As in `Predictions`.
 
     Returns:
         `majority_class`, each class as probable as it is frequent in training;
@@ -81,9 +75,7 @@ def sample(split: PackedSplit, stream: int) -> Rows:
 
 def _scaled(model: BaseEstimator, split: PackedSplit) -> Pipeline:
     """Precede a model by standardisation where each value has a scale of its own."""
-    return make_pipeline(
-        FunctionTransformer() if split.vectors is None else StandardScaler(), model
-    )
+    return make_pipeline("passthrough" if split.vectors is None else StandardScaler(), model)
 
 
 def _fit_regression(inputs: Inputs, labels: Labels, validation: PackedSplit) -> Pipeline:

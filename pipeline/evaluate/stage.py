@@ -14,21 +14,14 @@ import pandas as pd
 from scipy.special import logit, softmax
 from sklearn.metrics import confusion_matrix
 
-from pipeline.common import paths
+from pipeline.common import metrics, paths
 from pipeline.common.artifact import LOGITS
 from pipeline.common.datasets import PackedSplit, load_packed, write_table
 from pipeline.common.drawing import FAINT, INK, RIGHT, WRONG, Line, encode_png, image_grid
 from pipeline.common.errors import ArtifactError
 from pipeline.common.files import DIGITS, atomic_file, rounded, write_json
 from pipeline.common.images import decode, resize
-from pipeline.common.metrics import (
-    Labels,
-    Predictions,
-    Values,
-    label_metrics,
-    probability_metrics,
-    weighted_metrics,
-)
+from pipeline.common.metrics import Labels, Predictions, Values
 from pipeline.common.params import Params
 from pipeline.common.resampling import Groups, Resampling
 from pipeline.evaluate.curves import cost, errors, precision_recall, roc, threshold_curve
@@ -62,7 +55,7 @@ def run(params: Params) -> None:
     miss_cost = params.decision.miss_cost
 
     def every_metric(shown: Predictions, weights: Values) -> dict[str, Values]:
-        return weighted_metrics(shown, weights) | cost(shown, miss_cost, weights)
+        return metrics.weighted_metrics(shown, weights) | cost(shown, miss_cost, weights)
 
     ours = estimate(predictions, every_metric, groups, how)
     likeliest = Predictions.most_probable(test.labels, probabilities, positive)
@@ -82,7 +75,7 @@ def run(params: Params) -> None:
     if decision.temperature != 1 or decision.prior_correction:
         raw = softmax(outputs_of(model.session, test.images, LOGITS).astype(np.float64), axis=1)
         before = Predictions.most_probable(test.labels, raw.round(DIGITS), positive)
-        found["uncalibrated"] = estimate(before, probability_metrics, groups, how).as_data()
+        found["uncalibrated"] = estimate(before, metrics.probability_metrics, groups, how).as_data()
         bins = {"before": reliability(before, how), **bins}
 
     headline = {name: ours.values[name] for name in HEADLINE if name in ours.values}
@@ -139,25 +132,19 @@ def _write_rows(path: Path, table: pd.DataFrame) -> None:
 def _write_reference_models(
     ours: Estimates, positive: int | None, groups: Groups, how: Resampling
 ) -> None:
-    """Write metrics of the reference models, which predict the most probable class.
-
-    Args:
-        ours: Metrics of the model where it predicts the most probable class too, to be compared.
-        positive: As in `Predictions`.
-        groups: Group of each image, int64 [N].
-        how: How to make intervals.
-    """
+    """Write metrics of the reference models; like `ours`, they predict the most probable class."""
     train, validation, test = (
         load_packed(paths.PACKED / name, paths.FEATURES / name)
         for name in ("train", "validation", "test")
     )
     found = {}
     for name, predictions in reference_models(train, validation, test, positive).items():
-        metrics = label_metrics if name == "nearest_neighbour" else weighted_metrics
-        theirs = estimate(predictions, metrics, groups, how)
+        has_labels_only = name == "nearest_neighbour"
+        measure = metrics.label_metrics if has_labels_only else metrics.weighted_metrics
+        theirs = estimate(predictions, measure, groups, how)
         gain = difference(ours, theirs, "accuracy", how)
         found[name] = {**theirs.as_data(), "accuracy_of_model_less_this": gain}
-    write_json(paths.TEST_REFERENCE_MODELS, found)
+    write_json(paths.TEST_REFERENCE_MODELS, rounded(found))
 
 
 def _write_galleries(test: PackedSplit, predictions: Predictions, threshold: float | None) -> None:

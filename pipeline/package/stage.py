@@ -8,18 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-from pipeline.common import paths
-from pipeline.common.artifact import (
-    DRAWN,
-    LOGITS,
-    ONNX,
-    WEIGHTS,
-    Description,
-    parse_weights,
-    read_network,
-    sha256_of,
-    write_artifact,
-)
+from pipeline.common import artifact, paths
 from pipeline.common.datasets import load_packed
 from pipeline.common.errors import ArtifactError
 from pipeline.common.files import rounded
@@ -34,7 +23,7 @@ LICENCES = ("mit", "apache-2.0", "bsd-3-clause")  # that the model may be passed
 
 def run(params: Params) -> None:
     """Calibrate the network, choose its threshold, and write the artifact."""
-    network, weights = read_network(paths.NETWORK)
+    network, weights = artifact.read_network(paths.NETWORK)
     sees_pixels = network.features["kind"] == "pixels"
     features = None if sees_pixels else paths.FEATURES_ONNX.read_bytes()
     validation = load_packed(paths.PACKED / "validation")
@@ -43,9 +32,9 @@ def run(params: Params) -> None:
             f"the network in {paths.NETWORK} knows the classes {network.classes}, the validation "
             f"images have {validation.classes}; train it on these data with `dvc repro train`"
         )
-    tensors = parse_weights(weights)
+    tensors = artifact.parse_weights(weights)
     session = open_session(build_onnx(tensors, network, features))
-    logits = outputs_of(session, validation.images, LOGITS)
+    logits = outputs_of(session, validation.images, artifact.LOGITS)
     correction: list[float] = []
     if network.training.get("train", {}).get("class_weights") == "balanced":
         train = load_packed(paths.PACKED / "train")
@@ -54,15 +43,16 @@ def run(params: Params) -> None:
     source = public_source(params.fetch.source)
     licence = licence_of(source, network.features)
     onnx = build_onnx(tensors, network, features, decision, licence)
-    description = Description(
+    description = artifact.Description(
         **network.model_dump(exclude={"data", "metrics"}),
         data=network.data | {"source": source},
         metrics=network.metrics | rounded(metrics),
         name=paths.MODEL.name,
         decision=decision,
-        sha256=sha256_of({WEIGHTS: weights, ONNX: onnx}),
+        sha256=artifact.sha256_of({artifact.WEIGHTS: weights, artifact.ONNX: onnx}),
     )
-    write_artifact(paths.MODEL, description, weights, onnx, model_card(description, licence))
+    card = model_card(description, licence)
+    artifact.write_artifact(paths.MODEL, description, weights, onnx, card)
     label = "the most probable class"
     if decision.threshold is not None:
         label = f"{decision.positive} from {decision.threshold:.3f} on ({decision.rule})"
@@ -83,13 +73,13 @@ def licence_of(source: str, features: Mapping[str, Any]) -> str:
     the owners of photos allow is not recorded.
     """
     licence = str(features.get("licence", "MIT")).split()[0].lower()
-    return licence if source == DRAWN and licence in LICENCES else "unknown"
+    return licence if source == artifact.DRAWN and licence in LICENCES else "unknown"
 
 
-def model_card(description: Description, licence: str) -> str:
+def model_card(description: artifact.Description, licence: str) -> str:
     """Render the model card, in Markdown (Mitchell et al., 2019), for Hugging Face's hub."""
     environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True)  # noqa: S701 - Markdown
     environment.filters["code"] = code
-    environment.globals["drawn"] = DRAWN
+    environment.globals["drawn"] = artifact.DRAWN
     template = files("pipeline.package").joinpath("card.md.j2").read_text(encoding="utf-8")
     return environment.from_string(template).render(description.model_dump(), licence=licence)

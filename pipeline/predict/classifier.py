@@ -14,17 +14,10 @@ import numpy.typing as npt
 from onnxruntime import InferenceSession, SessionOptions
 from PIL import Image
 
-from pipeline.common.artifact import (
-    DESCRIPTION,
-    ONNX,
-    PROBABILITIES,
-    RESTORE,
-    Description,
-    read_artifact,
-)
+from pipeline.common import artifact
 from pipeline.common.errors import ArtifactError, ImageError
 from pipeline.common.files import DIGITS, read_regular
-from pipeline.common.images import MINIMUM_SIDE, Pixels, convert, decode, resize
+from pipeline.common.images import MINIMUM_SIDE, Pixels, decode, resize
 from pipeline.common.parallel import available_cores
 
 BATCH = 2**20  # pixels of a memory map at a time (1,024 images of 32 a side): bounds memory
@@ -61,7 +54,7 @@ class ImageClassifier:
     """
 
     session: InferenceSession
-    description: Description
+    description: artifact.Description
 
     def probabilities(self, images: npt.NDArray[np.uint8]) -> Probabilities:
         """Compute the calibrated probability of each class.
@@ -72,9 +65,10 @@ class ImageClassifier:
         Returns:
             float64 [N, classes], to 6 decimals, as further ones differ between processors.
         """
-        found = outputs_of(self.session, images, PROBABILITIES)
+        found = outputs_of(self.session, images, artifact.PROBABILITIES)
         if not np.isfinite(found).all():
-            raise ArtifactError(f"the outputs of {ONNX} are not finite numbers; {RESTORE}")
+            name, remedy = artifact.ONNX, artifact.RESTORE
+            raise ArtifactError(f"the outputs of {name} are not finite numbers; {remedy}")
         return found.astype(np.float64).round(DIGITS)
 
     def labels(self, probabilities: Probabilities) -> npt.NDArray[np.int64]:
@@ -128,27 +122,26 @@ class ImageClassifier:
 
 
 def load(directory: str | Path) -> ImageClassifier:
-    """Load a model artifact.
-
-    Args:
-        directory: The artifact's folder.
+    """Load a model artifact from its folder.
 
     Raises:
         ArtifactError: It is missing, incomplete or damaged, or its parts do not belong together.
     """
     directory = Path(directory)
-    description, onnx = read_artifact(directory)
+    description, onnx = artifact.read_artifact(directory)
     try:
         session = open_session(onnx)
     except Exception as error:  # the runtime's own exceptions have no common base class
         reason = " ".join(str(error).split())
-        raise ArtifactError(f"{directory / ONNX} is no network to run ({reason})") from None
+        raise ArtifactError(
+            f"{directory / artifact.ONNX} is no network to run ({reason})"
+        ) from None
     size, classes = description.size, len(description.classes)
     shapes = [part.shape[1:] for part in (*session.get_inputs(), *session.get_outputs())]
     if shapes != [[size, size, 3], [classes], [classes]]:
         raise ArtifactError(
-            f"{directory / ONNX} does not fit {DESCRIPTION}: its shapes are {shapes}, not those of "
-            f"{size} pixels a side and {classes} classes; fetch both again"
+            f"{directory / artifact.ONNX} does not fit {artifact.DESCRIPTION}: its shapes are "
+            f"{shapes}, not those of {size} pixels a side and {classes} classes; fetch both again"
         )
     return ImageClassifier(session, description)
 
@@ -196,7 +189,7 @@ def to_pixels(picture: Picture, size: int, name: str) -> Pixels:
         ImageError: It is no usable image.
     """
     if isinstance(picture, Image.Image):
-        return resize(convert(picture, name), size)
+        return resize(decode(picture, name), size)
     if isinstance(picture, np.ndarray):
         is_rgb = picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3
         if not is_rgb or min(picture.shape[:2]) < MINIMUM_SIDE:

@@ -10,19 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from pipeline.common.drawing import (
-    FAINT,
-    INK,
-    RIGHT,
-    STYLE,
-    TRAIN,
-    VALIDATION,
-    WIDTH,
-    WRONG,
-    Pixels,
-    plot,
-    png,
-)
+from pipeline.common import drawing
+from pipeline.common.drawing import FAINT, INK, RIGHT, TRAIN, VALIDATION, WIDTH, WRONG, plot
 from pipeline.common.metrics import BINS
 
 SQUARE = 4.2  # inches
@@ -116,13 +105,7 @@ def roc_curve(points: pd.DataFrame, area: float) -> Figure:
 
 @plot
 def precision_recall_curve(points: pd.DataFrame, average: float, chance: float) -> Figure:
-    """Draw precision against recall.
-
-    Args:
-        points: Columns `recall`, rising, and `precision`.
-        average: Average precision, the area under these steps.
-        chance: Precision of guessing.
-    """
+    """Draw `precision` against `recall`, which rises, and the precision of guessing."""
     figure, axes = _unit_square("Precision-recall curve", "recall", "precision")
     axes.axhline(chance, color=FAINT, linestyle=":", label="chance")
     label = f"average precision {average:.3f}"
@@ -202,30 +185,24 @@ def _unit_square(title: str, xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
 
 @plot
 def learning_curve(history: pd.DataFrame, metric: str, used_epoch: int) -> Figure:
-    """Draw a metric over epochs, training against validation, which makes overfitting visible.
-
-    Args:
-        history: The content of `history.csv`.
-        metric: `loss` or `accuracy`.
-        used_epoch: The epoch whose weights are kept; it is marked.
-    """
+    """Draw `loss` or `accuracy` over epochs, and mark the epoch whose weights are kept."""
     figure = Figure(figsize=(WIDTH, 3.4), layout="constrained")
     draw_learning_curve(figure.subplots(), history, metric, used_epoch)
     return figure
 
 
 def overview(
-    photos: Sequence[tuple[Pixels, str, bool]], history: pd.DataFrame, used_epoch: int
+    photos: Sequence[tuple[drawing.Pixels, str, bool]], history: pd.DataFrame, used_epoch: int
 ) -> bytes:
     """Draw photos with their predictions beside the learning curves.
 
     Args:
         photos: Up to twelve: uint8 RGB [H, W, 3], the text above it, and whether the prediction
             is correct.
-        history: The content of `history.csv`.
+        history: The content of `history.csv`, drawn as by `learning_curve`.
         used_epoch: The epoch whose weights are kept.
     """
-    with rc_context(STYLE):
+    with rc_context(drawing.STYLE):
         figure = Figure(figsize=(11, 5), layout="constrained")
         left, right = figure.subfigures(1, 2, width_ratios=[1.75, 1], squeeze=False)[0]
         panels = left.subplots(3, 4).flat
@@ -239,7 +216,7 @@ def overview(
             axes.axis("off")
         for axes, metric in zip(right.subplots(2, 1), ("loss", "accuracy"), strict=True):
             draw_learning_curve(axes, history, metric, used_epoch)
-        return png(figure, dpi=100)
+        return drawing.png(figure, dpi=100)
 
 
 def draw_learning_curve(axes: Axes, history: pd.DataFrame, metric: str, used_epoch: int) -> None:

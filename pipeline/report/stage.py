@@ -1,7 +1,6 @@
 """Stage `report`: the results of all stages → one page, and the summary on the terminal."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,35 +28,6 @@ SHOWN_IMAGES = 4  # of each group
 TILE = 96  # pixels a side
 QUALITY = 75  # of JPEG: about 3 KB a tile
 FEW = 100  # test images below which an interval of accuracy is wider than some 15 points
-
-
-@dataclass(frozen=True)
-class Content:
-    """Everything that the templates show.
-
-    Attributes:
-        model: `model.json` of the artifact.
-        train: Metrics of the training run.
-        test: `estimates.json` of stage `evaluate`.
-        classes: Precision, recall and F1 of each class, as `class_metrics` returns them.
-        references: Metrics of the reference models on the test split, by their names.
-        audit: The audit of the split.
-        duplicates: Groups of duplicates with their images, as `duplicate_groups` returns them.
-        pictures: PNG bytes by name: overview, loss, accuracy, confident_errors, least_confident,
-            augmentation, kind_<name> for each kind of augmentation, contact_sheet, and those of
-            `pipeline.report.plots.draw_results` and `pipeline.compare.plots.draw_all`.
-        techniques: The content of `comparison.json`, with estimates.
-    """
-
-    model: Mapping[str, Any]
-    train: Mapping[str, Any]
-    test: Mapping[str, Any]
-    classes: Sequence[Mapping[str, Any]]
-    references: Mapping[str, Any]
-    audit: Mapping[str, Any]
-    duplicates: Sequence[Mapping[str, Any]]
-    pictures: Mapping[str, bytes]
-    techniques: Mapping[str, Any]
 
 
 def run(params: Params) -> None:
@@ -102,17 +72,17 @@ def run(params: Params) -> None:
         **draw_results(test, model["decision"], tables),
         **{path.stem: path.read_bytes() for path in sorted(paths.COMPARISON_PLOTS.glob("*.png"))},
     }
-    content = Content(
-        model=model,
-        train=train,
-        test=test,
-        classes=class_metrics(tables["confusion"]),
-        references=read_json(paths.TEST_REFERENCE_MODELS),
-        audit=audit,
-        duplicates=duplicate_groups(audit["groups"], paths.RAW_IMAGES),
-        pictures=pictures,
-        techniques=comparison,
-    )
+    content = {
+        "model": model,
+        "train": train,
+        "test": test,
+        "classes": class_metrics(tables["confusion"]),
+        "references": from_data(read_json(paths.TEST_REFERENCE_MODELS)),
+        "audit": audit,
+        "duplicates": duplicate_groups(audit["groups"], paths.RAW_IMAGES),
+        "pictures": pictures,
+        "techniques": comparison,
+    }
     with atomic_file(paths.REPORT_OVERVIEW) as partial:
         partial.write_bytes(pictures["overview"])
     atomic_write_text(paths.REPORT_HTML, render("report.html.j2", content))
@@ -120,13 +90,8 @@ def run(params: Params) -> None:
     Console().print(summary(test, comparison["finding"], model))
 
 
-def render(template: str, content: Content) -> str:
-    """Fill a template.
-
-    Args:
-        template: `report.html.j2` or `report.md.j2`.
-        content: What to fill in.
-    """
+def render(template: str, content: Mapping[str, Any]) -> str:
+    """Fill `report.html.j2` or `report.md.j2` with what `run` has gathered."""
     environment = template_environment("pipeline.report")
     environment.filters |= {
         "percent": lambda share: f"{100 * share:.1f}\N{NO-BREAK SPACE}%",
@@ -136,11 +101,11 @@ def render(template: str, content: Content) -> str:
         "flatten": flatten,
         "capitalised": lambda text: text[:1].upper() + text[1:],
     }
-    texts = ("number", "span", "cell", "verdict", "difference")
+    texts = ("number", "span", "cell", "verdict")
     environment.globals |= {name: getattr(resampling, name) for name in texts}
     environment.globals |= {"drawn": DRAWN, "experiment": experiment}
-    level = f"{100 * content.test['confidence']:.0f}\N{NO-BREAK SPACE}%"
-    return environment.get_template(template).render(vars(content), level=level)
+    level = f"{100 * content['test']['confidence']:.0f}\N{NO-BREAK SPACE}%"
+    return environment.get_template(template).render(content, level=level)
 
 
 def class_metrics(confusion: pd.DataFrame) -> list[dict[str, Any]]:
@@ -209,13 +174,7 @@ def duplicate_groups(groups: Sequence[Mapping[str, Any]], folder: Path) -> list[
 
 
 def summary(test: Mapping[str, Any], finding: str, model: Mapping[str, Any]) -> RenderableType:
-    """Show accuracy and F1 with their intervals, where the report is, and what to type next.
-
-    Args:
-        test: `estimates.json` of stage `evaluate`.
-        finding: What the comparison of techniques found, in one line.
-        model: `model.json` of the artifact.
-    """
+    """Show metrics, what the comparison of techniques found, and what to type next."""
     metrics, commands = Table.grid(padding=(0, 2)), Table.grid(padding=(0, 2))
     for title, name in (("test accuracy", "accuracy"), ("test F1", "f1")):
         low, high = test["interval"][name]["low"], test["interval"][name]["high"]

@@ -8,7 +8,6 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,19 +16,12 @@ import numpy as np
 import pandas as pd
 from packaging.requirements import Requirement
 
-from pipeline.common import metrics, paths
+from pipeline.common import metrics, paths, resampling
 from pipeline.common.artifact import DESCRIPTION
 from pipeline.common.environment import Facts, by_stage
 from pipeline.common.errors import MissingOutputError, RevisionError
 from pipeline.common.files import DIGITS, flatten
-from pipeline.common.resampling import (
-    Estimate,
-    Interval,
-    Resampling,
-    mean_over_runs,
-    percentile,
-    resampled,
-)
+from pipeline.common.resampling import Estimate, Interval, Resampling
 from pipeline.revisions.revision import Revision, changed_files, changed_keys, is_within
 
 CONFIDENCE, RESAMPLES = 0.95, 2000  # for revisions whose params do not have them
@@ -49,18 +41,14 @@ class Change:
 
 
 @dataclass(frozen=True)
-class MetricChange:
-    """A metric of one or both revisions.
+class MetricChange(Change):
+    """A metric in the first and the second revision.
 
     Attributes:
-        old: Value in the first revision; None if it has none.
-        new: Value in the second revision; None if it has none.
         difference: New less old; None if either is missing.
         interval: Of the difference; None for metrics of other than the test images.
     """
 
-    old: float | None
-    new: float | None
     difference: float | None
     interval: Interval | None
 
@@ -141,19 +129,14 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - whatever a comparison holds
     return value.to_dict("records") if isinstance(value, pd.DataFrame) else vars(value)
 
 
-def compare(root: Path, old: Revision, new: Revision) -> Difference:
-    """Compare two revisions of the project at `root`.
+def compare(old: Revision, new: Revision) -> Difference:
+    """Compare two revisions of a project.
 
     Raises:
         RevisionError: `params.yaml` or another file in git is damaged.
     """
     missing: dict[str, list[str]] = {}
     damaged: list[str] = []
-    revisions = old, new
-    params = old.read_params(), new.read_params()
-    code = changed_files(root, old.commit, new.commit, "pipeline", "dvc.yaml")
-    facts = changed_facts(recorded(old), recorded(new))
-    machines = {name: pair for name, pair in facts.items() if not name.startswith("libraries.")}
 
     def attempt(revision: Revision, path: Path, parse: Callable[[bytes], T]) -> T | None:
         """Return what `parse` makes of an output; None if it is missing or damaged, noted."""
@@ -165,14 +148,27 @@ def compare(root: Path, old: Revision, new: Revision) -> Difference:
             damaged.append(str(error))
         return None
 
+    def parse_history(content: bytes) -> pd.DataFrame:
+        return pd.read_csv(BytesIO(content))[["epoch", *CURVES]].astype({"epoch": int})
+
+    revisions = old, new
+    params = old.read_params(), new.read_params()
+    code = changed_files((old.commit, new.commit), "pipeline", "dvc.yaml")
+    facts = changed_facts(recorded(old), recorded(new))
+    machines = {name: pair for name, pair in facts.items() if not name.startswith("libraries.")}
     tables = [attempt(each, paths.TEST_PREDICTIONS, parse_predictions) for each in revisions]
     predictions, intervals = _compare_predictions(tables, revisions, params)
-    histories = {each.title: attempt(each, paths.TRAIN_HISTORY, _history) for each in revisions}
+    histories = {
+        each.title: attempt(each, paths.TRAIN_HISTORY, parse_history) for each in revisions
+    }
     before, after = (
         {path: attempt(each, Path(path), parse_metrics) for path in each.metrics}
         for each in revisions
     )
-    rules = [attempt(each, paths.MODEL / DESCRIPTION, _decision) for each in revisions]
+    rules = [
+        attempt(each, paths.MODEL / DESCRIPTION, lambda data: flatten(json.loads(data)["decision"]))
+        for each in revisions
+    ]
     stale = {each.title: each.stale_stages() for each in revisions}
     return Difference(
         old=old,
@@ -191,16 +187,6 @@ def compare(root: Path, old: Revision, new: Revision) -> Difference:
     )
 
 
-def _history(content: bytes) -> pd.DataFrame:
-    """Read the curves of `history.csv`."""
-    return pd.read_csv(BytesIO(content))[["epoch", *CURVES]].astype({"epoch": int})
-
-
-def _decision(content: bytes) -> dict[str, Any]:
-    """Read the decision rule of a `model.json`."""
-    return flatten(json.loads(content)["decision"])
-
-
 # ---- environment
 
 
@@ -209,13 +195,10 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Change]
     return {key: Change(old.get(key), new.get(key)) for key in changed_keys(old, new)}
 
 
-def locked_versions(revision: Revision, *, here: bool = False) -> dict[str, str]:
-    """Return the versions in `requirements.lock` by library.
+def locked_versions(revision: Revision) -> dict[str, str]:
+    """Return the versions in `requirements.lock` by library; nothing if there is no such file.
 
-    Args:
-        revision: Which; nothing is returned if it has no such file.
-        here: Only what this machine and Python would install. Otherwise alternatives for other
-            machines are joined, as in `1.2 or 1.3`.
+    Alternatives for other machines are joined, as in `1.2 or 1.3`.
     """
 
     def parse(content: bytes) -> dict[str, str]:
@@ -223,28 +206,13 @@ def locked_versions(revision: Revision, *, here: bool = False) -> dict[str, str]
         for line in content.decode().splitlines():
             if "==" in line and not line.startswith((" ", "#")):
                 pin = Requirement(line.rstrip(" \\"))
-                if not here or pin.marker is None or pin.marker.evaluate():
-                    found.setdefault(pin.name, []).append(str(pin.specifier).removeprefix("=="))
+                found.setdefault(pin.name, []).append(str(pin.specifier).removeprefix("=="))
         return {name: " or ".join(versions) for name, versions in found.items()}
 
     try:
         return revision.parse(Path("requirements.lock"), parse)
     except MissingOutputError:
         return {}
-
-
-def unlocked_libraries(revision: Revision) -> dict[str, Change]:
-    """Return the libraries whose installed version is not the locked one: locked, installed."""
-    found: dict[str, Change] = {}
-    for name, locked in locked_versions(revision, here=True).items():
-        try:
-            installed = version(name)
-        except PackageNotFoundError:
-            installed = "not installed"
-        # A local version such as 2.11.0+cpu is the same release.
-        if installed.partition("+")[0] != locked.partition("+")[0]:
-            found[name] = Change(locked, installed)
-    return found
 
 
 def recorded(revision: Revision) -> dict[str, Facts]:
@@ -397,10 +365,14 @@ def difference_intervals(
         groups = pd.factorize((new if paired else table)["group"])[0]
         draws = Resampling(how.confidence, how.resamples, seed)
         measure = partial(metrics.weighted_metrics, predictions)
-        samples.append(resampled(measure, len(table), draws, groups))
+        samples.append(resampling.resampled(measure, len(table), draws, groups))
     before, after = samples
     gaps = {name: after[name] - before[name] for name in sorted(before.keys() & after.keys())}
-    return {name: percentile(gap, how) for name, gap in gaps.items() if np.isfinite(gap).any()}
+    return {
+        name: resampling.percentile(gap, how)
+        for name, gap in gaps.items()
+        if np.isfinite(gap).any()
+    }
 
 
 def _classes(table: pd.DataFrame) -> list[str]:
@@ -433,9 +405,6 @@ def average_metrics(revisions: Sequence[Revision]) -> dict[tuple[str, str], Esti
     training images, which the interval does not know: take it as a guide (Bengio and Grandvalet,
     2004).
 
-    Args:
-        revisions: Two or more, with different commits.
-
     Returns:
         Estimates by file and metric.
 
@@ -452,7 +421,7 @@ def average_metrics(revisions: Sequence[Revision]) -> dict[tuple[str, str], Esti
             for name, value in revision.parse(Path(path), parse_metrics).items():
                 values.setdefault((path, name), []).append(value)
     return {
-        key: mean_over_runs(np.array(found, np.float64), CONFIDENCE)
+        key: resampling.mean_over_runs(np.array(found, np.float64), CONFIDENCE)
         for key, found in values.items()
         if len(found) == len(revisions)
     }

@@ -1,13 +1,12 @@
-"""Show a comparison of two revisions: on the terminal, as Markdown, as a page."""
+"""Show a comparison of two revisions: as Markdown, which the terminal shows too, or as a page."""
 
+import re
 from collections.abc import Mapping
 
 import pandas as pd
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from rich.console import Group, RenderableType
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -17,72 +16,81 @@ from pipeline.common.errors import MissingOutputError
 from pipeline.common.images import decode, resize
 from pipeline.common.pages import template_environment
 from pipeline.common.resampling import Estimate, number, span
-from pipeline.revisions.diff import (
-    CONFIDENCE,
-    KINDS,
-    Change,
-    Difference,
-    MetricChange,
-    PredictionChanges,
-)
+from pipeline.revisions import diff
+from pipeline.revisions.diff import KINDS, Difference
 
 ARROW, DASH = "\N{RIGHTWARDS ARROW}", "\N{EN DASH}"
 KIND_WORDS = dict(zip(KINDS, ("now wrong", "now correct", "wrong in both"), strict=True))
-ROWS = 10  # changed predictions on the terminal
 PHOTOS = 60  # changed predictions with a photo on the page
 TILE = 128  # pixels a side of a photo there
 
 
-# ---- what every form says
+def markdown(difference: Difference, rows: int | None = None) -> str:
+    """The comparison as GitHub shows it, with at most `rows` of the changed predictions."""
+    return _template("diff.md.j2", difference, rows=rows)
 
 
-def title(difference: Difference) -> str:
-    """Which revisions are compared."""
-    return f"{difference.old.title} {ARROW} {difference.new.title}"
+def html(difference: Difference) -> str:
+    """The comparison as one page that needs no other file."""
+    photos, no_photos = _photos(difference)
+    curves = {
+        what: data_uri(_learning_curves(difference.histories, what))
+        for what in ("loss", "accuracy")
+        if difference.histories
+    }
+    return _template("diff.html.j2", difference, photos=photos, no_photos=no_photos, curves=curves)
 
 
-def warnings(difference: Difference) -> list[str]:
-    """What makes the comparison incomplete."""
+def _template(name: str, difference: Difference, **content: object) -> str:
+    environment = template_environment("pipeline.revisions")
+    # What Markdown would take for a mark; within a word it takes `_` for itself.
+    environment.filters["literal"] = lambda text: re.sub(
+        r"([\\`*<[|&]|\b_|_\b)", r"\\\1", str(text)
+    )
+    environment.filters["value"] = _value
+    environment.filters["sentence"] = lambda text: f"{text[:1].upper()}{text[1:]}."
     stale = [
         f"{revision}: {', '.join(stages)} did not run since params, code or data changed, so what "
         "depends on them is out of date; `dvc repro` updates it"
         for revision, stages in difference.stale.items()
     ]
-    return stale + difference.missing
+    predictions = difference.predictions
+    changed = [] if predictions is None else predictions.changed.to_dict("records")
+    return environment.get_template(name).render(
+        old=difference.old,
+        new=difference.new,
+        warnings=stale + difference.missing,
+        inputs=inputs(difference),
+        metrics=difference.changed_metrics,
+        has_metrics=bool(difference.metrics),
+        pairing=predictions and pairing(predictions),
+        counts=predictions and changed_counts(predictions),
+        changed=changed,
+        kinds=KIND_WORDS,
+        arrow=ARROW,
+        **content,
+    )
 
 
 def inputs(difference: Difference) -> dict[str, list[str]]:
     """The inputs, and the decision rule that follows from them: a line for each change."""
-    code = list(difference.code)
-    if difference.stages:
-        code.append(f"read by {', '.join(difference.stages)}")
+    read_by = [f"read by {', '.join(difference.stages)}"] if difference.stages else []
     lines = {
-        "params": [f"{key}: {old_to_new(values)}" for key, values in difference.params.items()],
+        "params": [f"{key}: {old_to_new(pair)}" for key, pair in difference.params.items()],
         "decision": [f"{key}: {old_to_new(pair)}" for key, pair in difference.decision.items()],
         "data": difference.data,
-        "code": code,
+        "code": difference.code + read_by,
         "environment": [
-            f"{key} {old_to_new(values)}" for key, values in difference.environment.items()
+            f"{key} {old_to_new(pair)}" for key, pair in difference.environment.items()
         ],
     }
     return {kind: found or ["unchanged"] for kind, found in lines.items()}
 
 
-def old_to_new(values: Change) -> str:
+def old_to_new(values: diff.Change) -> str:
     """An old and a new value."""
     old, new = (DASH if value is None else str(value) for value in (values.old, values.new))
     return f"{old} {ARROW} {new}"
-
-
-def cells(change: MetricChange) -> tuple[str, str, str, str]:
-    """A row of the table of metrics: old, new, difference, interval."""
-    interval = change.interval
-    return (
-        _value(change.old),
-        _value(change.new),
-        _value(change.difference, signed=True),
-        "" if interval is None else f"{_value(interval.low)} to {_value(interval.high)}",
-    )
 
 
 def _value(value: float | None, *, signed: bool = False) -> str:
@@ -92,7 +100,7 @@ def _value(value: float | None, *, signed: bool = False) -> str:
     return number(value, 0 if isinstance(value, int) else 4, signed=signed)
 
 
-def pairing(predictions: PredictionChanges) -> str:
+def pairing(predictions: diff.PredictionChanges) -> str:
     """Whether the intervals compare image by image."""
     level = f"{100 * predictions.confidence:g}\N{NO-BREAK SPACE}%"
     first, second = predictions.images
@@ -107,7 +115,7 @@ def pairing(predictions: PredictionChanges) -> str:
     )
 
 
-def changed_counts(predictions: PredictionChanges) -> str:
+def changed_counts(predictions: diff.PredictionChanges) -> str:
     """How many predictions changed, by kind."""
     if not predictions.common:
         return "no test image is the same in both, so predictions cannot be compared"
@@ -116,109 +124,6 @@ def changed_counts(predictions: PredictionChanges) -> str:
         return f"the predictions for all {predictions.common:,} common test images are the same"
     kinds = ", ".join(f"{counts[kind]:,} {KIND_WORDS[kind]}" for kind in KINDS if kind in counts)
     return f"{counts.sum():,} of {predictions.common:,} predictions changed: {kinds}"
-
-
-# ---- terminal
-
-
-def terminal(difference: Difference) -> RenderableType:
-    """The comparison as rich text."""
-    parts: list[RenderableType] = [Text(title(difference), style="bold")]
-    parts += [Text(f"! {line}", style="yellow") for line in warnings(difference)]
-    grid = Table.grid(padding=(0, 2))
-    for kind, lines in inputs(difference).items():
-        grid.add_row(Text(kind, style="dim"), Text("\n".join(lines)))
-    parts.append(Padding(grid, (1, 0)))
-    if difference.changed_metrics:
-        parts.append(_metrics_table(difference))
-    elif difference.metrics:
-        parts.append(Text("metrics: unchanged"))
-    if difference.predictions is not None:
-        parts.append(Text(pairing(difference.predictions), style="dim"))
-        parts.append(Padding(Text(changed_counts(difference.predictions)), (1, 0, 0, 0)))
-        if len(difference.predictions.changed):
-            parts.append(_predictions_table(difference.predictions.changed))
-    return Group(*parts)
-
-
-def _metrics_table(difference: Difference) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("metric", overflow="fold")
-    for name in (difference.old.short, difference.new.short, "difference", "interval"):
-        table.add_column(Text(name), justify="right")
-    for path, rows in difference.changed_metrics.items():
-        table.add_row(Text(path, style="cyan"))
-        for name, change in rows.items():
-            style = "bold" if change.excludes_zero else ""
-            table.add_row(Text(f"  {name}"), *cells(change), style=style)
-    return table
-
-
-def _predictions_table(changed: pd.DataFrame) -> Table:
-    columns = ("image", "true class", "old", "new", "probability", "")
-    table = Table(*columns, box=None, pad_edge=False, header_style="dim")
-    for row in changed.head(ROWS).itertuples():
-        shown = (row.image, row.label, row.old, row.new, f"{row.probability:.0%}")
-        table.add_row(*map(Text, map(str, shown)), KIND_WORDS[str(row.kind)])
-    if len(changed) > ROWS:
-        more = f"and {len(changed) - ROWS:,} more: --format json, or --html FILE"
-        table.add_row(Text(more, style="dim"))
-    return table
-
-
-def averages(found: Mapping[tuple[str, str], Estimate], runs: int) -> Table:
-    """Show the averages over so many runs, one file of metrics after another."""
-    table = Table("metric", box=None, pad_edge=False, header_style="dim")
-    table.add_column(f"mean of {runs}", justify="right")
-    table.add_column(f"{CONFIDENCE:.0%} interval", justify="right")
-    last = ""
-    for (path, name), estimate in found.items():
-        if path != last:
-            table.add_row(Text(path, style="cyan"))
-            last = path
-        table.add_row(f"  {name}", number(estimate.value, 4), span(estimate, digits=4))
-    return table
-
-
-# ---- Markdown and HTML
-
-
-def markdown(difference: Difference) -> str:
-    """The comparison as GitHub shows it."""
-    return _template("diff.md.j2", difference)
-
-
-def html(difference: Difference) -> str:
-    """The comparison as one page that needs no other file."""
-    photos, missing = _photos(difference)
-    curves = {
-        what: data_uri(_learning_curves(difference.histories, what))
-        for what in ("loss", "accuracy")
-        if difference.histories
-    }
-    return _template("diff.html.j2", difference, photos=photos, missing=missing, curves=curves)
-
-
-def _template(name: str, difference: Difference, **content: object) -> str:
-    environment = template_environment("pipeline.revisions")
-    environment.filters["cell"] = lambda text: str(text).replace("|", "\\|")
-    environment.filters["sentence"] = lambda text: f"{text[:1].upper()}{text[1:]}."
-    predictions = difference.predictions
-    return environment.get_template(name).render(
-        title=title(difference),
-        warnings=warnings(difference),
-        inputs=inputs(difference),
-        columns=["metric", difference.old.short, difference.new.short, "difference", "interval"],
-        metrics=difference.changed_metrics,
-        has_metrics=bool(difference.metrics),
-        cells=cells,
-        pairing=predictions and pairing(predictions),
-        counts=predictions and changed_counts(predictions),
-        changed=[] if predictions is None else predictions.changed.to_dict("records"),
-        kinds=KIND_WORDS,
-        arrow=ARROW,
-        **content,
-    )
 
 
 def _learning_curves(histories: Mapping[str, pd.DataFrame], what: str) -> bytes:
@@ -260,3 +165,17 @@ def _photos(difference: Difference) -> tuple[dict[str, str], str]:
         photo = resize(decode(content, name), TILE)
         found[name] = data_uri(encode_jpeg(photo), "image/jpeg")
     return found, ""
+
+
+def averages(found: Mapping[tuple[str, str], Estimate], runs: int) -> Table:
+    """Show the averages over so many runs, one file of metrics after another."""
+    table = Table("metric", box=None, pad_edge=False, header_style="dim")
+    table.add_column(f"mean of {runs}", justify="right")
+    table.add_column(f"{diff.CONFIDENCE:.0%} interval", justify="right")
+    last = ""
+    for (path, name), estimate in found.items():
+        if path != last:
+            table.add_row(Text(path, style="cyan"))
+            last = path
+        table.add_row(f"  {name}", number(estimate.value, 4), span(estimate, digits=4))
+    return table

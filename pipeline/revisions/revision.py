@@ -6,12 +6,11 @@ revision may be laid out otherwise. Nothing here writes to the workspace or to g
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 from dvc.api import DVCFileSystem
 from dvc.exceptions import DvcException
@@ -27,8 +26,7 @@ T = TypeVar("T")
 
 WORKSPACE = "workspace"
 LOGS = Path("logs")  # outputs below it are TensorBoard's
-LOGS_STORE = paths.CACHE / "logs"  # a folder for each commit, by hash
-LOGS_VIEW = paths.CACHE / "tensorboard"  # what TensorBoard is given: links into the store
+LOGS_VIEW = paths.CACHE / "tensorboard"  # what TensorBoard is given
 NO_REMOTE = "auto-generated-upstream"  # DVC's name for the cache itself, if there is no remote
 
 
@@ -75,27 +73,19 @@ class Revision:
         return sorted(output.def_path for output in self.files.repo.index.outs if output.metric)
 
     def read(self, path: Path) -> bytes:
-        """Read a file, fetching it into the cache if only the remote has it.
-
-        Args:
-            path: Relative to the root of the project.
+        """Read a file, given relative to the root; fetch it if only the remote has it.
 
         Raises:
             MissingOutputError: Neither workspace, cache nor remote has it.
         """
-        name = path.as_posix()
         try:
-            with self.files.open(name, cache=True) as file:
+            with self.files.open(path.as_posix(), cache=True) as file:
                 return bytes(file.read())
         except Exception as error:  # a remote raises whatever its library does
-            raise MissingOutputError(name, self._why_missing(name, error)) from None
+            raise self._missing(path.as_posix(), error) from None
 
     def parse(self, path: Path, parse: Callable[[bytes], T]) -> T:
-        """Read a file and interpret its bytes.
-
-        Args:
-            path: Relative to the root of the project.
-            parse: What makes something of the bytes; it may raise whatever damage leads to.
+        """Read a file and interpret its bytes by `parse`, which may raise as damage leads to.
 
         Raises:
             MissingOutputError: As for `read`.
@@ -115,13 +105,9 @@ class Revision:
         return self.parse(paths.PARAMS, lambda data: flatten(YAML(typ="safe").load(data) or {}))
 
     def file_hashes(self, folder: Path) -> dict[str, str]:
-        """Return the recorded hash of each file of an output, by name relative to `folder`.
+        """Return the recorded hash of each file in an output, or a folder of it, by relative name.
 
-        Args:
-            folder: The output, or a folder in it.
-
-        Returns:
-            Nothing if neither cache nor remote has the list of its files.
+        Nothing is returned if neither cache nor remote has the list of the output's files.
         """
         root = folder.as_posix()
         try:
@@ -135,21 +121,14 @@ class Revision:
         }
 
     def copy_output(self, path: str, target: Path) -> None:
-        """Copy an output, a file or a folder, to `target`, which must not exist.
-
-        Raises:
-            MissingOutputError: As for `read`.
-        """
+        """Copy an output, a file or a folder, to `target`, which must not exist."""
         try:
             self.files.get(path, str(target), recursive=True)
         except Exception as error:  # a remote raises whatever its library does
-            raise MissingOutputError(path, self._why_missing(path, error)) from None
+            raise self._missing(path, error) from None
 
     def outputs_of(self, stages: Sequence[str]) -> list[str]:
-        """Return the paths of the outputs of these stages and of all that they depend on.
-
-        Args:
-            stages: Names; all stages if empty.
+        """Return the paths of the outputs of stages (if none: all) and of all they depend on.
 
         Raises:
             RevisionError: There is no such stage.
@@ -194,12 +173,12 @@ class Revision:
             return False
         return bool(dependency.workspace_status())
 
-    def _why_missing(self, path: str, error: Exception) -> str:
+    def _missing(self, path: str, error: Exception) -> MissingOutputError:
         """Say where an output was looked for and how to get it."""
         if self.commit is None:
-            return "in the workspace: `dvc repro` makes it"
+            return MissingOutputError(path, "in the workspace: `dvc repro` makes it")
         if not any(is_within(path, output) for output in self.hashes):
-            return f"in {self.title}: it was not part of the project then"
+            return MissingOutputError(path, f"in {self.title}: it was not part of the project then")
         remote = self.files.repo.config["core"]["remote"]
         if remote == NO_REMOTE:
             looked = (
@@ -212,23 +191,25 @@ class Revision:
             looked = (
                 f"it is not in the DVC cache, and the remote {remote} failed ({one_line(error)})"
             )
-        return (
+        return MissingOutputError(
+            path,
             f"of {self.title}: {looked}. To rebuild it: "
             f"`git switch --detach {self.short} && dvc repro`, then "
-            "`git switch - && dvc checkout` to come back"
+            "`git switch - && dvc checkout` to come back",
         )
 
 
-def open_revision(root: Path, name: str) -> Revision:
+def open_revision(name: str, root: Path = Path()) -> Revision:
     """Find a revision.
 
     Args:
-        root: Of the project.
         name: Anything that git resolves, the name of a DVC experiment, or `workspace`.
+        root: Of the project.
 
     Raises:
         RevisionError: There is no such revision, or it has no DVC project.
     """
+    root = root.absolute()
     if not (root / "dvc.yaml").is_file():
         raise RevisionError(f"no dvc.yaml in {root}; go to the root of the project")
     try:
@@ -250,7 +231,7 @@ def git_environment() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
 
 
-def git(folder: Path, *arguments: str, stdin: str = "") -> str:
+def git(folder: Path, *arguments: str) -> str:
     """Run git in `folder` and return what it printed.
 
     Raises:
@@ -260,7 +241,6 @@ def git(folder: Path, *arguments: str, stdin: str = "") -> str:
         ["git", *arguments],
         cwd=folder,
         env=git_environment(),
-        input=stdin,
         capture_output=True,
         text=True,
         check=False,
@@ -271,25 +251,21 @@ def git(folder: Path, *arguments: str, stdin: str = "") -> str:
     return done.stdout
 
 
-def changed_files(root: Path, old: str | None, new: str | None, *folders: str) -> list[str]:
+def changed_files(commits: Collection[str | None], *folders: str) -> list[str]:
     """Return the files in `folders` that differ between two commits; None is the workspace.
 
-    Files that are new to git count too. `git diff` would refresh the index, so it is not used.
+    Files that are new to git count too.
     """
-    before, after = (_git_hashes(root, commit, *folders) for commit in (old, new))
-    return changed_keys(before, after)
-
-
-def _git_hashes(root: Path, commit: str | None, *folders: str) -> dict[str, str]:
-    if commit is not None:
-        listed = git(root, "ls-tree", "-r", "-z", commit, "--", *folders)
-        entries = (entry.split("\t", 1) for entry in filter(None, listed.split("\0")))
-        return {path: fields.split()[2] for fields, path in entries}
-    kinds = ("--cached", "--others", "--exclude-standard", "--deduplicate")
-    listed = git(root, "ls-files", *kinds, "-z", "--", *folders)
-    found = [path for path in listed.split("\0") if path and (root / path).is_file()]
-    hashes = git(root, "hash-object", "--stdin-paths", stdin="\n".join(found))
-    return dict(zip(found, hashes.split(), strict=True))
+    if len(set(commits)) < 2:
+        return []
+    found = set[str]()
+    if None in commits:
+        new = git(Path(), "ls-files", "--others", "--exclude-standard", "-z", "--", *folders)
+        found = set(filter(None, new.split("\0")))
+    # Git would otherwise refresh its index, and without `--numstat` list files that were touched.
+    options = ("-c", "diff.autoRefreshIndex=false", "diff", "--numstat", "--no-renames", "-z")
+    changed = git(Path(), *options, *filter(None, commits), "--", *folders)
+    return sorted(found | {line.split("\t")[2] for line in changed.split("\0") if line})
 
 
 def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
@@ -302,16 +278,12 @@ def is_within(inner: str, outer: str) -> bool:
     return PurePosixPath(inner).is_relative_to(outer)
 
 
-# ---- TensorBoard
-
-
-def gather_logs(root: Path, revisions: Sequence[Revision], kind: str) -> Path:
+def gather_logs(revisions: Sequence[Revision], kind: str) -> Path:
     """Collect the logs of revisions beside the workspace's, which are shown as they grow.
 
-    Destructive: replaces the folder of an earlier call, whose logs stay in the store.
+    Destructive: replaces the folder of an earlier call.
 
     Args:
-        root: Of the project.
         revisions: Whose logs to show.
         kind: Which folder in `logs/`: `train`, or one of the comparison of techniques.
 
@@ -322,39 +294,23 @@ def gather_logs(root: Path, revisions: Sequence[Revision], kind: str) -> Path:
         MissingOutputError: Neither cache nor remote has the logs.
         RevisionError: There are no logs to show.
     """
-    folders = {}
-    if (root / LOGS / kind).is_dir():
-        folders[WORKSPACE] = root / LOGS / kind
-    for revision in revisions:
-        if revision.commit is not None:
+    logs = LOGS / kind
+    with atomic_directory(LOGS_VIEW) as view:
+        if logs.is_dir():
+            (view / WORKSPACE).symlink_to(logs.resolve())
+        for revision in revisions:
             # The name alone would not do: a branch moves on.
             name = revision.name.replace("/", "_")
-            run = f"{name}-{revision.short}" if revision.is_named else revision.short
-            folders[run] = _stored_logs(root, revision, LOGS / kind)
-    if not any(any(folder.rglob("*tfevents*")) for folder in folders.values()):
-        raise RevisionError(f"no logs to show in {LOGS / kind}; `dvc repro` makes them")
-    with atomic_directory(root / LOGS_VIEW) as view:
-        for name, folder in folders.items():
-            (view / name).symlink_to(folder.resolve())
-    return root / LOGS_VIEW
-
-
-def show_logs(folder: Path, port: int) -> NoReturn:
-    """Replace this process by TensorBoard, so that whatever ends this process ends it."""
-    logs = [f"--logdir={folder}", f"--port={port}"]
-    os.execv(sys.executable, [sys.executable, "-m", "tensorboard.main", *logs])  # noqa: S606
-
-
-def _stored_logs(root: Path, revision: Revision, logs: Path) -> Path:
-    """Return the folder with a commit's logs, copied there on first use."""
-    store = root / LOGS_STORE / str(revision.commit)
-    outputs = [path for path in revision.hashes if is_within(path, logs.as_posix())]
-    if not outputs:
-        raise RevisionError(f"{revision.title} has no output in {logs}")
-    for path in outputs:
-        target = store / Path(path).relative_to(LOGS)
-        if not target.is_dir():
-            with atomic_directory(target) as partial:
-                partial.rmdir()  # DVC would copy into a folder that exists
-                revision.copy_output(path, partial)
-    return store / logs.relative_to(LOGS)
+            run = view / (f"{name}-{revision.short}" if revision.is_named else revision.short)
+            if revision.commit is None or run.exists():
+                continue
+            outputs = [path for path in revision.hashes if is_within(path, logs.as_posix())]
+            if not outputs:
+                raise RevisionError(f"{revision.title} has no output in {logs}")
+            for path in outputs:
+                target = run / Path(path).relative_to(logs)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                revision.copy_output(path, target)
+        if not any(any(run.resolve().rglob("*tfevents*")) for run in view.iterdir()):
+            raise RevisionError(f"no logs to show in {logs}; `dvc repro` makes them")
+    return LOGS_VIEW.absolute()

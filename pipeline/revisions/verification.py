@@ -11,14 +11,13 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from rich.console import Group, RenderableType
+from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -28,81 +27,34 @@ from pipeline.common import paths
 from pipeline.common.environment import Facts
 from pipeline.common.errors import MissingOutputError, RevisionError
 from pipeline.common.files import flatten
-from pipeline.revisions.diff import Change, changed_facts, recorded, unlocked_libraries
+from pipeline.revisions import revision as revisions
+from pipeline.revisions.diff import changed_facts, recorded
 from pipeline.revisions.render import old_to_new
-from pipeline.revisions.revision import (
-    WORKSPACE,
-    Revision,
-    changed_keys,
-    git,
-    git_environment,
-    open_revision,
-)
+from pipeline.revisions.revision import Revision, changed_keys, git
 
 STDERR = 2  # file descriptor
 SHOWN = 5  # files of an output that differ
 NOT_AVAILABLE = "the original is not available, so the size of the difference is unknown"
+EQUAL, DIFFERENT, MISSING = "equal", "different", "missing"
 
 
-@dataclass(frozen=True)
-class Output:
-    """An output of the revision, compared.
-
-    Attributes:
-        path: Relative to the root.
-        status: `equal`, `different` or `missing`.
-        details: What is known of a difference, a line each.
-    """
+class Output(NamedTuple):
+    """An output, compared: `equal`, `different` or `missing`, and a line for each difference."""
 
     path: str
-    status: Literal["equal", "different", "missing"]
-    details: list[str] = field(default_factory=list)
+    status: str
+    details: Sequence[str] = ()
 
 
-@dataclass(frozen=True)
-class Verification:
-    """A rebuilt revision, compared.
-
-    Attributes:
-        revision: Which.
-        completed: Whether the pipeline ran to its end.
-        outputs: All that were to be rebuilt.
-        stale: Stages whose params, code or data changed since they ran.
-        locked_on: What each stage ran on when the lock was made; empty if not recorded.
-        rebuilt_on: What each stage ran on now.
-        facts: What differs between the machine of the lock and this one.
-        libraries: Libraries whose installed version is not the locked one: locked, installed.
-        params: Of the revision, by dotted key.
-    """
-
-    revision: Revision
-    completed: bool
-    outputs: list[Output]
-    stale: list[str]
-    locked_on: dict[str, Facts]
-    rebuilt_on: dict[str, Facts]
-    facts: dict[str, Change]
-    libraries: dict[str, Change]
-    params: dict[str, Any]
-
-    @property
-    def unequal(self) -> list[str]:
-        """Paths of the outputs that are not equal."""
-        return [output.path for output in self.outputs if output.status != "equal"]
-
-    @property
-    def passed(self) -> bool:
-        """Whether the pipeline ran to its end and every output is equal."""
-        return self.completed and not self.unequal
-
-
-def verify(root: Path, revision: Revision, stages: Sequence[str]) -> Verification:
-    """Rebuild a revision and compare its outputs.
+def verify(revision: Revision, stages: Sequence[str]) -> bool:
+    """Rebuild a revision, and print where, every output, and what explains a difference.
 
     Args:
-        root: Of the project.
         revision: A commit; it need not be on a branch.
         stages: Names of stages to rebuild, with all that they depend on; all stages if empty.
+
+    Returns:
+        Whether the pipeline ran to its end and every output is equal.
 
     Raises:
         RevisionError: It is the workspace, its source is not on this machine, or there is no such
@@ -110,31 +62,63 @@ def verify(root: Path, revision: Revision, stages: Sequence[str]) -> Verificatio
     """
     if revision.commit is None:
         raise RevisionError("the workspace is no commit; commit it, then verify HEAD")
-    wanted = revision.outputs_of(stages)
-    with _clone(root, revision.commit) as folder:
+    wanted, params = revision.outputs_of(stages), revision.read_params()
+    with _clone(revision.commit) as folder:
         completed = _reproduce(folder, stages)
-        rebuilt = open_revision(folder, WORKSPACE)
+        rebuilt = revisions.open_revision(revisions.WORKSPACE, folder)
+        outputs = [_compare(path, revision, rebuilt) for path in wanted]
         locked_on, rebuilt_on = recorded(revision), recorded(rebuilt)
-        return Verification(
-            revision=revision,
-            completed=completed,
-            outputs=[_compare(path, revision, rebuilt) for path in wanted],
-            stale=revision.stale_stages(),
-            locked_on=locked_on,
-            rebuilt_on=rebuilt_on,
-            facts=changed_facts(locked_on, rebuilt_on),
-            libraries=unlocked_libraries(revision),
-            params=revision.read_params(),
-        )
+    facts = changed_facts(locked_on, rebuilt_on)
+    unequal = [output.path for output in outputs if output.status != EQUAL]
+    title, stale = revision.title, revision.stale_stages()
+    if completed and not unequal:
+        conclusion = [f"{title}: all {len(outputs)} outputs are equal"]
+    else:
+        conclusion = [
+            f"{title}: {len(unequal)} of {len(outputs)} outputs differ: {', '.join(unequal)}"
+        ]
+        if not completed:
+            conclusion.append("the pipeline did not run to its end: its message is above")
+        if stale:
+            conclusion.append(
+                f"expected: params, code or data of {', '.join(stale)} changed after dvc.lock was "
+                "made"
+            )
+        # With train.portable another processor explains nothing, but other instructions do.
+        if facts.keys() - ({"processor"} if params.get("train.portable") else set()):
+            conclusion.append(
+                "expected: the environment is not the one that dvc.lock was made in (above), which "
+                "changes at least the last bits of results"
+            )
+        elif completed and not stale:
+            conclusion.append("no known change of the environment explains it")
+
+    environment, table = Table.grid(padding=(0, 2)), Table.grid(padding=(0, 2))
+    threads = params.get("train.threads")
+    for name, lines in {
+        "lock made on": _machines(locked_on) or ["not recorded in that revision"],
+        "rebuilt on": _machines(rebuilt_on) or ["not recorded: the revision is too old"],
+        "changed": [f"{name} {old_to_new(pair)}" for name, pair in facts.items()],
+        "threads": [] if threads is None else [f"{threads} (train.threads)"],
+    }.items():
+        if lines:
+            environment.add_row(Text(name, style="dim"), Text("\n".join(lines)))
+    for output in outputs:
+        style = "green" if output.status == EQUAL else "red"
+        lines = [output.path, *(f"  {detail}" for detail in output.details)]
+        table.add_row(Text(output.status, style=style), Text("\n".join(lines)))
+    below = Padding(Text("\n".join(conclusion), style="bold"), (1, 0, 0, 0))
+    Console().print(Padding(environment, (1, 0)), table, below)
+    return completed and not unequal
 
 
 @contextmanager
-def _clone(root: Path, commit: str) -> Iterator[Path]:
+def _clone(commit: str) -> Iterator[Path]:
     """Make a temporary clone of a commit, without `dvc.lock` and with an empty cache."""
     with tempfile.TemporaryDirectory(prefix="bluelight-") as temporary:
         folder = Path(temporary) / "clone"
         git(Path(temporary), "init", "--quiet", folder.name)
-        git(folder, "fetch", "--quiet", "--depth=1", str(root), commit)
+        git(folder, "fetch", "--quiet", "--depth=1", str(Path.cwd()), commit)
         git(folder, "checkout", "--quiet", "--detach", "FETCH_HEAD")
         # A local source is a link, which leads nowhere on a machine without the files.
         link = folder / paths.SOURCE / "files"
@@ -155,7 +139,7 @@ def _clone(root: Path, commit: str) -> Iterator[Path]:
 def _reproduce(folder: Path, stages: Sequence[str]) -> bool:
     """Run the pipeline of a clone, printing to stderr; returns whether it ran to its end."""
     beside = folder.parent
-    environment = git_environment() | {
+    environment = revisions.git_environment() | {
         # Stages are started as `python`, which must be this one; DVC must find nothing outside.
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(folder),
@@ -168,23 +152,20 @@ def _reproduce(folder: Path, stages: Sequence[str]) -> bool:
     return done.returncode == 0
 
 
-# ---- outputs
-
-
 def _compare(path: str, revision: Revision, rebuilt: Revision) -> Output:
     """Compare one output with what the lock says."""
     locked, made = revision.hashes[path], rebuilt.hashes.get(path)
     if not locked:
-        return Output(path, "missing", ["not in dvc.lock: `dvc repro`, then commit the lock"])
+        return Output(path, MISSING, ["not in dvc.lock: `dvc repro`, then commit the lock"])
     if not made:
-        return Output(path, "missing", ["it was not made"])
+        return Output(path, MISSING, ["it was not made"])
     if locked == made:
-        return Output(path, "equal")
+        return Output(path, EQUAL)
     if not locked.endswith(".dir"):
-        return Output(path, "different", [_difference(Path(path), revision, rebuilt)])
+        return Output(path, DIFFERENT, [_difference(Path(path), revision, rebuilt)])
     before, after = (each.file_hashes(Path(path)) for each in (revision, rebuilt))
     if not before:
-        return Output(path, "different", [NOT_AVAILABLE])
+        return Output(path, DIFFERENT, [NOT_AVAILABLE])
     details = []
     for name in changed_keys(before, after):
         if name in before and name in after:
@@ -193,7 +174,7 @@ def _compare(path: str, revision: Revision, rebuilt: Revision) -> Output:
             only = "original" if name in before else "rebuild"
             details.append(f"{path}/{name}: only in the {only}")
     more = [f"and {len(details) - SHOWN:,} more files"] if len(details) > SHOWN else []
-    return Output(path, "different", details[:SHOWN] + more)
+    return Output(path, DIFFERENT, details[:SHOWN] + more)
 
 
 def _difference(path: Path, revision: Revision, rebuilt: Revision) -> str:
@@ -206,15 +187,9 @@ def _difference(path: Path, revision: Revision, rebuilt: Revision) -> str:
 
 
 def largest_difference(suffix: str, old: bytes, new: bytes) -> str:
-    """Describe the largest difference of a number in two versions of a file.
+    """Describe the largest difference of a number in two versions of a file of this suffix.
 
-    Args:
-        suffix: Of the file's name: what it holds.
-        old: Content of the first version.
-        new: Content of the second version.
-
-    Returns:
-        Empty if the file holds no numbers or cannot be read.
+    The description is empty if the file holds no numbers or cannot be read.
     """
     try:
         before, after = _numbers(suffix, old), _numbers(suffix, new)
@@ -249,59 +224,6 @@ def _numbers(suffix: str, content: bytes) -> Mapping[str, Any]:
         cells = pd.read_csv(BytesIO(content)).select_dtypes("number").stack().dropna()
         return {f"{column} of row {row}": value for (row, column), value in cells.items()}
     return {}
-
-
-# ---- terminal
-
-
-def terminal(found: Verification) -> RenderableType:
-    """Where it was made and rebuilt, every output, and the conclusion."""
-    grid = Table.grid(padding=(0, 2))
-    threads = found.params.get("train.threads")
-    for title, lines in {
-        "lock made on": _machines(found.locked_on) or ["not recorded in that revision"],
-        "rebuilt on": _machines(found.rebuilt_on) or ["not recorded: the revision is too old"],
-        "changed": [f"{name} {old_to_new(pair)}" for name, pair in found.facts.items()],
-        "libraries": [
-            f"{name} {change.old} in requirements.lock, {change.new} here"
-            for name, change in found.libraries.items()
-        ],
-        "threads": [] if threads is None else [f"{threads} (train.threads)"],
-    }.items():
-        if lines:
-            grid.add_row(Text(title, style="dim"), Text("\n".join(lines)))
-    outputs = Table.grid(padding=(0, 2))
-    for output in found.outputs:
-        style = "green" if output.status == "equal" else "red"
-        lines = [output.path, *(f"  {detail}" for detail in output.details)]
-        outputs.add_row(Text(output.status, style=style), Text("\n".join(lines)))
-    conclusion = Text("\n".join(_conclusion(found)), style="bold")
-    return Group(Padding(grid, (1, 0)), outputs, Padding(conclusion, (1, 0, 0, 0)))
-
-
-def _conclusion(found: Verification) -> Iterator[str]:
-    """Whether all outputs are equal, and what explains it if not."""
-    title, total = found.revision.title, len(found.outputs)
-    if found.passed:
-        yield f"{title}: all {total} outputs are equal"
-        return
-    yield f"{title}: {len(found.unequal)} of {total} outputs differ: {', '.join(found.unequal)}"
-    if not found.completed:
-        yield "the pipeline did not run to its end: its message is above"
-    if found.stale:
-        yield (
-            f"expected: params, code or data of {', '.join(found.stale)} changed after dvc.lock "
-            "was made"
-        )
-    # With train.portable another processor explains nothing, but other instructions do.
-    ignored = {"processor"} if found.params.get("train.portable") else set()
-    if found.facts.keys() - ignored or found.libraries:
-        yield (
-            "expected: the environment is not the one that dvc.lock was made in (above), which "
-            "changes at least the last bits of results"
-        )
-    elif found.completed and not found.stale:
-        yield "no known change of the environment explains it"
 
 
 def _machines(stages: Mapping[str, Facts]) -> list[str]:

@@ -25,7 +25,6 @@ from pipeline.common.artifact import DESCRIPTION
 from pipeline.common.datasets import SPLIT_COLUMNS, write_table
 from pipeline.common.images import MAXIMUM_PIXELS, Pixels, resize
 from pipeline.common.params import AugmentParams, Params
-from pipeline.demo import server
 from pipeline.demo.replies import (
     ALL_KINDS,
     AUGMENTATION_SEED,
@@ -307,7 +306,7 @@ def test_a_bug_is_reported_on_the_terminal_and_the_server_keeps_serving(
     demo: Client, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(server, "prediction", lambda *_: 1 / 0)
+        patch.setattr("pipeline.demo.replies.prediction", lambda *_: 1 / 0)
         found = demo.post("/prediction", PHOTO)
     assert found.status == 500
     assert found.content["error"].startswith("Something went wrong")

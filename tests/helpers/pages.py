@@ -3,7 +3,6 @@
 from typing import Any
 
 from pipeline.common.resampling import from_data
-from pipeline.report.stage import Content
 from tests.helpers.data import CLASSES
 
 OF_LABELS = ("accuracy", "balanced_accuracy", "precision", "recall", "f1")
@@ -26,7 +25,7 @@ PICTURES = (
 )
 
 
-def content(comparison: dict[str, Any], plots: dict[str, bytes]) -> Content:
+def content(comparison: dict[str, Any], plots: dict[str, bytes]) -> dict[str, Any]:
     train = {
         "epochs_run": 3,
         "used_epoch": 2,
@@ -37,8 +36,8 @@ def content(comparison: dict[str, Any], plots: dict[str, bytes]) -> Content:
     techniques = from_data(comparison)
     by_name = {technique["name"]: technique for technique in techniques["techniques"]}
     techniques["baseline"] = by_name.get("baseline")
-    return Content(
-        model={
+    return {
+        "model": {
             "name": "made-up",
             "data": {"content_hash": "0" * 64, "source": "synthetic"},
             "classes": CLASSES,
@@ -54,18 +53,18 @@ def content(comparison: dict[str, Any], plots: dict[str, bytes]) -> Content:
             },
             "decision": {"positive": CLASSES[1], "threshold": 0.25},
         },
-        train=train | {"overfitting_gap": 0.1},
-        test=results(),
-        classes=[
+        "train": train | {"overfitting_gap": 0.1},
+        "test": results(),
+        "classes": [
             {"name": CLASSES[0], "images": 60, "precision": 0.8, "recall": 0.9, "f1": 0.847},
             {"name": CLASSES[1], "images": 0, "precision": None, "recall": None, "f1": None},
         ],
-        references=references(),
-        audit=audit(),
-        duplicates=[],
-        pictures=dict.fromkeys(PICTURES, b"") | plots,
-        techniques=techniques,
-    )
+        "references": from_data(references()),
+        "audit": audit(),
+        "duplicates": [],
+        "pictures": dict.fromkeys(PICTURES, b"") | plots,
+        "techniques": techniques,
+    }
 
 
 def estimates(*names: str) -> dict[str, Any]:

@@ -80,7 +80,8 @@ header = "epoch,train_loss,train_accuracy,val_loss,val_accuracy"
 rows = [f"{epoch},{1 - dropout * epoch},0.5,{1 - epoch / 4},0.5" for epoch in range(3)]
 Path("reports/train/history.csv").write_text("\\n".join([header, *rows]) + "\\n")
 facts = {"python": "3.11", "system": "", "processor": processor, "instructions": ["X86_V3"]}
-note = {"stages": ["train"], **facts, "variables": {}, "libraries": {}}
+libraries = {"numpy": os.environ.get("NUMPY", "2.0.0")}
+note = {"stages": ["train"], **facts, "variables": {}, "libraries": libraries}
 Path("reports/environment.json").write_text(json.dumps([note]))
 """
 

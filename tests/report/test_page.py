@@ -1,7 +1,6 @@
 """The report page in a browser: self-contained, and readable in any window and colour scheme."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 
@@ -26,9 +25,9 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 def url(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("report")
     made_up = content(*compared(folder, NAMES, images=40))
-    pictures = {**made_up.pictures, **dict.fromkeys(PICTURES, encode_png(picture(1, side=900)))}
+    pictures = {**made_up["pictures"], **dict.fromkeys(PICTURES, encode_png(picture(1, side=900)))}
     page = folder / "index.html"
-    html = render("report.html.j2", replace(made_up, pictures=pictures))
+    html = render("report.html.j2", dict(made_up, pictures=pictures))
     page.write_text(html, encoding="utf-8")
     return page.as_uri()
 

@@ -2,7 +2,6 @@
 
 import re
 import struct
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import pytest
 from pipeline.common.metrics import BINS
 from pipeline.common.resampling import MINUS
 from pipeline.report.plots import draw_results
-from pipeline.report.stage import Content, class_metrics, render
+from pipeline.report.stage import class_metrics, render
 from tests.helpers.pages import METRICS, content, results, text
 from tests.helpers.techniques import compared
 
@@ -22,36 +21,38 @@ PLOTS = ("confusion", "reliability", "roc", "precision_recall", "thresholds")
 
 
 @pytest.fixture(scope="module")
-def shown(tmp_path_factory: pytest.TempPathFactory) -> Content:
+def shown(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The page of a binary model with a threshold, and of one technique."""
     return content(*compared(tmp_path_factory.mktemp("one"), ["baseline"], images=40))
 
 
-def without(shown: Content, plots: tuple[str, ...] = (), **test: Any) -> Content:
+def without(shown: dict[str, Any], plots: tuple[str, ...] = (), **test: Any) -> dict[str, Any]:
     """The content without these plots, and with these metrics changed: None for none."""
-    metrics = {name: value for name, value in {**shown.test, **test}.items() if value is not None}
-    kept = {name: png for name, png in shown.pictures.items() if name not in plots}
-    return replace(shown, test=metrics, pictures=kept)
+    metrics = {
+        name: value for name, value in {**shown["test"], **test}.items() if value is not None
+    }
+    kept = {name: png for name, png in shown["pictures"].items() if name not in plots}
+    return dict(shown, test=metrics, pictures=kept)
 
 
-def test_every_metric_is_shown_beside_the_reference_models(shown: Content) -> None:
+def test_every_metric_is_shown_beside_the_reference_models(shown: dict[str, Any]) -> None:
     page = text(render("report.html.j2", shown))
-    for value in (shown.test[name] for name in METRICS):
+    for value in (shown["test"][name] for name in METRICS):
         cell = f"{value:.3f}<small>{value - 0.1:.3f} to {value + 0.1:.3f}</small>"
         assert page.count(cell) >= 3
     # The nearest neighbour has no probabilities, so five metrics are missing; none has a cost.
     assert page.split('id="confusion"')[0].count("\N{EN DASH}</td>") == 5 + 3
 
 
-def test_the_header_says_what_the_data_are(shown: Content) -> None:
+def test_the_header_says_what_the_data_are(shown: dict[str, Any]) -> None:
     assert "drawn scenes, not photos" in text(render("report.html.j2", shown))
-    own = replace(shown, model={**shown.model, "data": {"content_hash": "", "source": "a.zip"}})
+    own = dict(shown, model={**shown["model"], "data": {"content_hash": "", "source": "a.zip"}})
     page = text(render("report.html.j2", own))
     assert "drawn scenes" not in page
     assert "come from <code>a.zip</code>" in page
 
 
-def test_each_kind_of_augmentation_has_its_name_and_settings(shown: Content) -> None:
+def test_each_kind_of_augmentation_has_its_name_and_settings(shown: dict[str, Any]) -> None:
     page = text(render("report.html.j2", shown))
     assert "<b>Rotation</b>" in page
     assert "applied to 70 % of images; degrees up to 15" in page.replace("&nbsp;", " ")
@@ -59,7 +60,7 @@ def test_each_kind_of_augmentation_has_its_name_and_settings(shown: Content) -> 
     assert "not used in training" in page
 
 
-def test_the_header_says_what_the_network_sees(shown: Content) -> None:
+def test_the_header_says_what_the_network_sees(shown: dict[str, Any]) -> None:
     assert "The MLP sees" not in render("report.html.j2", shown)
     known = {"emergency": [{"name": "ambulance", "share": 0.5, "elsewhere": 0.01}], "other": []}
     backbone = {
@@ -75,13 +76,13 @@ def test_the_header_says_what_the_network_sees(shown: Content) -> None:
         (backbone, "1,024 values that the pretrained network <code>small</code> gives"),
         (backbone, "of class emergency, it calls 50.0 % ambulance (1.0 % of the others)"),
     ):
-        page = render("report.html.j2", replace(shown, model={**shown.model, "features": features}))
+        page = render("report.html.j2", dict(shown, model={**shown["model"], "features": features}))
         assert sentence in text(page)
 
 
-def test_it_suggests_an_experiment_other_than_the_one_just_run(shown: Content) -> None:
+def test_it_suggests_an_experiment_other_than_the_one_just_run(shown: dict[str, Any]) -> None:
     assert "-S model.dropout=0.2" in render("report.html.j2", shown)
-    tried = replace(shown, model={**shown.model, "architecture": {"dropout": 0.2}})
+    tried = dict(shown, model={**shown["model"], "architecture": {"dropout": 0.2}})
     assert "-S model.dropout=0.2" not in render("report.html.j2", tried)
 
 
@@ -95,17 +96,17 @@ def test_it_suggests_an_experiment_other_than_the_one_just_run(shown: Content) -
     ],
 )
 def test_what_makes_the_training_loss_higher_is_what_was_active(
-    shown: Content, dropout: float | list[float], probability: float, active: str | None
+    shown: dict[str, Any], dropout: float | list[float], probability: float, active: str | None
 ) -> None:
     augment = {"rotation": {"probability": probability, "degrees": 15}}
-    training = {**shown.model["training"], "augment": augment}
-    changed = {**shown.model, "architecture": {"dropout": dropout}, "training": training}
-    page = text(render("report.html.j2", replace(shown, model=changed)))
+    training = {**shown["model"]["training"], "augment": augment}
+    changed = {**shown["model"], "architecture": {"dropout": dropout}, "training": training}
+    page = text(render("report.html.j2", dict(shown, model=changed)))
     assert ("Training metrics are averages" in page) == (active is not None)
     assert (active or "") in page
 
 
-def test_each_class_has_its_metrics(shown: Content) -> None:
+def test_each_class_has_its_metrics(shown: dict[str, Any]) -> None:
     page = text(render("report.html.j2", shown))
     row = "other</th><td>60</td><td>0.800</td><td>0.900</td><td>0.847</td>"
     assert row in page
@@ -123,7 +124,9 @@ def test_metrics_of_a_class_follow_from_the_confusion_matrix() -> None:
     assert empty == {"name": "c", "images": 0, "precision": None, "recall": None, "f1": None}
 
 
-def test_every_metric_is_in_the_glossary_and_every_link_leads_somewhere(shown: Content) -> None:
+def test_every_metric_is_in_the_glossary_and_every_link_leads_somewhere(
+    shown: dict[str, Any],
+) -> None:
     page = render("report.html.j2", shown)
     ids = re.findall(r'id="([^"]+)"', page)
     assert len(ids) == len(set(ids))
@@ -131,14 +134,14 @@ def test_every_metric_is_in_the_glossary_and_every_link_leads_somewhere(shown: C
     assert {f"glossary-{name}" for name in METRICS} <= set(ids)
 
 
-def test_it_claims_no_more_over_a_reference_than_was_shown(shown: Content) -> None:
+def test_it_claims_no_more_over_a_reference_than_was_shown(shown: dict[str, Any]) -> None:
     page = text(render("report.html.j2", shown))
     assert "majority class, 20.0 points more (10.0 to 30.0)" in page
     assert f"nearest neighbour, no difference shown ({MINUS}1.0 to 11.0 points)" in page
     assert "logistic regression, 7.0 points less (5.0 to 9.0)" in page
 
 
-def test_the_threshold_and_what_it_costs(shown: Content) -> None:
+def test_the_threshold_and_what_it_costs(shown: dict[str, Any]) -> None:
     page = text(render("report.html.j2", shown))
     assert "predicts emergency where the probability is <b>0.250</b> or more" in page
     assert "misses <b>12</b> and raises <b>3,456</b> false alarms" in page
@@ -147,7 +150,7 @@ def test_the_threshold_and_what_it_costs(shown: Content) -> None:
     assert "dvc exp run -S decision.miss_cost=5" in page
 
 
-def test_a_model_without_a_threshold_says_so(shown: Content) -> None:
+def test_a_model_without_a_threshold_says_so(shown: dict[str, Any]) -> None:
     page = text(render("report.html.j2", without(shown, most_probable=None)))
     assert "The model stores no threshold" in page
     assert "misses <b>12</b> and raises <b>3,456</b> false alarms" in page
@@ -158,28 +161,28 @@ def test_a_model_without_a_threshold_says_so(shown: Content) -> None:
     ("temperature", "words"),
     [(1.2, "overconfident"), (0.7, "underconfident")],
 )
-def test_what_the_temperature_means(shown: Content, temperature: float, words: str) -> None:
-    decision = shown.test["decision"] | {"temperature": temperature}
+def test_what_the_temperature_means(shown: dict[str, Any], temperature: float, words: str) -> None:
+    decision = shown["test"]["decision"] | {"temperature": temperature}
     assert words in text(render("report.html.j2", without(shown, decision=decision)))
 
 
-def test_a_temperature_of_one_is_explained(shown: Content) -> None:
+def test_a_temperature_of_one_is_explained(shown: dict[str, Any]) -> None:
     plain = without(shown, uncalibrated=None)
     assert "The temperature is 1" in text(render("report.html.j2", plain))
     assert "temperature" not in render("report.md.j2", plain).split("## Comparison")[0]
 
 
-def test_several_classes_without_a_positive_one(shown: Content) -> None:
-    model = {**shown.model, "classes": ["a", "b", "c"], "decision": {"positive": None}}
+def test_several_classes_without_a_positive_one(shown: dict[str, Any]) -> None:
+    model = {**shown["model"], "classes": ["a", "b", "c"], "decision": {"positive": None}}
     counts = {"test": dict.fromkeys("abc", 30)}
-    several = replace(shown, model=model, audit={**shown.audit, "counts": counts})
+    several = dict(shown, model=model, audit={**shown["audit"], "counts": counts})
     page = text(render("report.html.j2", without(several, ("thresholds",), **NO_POSITIVE)))
     assert "are means over classes" in page
     assert 'id="threshold"' not in page
     assert "those of the class" not in page
 
 
-def test_test_images_of_one_class_have_no_ranking(shown: Content) -> None:
+def test_test_images_of_one_class_have_no_ranking(shown: dict[str, Any]) -> None:
     alone = without(shown, ("roc", "precision_recall"), roc_auc=None, average_precision=None)
     page = text(render("report.html.j2", alone))
     assert ">ROC AUC</a></th>" not in page
@@ -187,13 +190,13 @@ def test_test_images_of_one_class_have_no_ranking(shown: Content) -> None:
     assert "roc_auc" not in render("report.md.j2", alone).split("## Comparison")[0]
 
 
-def test_a_model_without_errors_has_no_gallery_of_them(shown: Content) -> None:
+def test_a_model_without_errors_has_no_gallery_of_them(shown: dict[str, Any]) -> None:
     page = text(render("report.html.j2", without(shown, accuracy=1.0)))
     assert "every test image was predicted correctly" in page
     assert "Images with the most confident wrong predictions" not in page
 
 
-def test_markdown_has_the_same_metrics(shown: Content) -> None:
+def test_markdown_has_the_same_metrics(shown: dict[str, Any]) -> None:
     lines = render("report.md.j2", shown).splitlines()
     names = (*METRICS, "cost")
     rows = [line for line in lines if line.startswith(tuple(f"| {name} |" for name in names))]

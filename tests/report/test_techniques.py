@@ -2,23 +2,24 @@
 
 import struct
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pipeline.report.stage import Content, render
+from pipeline.report.stage import render
 from tests.helpers.pages import PICTURES, content, text
 from tests.helpers.techniques import NAMES, compared
 
 
 @pytest.fixture(scope="module")
-def shown(tmp_path_factory: pytest.TempPathFactory) -> Content:
+def shown(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The content of the page with the seven techniques, small."""
     return content(*compared(tmp_path_factory.mktemp("usual"), NAMES, images=100))
 
 
-def test_each_technique_has_its_paragraph_and_curves(shown: Content) -> None:
+def test_each_technique_has_its_paragraph_and_curves(shown: dict[str, Any]) -> None:
     page = text(render("report.html.j2", shown))
-    for entry in shown.techniques["techniques"]:
+    for entry in shown["techniques"]["techniques"]:
         assert f'id="technique-{entry["name"]}"' in page
         assert f"Accuracy {100 * entry['means']['accuracy'].value:.1f} %" in page
     for idea in (
@@ -33,9 +34,9 @@ def test_each_technique_has_its_paragraph_and_curves(shown: Content) -> None:
         assert idea in page
 
 
-def test_numbers_are_those_of_the_runs(shown: Content) -> None:
+def test_numbers_are_those_of_the_runs(shown: dict[str, Any]) -> None:
     page = text(render("report.html.j2", shown))
-    entries = {entry["name"]: entry for entry in shown.techniques["techniques"]}
+    entries = {entry["name"]: entry for entry in shown["techniques"]["techniques"]}
     stopping, keeping = entries["early_stopping"], entries["checkpointing"]
     assert f"ran <b>{stopping['means']['epochs_run'].value:.1f}</b> of 40 epochs" in page
     assert f"It ended {stopping['stopped_early']} of 5 runs early" in page
@@ -46,27 +47,27 @@ def test_numbers_are_those_of_the_runs(shown: Content) -> None:
     assert f"With batch normalisation {batch_norm['reached_target']} of 5 runs reached it" in page
 
 
-def test_the_claim_comes_first_and_says_what_it_could_have_shown(shown: Content) -> None:
+def test_the_claim_comes_first_and_says_what_it_could_have_shown(shown: dict[str, Any]) -> None:
     page = text(render("report.html.j2", shown))
-    finding = shown.techniques["finding"]
+    finding = shown["techniques"]["finding"]
     assert finding[0].upper() + finding[1:] in page
-    combined = shown.techniques["techniques"][-1]["sensitivity"]
+    combined = shown["techniques"]["techniques"][-1]["sensitivity"]
     assert f"combined {100 * combined['smallest']:.1f} points" in page
     assert "A difference of 2 points for combined takes" in page
     assert "intervals of all other techniques are wider, so that they hold together" in page
 
 
-def test_markdown_has_the_table(shown: Content) -> None:
+def test_markdown_has_the_table(shown: dict[str, Any]) -> None:
     lines = render("report.md.j2", shown).splitlines()
-    titles = tuple(f"| {entry['title']} |" for entry in shown.techniques["techniques"])
+    titles = tuple(f"| {entry['title']} |" for entry in shown["techniques"]["techniques"])
     rows = [line for line in lines if line.startswith(titles)]
     assert len(rows) == len(NAMES)
     assert all(row.count("|") == 12 for row in rows)
     assert rows[0].startswith("| baseline |")
 
 
-def test_every_plot_is_narrow(shown: Content) -> None:
-    plots = {name: png for name, png in shown.pictures.items() if name not in PICTURES}
+def test_every_plot_is_narrow(shown: dict[str, Any]) -> None:
+    plots = {name: png for name, png in shown["pictures"].items() if name not in PICTURES}
     assert all(struct.unpack(">I", png[16:20])[0] == 736 for png in plots.values())
 
 

@@ -91,6 +91,11 @@ def test_a_changed_threshold_is_shown_with_the_images_that_it_flips(project: Pat
     assert "threshold: 0.5 \N{RIGHTWARDS ARROW} 0.9" in call().stdout
 
 
+def test_marks_of_markdown_in_values_are_shown_as_they_are(project: Path) -> None:
+    replace(project / "params.yaml", "positive: emergency", "positive: '*a* <b>|_c_'")
+    assert "evaluate.positive: emergency \N{RIGHTWARDS ARROW} *a* <b>|_c_" in call().stdout
+
+
 def test_libraries_that_changed_are_named(project: Path) -> None:
     replace(project / "requirements.lock", "torch==2.14.0", "torch==2.15.0")
     assert difference()["environment"] == {"torch": {"old": "2.14.0", "new": "2.15.0"}}
@@ -120,7 +125,7 @@ def test_images_of_the_same_name_from_other_data_are_not_paired(project: Path) -
     assert not found["predictions"]["paired"]
     assert (found["predictions"]["common"], found["predictions"]["changed"]) == (15, [])
     printed = call("HEAD~2", "HEAD").stdout
-    assert "the test images differ (20 and 20, 15 of them the same)" in printed
+    assert "The test images differ (20 and 20, 15 of them the same)" in printed
     assert "unpaired" in printed
 
 

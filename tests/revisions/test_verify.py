@@ -83,7 +83,6 @@ def test_another_processor_is_reported_with_the_size_of_the_difference(
 def test_another_processor_is_no_excuse_where_params_say_portable(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (project / "requirements.lock").write_text("", encoding="utf-8")
     with (project / "params.yaml").open("a", encoding="utf-8") as file:
         file.write("train: { portable: true }\n")
     commit(project, "portable")
@@ -94,10 +93,14 @@ def test_another_processor_is_no_excuse_where_params_say_portable(
     assert "no known change of the environment explains it" in printed
 
 
-def test_libraries_that_are_not_as_locked_are_named(project: Path) -> None:
-    del project
-    printed = verify()
-    assert "numpy 2.0.0 in requirements.lock, " in printed
+def test_libraries_that_are_not_those_of_the_lock_are_named(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil(project, "reports/train/history.csv")
+    monkeypatch.setenv("NUMPY", "2.1.0")
+    printed = verify(fails=True)
+    assert "libraries.numpy 2.0.0 \N{RIGHTWARDS ARROW} 2.1.0" in printed
+    assert "expected: the environment is not the one that dvc.lock was made in" in printed
 
 
 @pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")  # DVC's use of pygtrie
