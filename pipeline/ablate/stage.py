@@ -70,11 +70,6 @@ class Run:
     vectors: Path | None  # folder of the vectors of the splits; None where the MLP sees pixels
     folder: Path
 
-    @property
-    def is_done(self) -> bool:
-        """Whether it is finished."""
-        return (self.folder / RESULT).exists()
-
 
 def run(params: Params, name: str) -> None:
     """Train with the technique `name`, once for each fold, and write the results.
@@ -85,7 +80,7 @@ def run(params: Params, name: str) -> None:
     settings = read_json(paths.ABLATION_REPORT / name / paths.TECHNIQUE_PARAMS)
     kept = paths.RESUME / "ablation" / name
     runs = plan(settings, kept)
-    waiting = [one for one in runs if not one.is_done]
+    waiting = [one for one in runs if not (one.folder / RESULT).exists()]
     processes = min(params.ablate.processes, len(waiting))
     if len(waiting) < len(runs):
         done = len(runs) - len(waiting)
@@ -105,7 +100,7 @@ def run(params: Params, name: str) -> None:
                     for done, _ in enumerate(finished, start=1):
                         show(done)
     except KeyboardInterrupt:
-        done = sum(one.is_done for one in runs)
+        done = sum((one.folder / RESULT).exists() for one in runs)
         raise KeyboardInterrupt(f"keeps {done} of {len(runs)} runs and continues") from None
     except TrainingError as error:
         raise TrainingError(f"{name}, {error}") from None

@@ -192,8 +192,7 @@ def compare(outcomes: list[Outcome], how: Resampling, positive: str) -> dict[str
         "techniques": techniques,
     }
     comparison["finding"], comparison["also_shown"] = findings(comparison)
-    data: dict[str, Any] = as_data(comparison)
-    return data
+    return dict(as_data(comparison))
 
 
 def _with_curves(outcome: Outcome, target: float) -> pd.DataFrame:

@@ -26,6 +26,7 @@ theirs.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import sub
 from typing import Any
 
 import numpy as np
@@ -67,12 +68,7 @@ class Measured:
 
     def __sub__(self, other: "Measured") -> "Measured":
         """The paired differences to another technique."""
-        return Measured(
-            self.pooled - other.pooled,
-            self.runs - other.runs,
-            self.pooled_resampled - other.pooled_resampled,
-            self.runs_resampled - other.runs_resampled,
-        )
+        return Measured(*map(sub, vars(self).values(), vars(other).values()))
 
 
 @dataclass(frozen=True)
@@ -99,13 +95,10 @@ class Error:
         return np.hypot(self.images, self.runs)
 
     def reach(self, quantile: float | Values) -> Values:
-        """How many standard errors an interval reaches to either side.
+        """Half the width of an interval in standard errors: float64 [metrics].
 
         Args:
-            quantile: Normal quantiles, for all metrics or float64 [metrics].
-
-        Returns:
-            float64 [metrics]; Student's t with the same tails.
+            quantile: Normal quantiles; Student's t with the same tails is taken.
         """
         student: Values = t.ppf(norm.cdf(quantile), self.freedom)
         return student
@@ -158,11 +151,7 @@ def measure_technique(
 
 
 def between_runs(techniques: Sequence[Measured]) -> Between:
-    """Estimate how differences vary between folds, from all techniques together.
-
-    Args:
-        techniques: Two or more.
-    """
+    """Estimate how differences vary between folds, from two or more techniques together."""
     runs = np.array([one.runs for one in techniques])
     often = np.array([one.runs_resampled for one in techniques])
     count, repeats, folds = runs.shape[:3]
@@ -219,13 +208,7 @@ def simultaneous_quantile(family: Sequence[Measured], confidence: float) -> Valu
 
 
 def estimates(found: Measured, error: Error, quantile: float | Values) -> dict[str, Estimate]:
-    """Each metric with its interval.
-
-    Args:
-        found: Metrics of a technique, or differences.
-        error: Their standard error.
-        quantile: As for `Error.reach`.
-    """
+    """Each metric, or difference in it, with its interval; `quantile` as for `Error.reach`."""
     half = error.reach(quantile) * error.total
     return {
         name: Estimate(float(value), Interval(float(value - wide), float(value + wide)))

@@ -27,13 +27,9 @@ SUPPORTED = (
 )
 
 # The tables that are written here have these columns, not those that `fetch` names.
-DRAWN_LAYOUT = {
-    "layout": "csv",
-    "table": "",
-    "image_column": "image_names",
-    "label_column": "emergency_or_not",
-}
-TORCHVISION_LAYOUT = DRAWN_LAYOUT | {"image_column": "image", "label_column": "label"}
+TABLE = {"layout": "csv", "table": ""}
+DRAWN_LAYOUT = TABLE | {"image_column": "image_names", "label_column": "emergency_or_not"}
+TORCHVISION_LAYOUT = TABLE | {"image_column": "image", "label_column": "label"}
 
 KAGGLE = "kaggle:"
 KAGGLE_NAME = re.compile(r"[\w.-]+/[\w.-]+(/versions/[0-9]+)?")

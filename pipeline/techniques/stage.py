@@ -32,10 +32,6 @@ def run(params: Params, name: str) -> None:
 def resolve(params: Params, name: str) -> tuple[dict[str, Any], str]:
     """Return the params of a technique's runs, and a warning or the empty string.
 
-    Args:
-        params: The whole of `params.yaml`.
-        name: The technique.
-
     Returns:
         The sections of `LearningParams`, with `train.seed` as the first run has it, and section
         `ablate` with what else the runs read; and why early stopping could not end a run, if so.

@@ -75,12 +75,8 @@ class Warp(albumentations.ImageOnlyTransform):
     """Rotation, translation and scale, each with its own probability, in one interpolation.
 
     Several of albumentations' Affine in a row would blur once each, and at 32 pixels the warp
-    itself takes a tenth of the time that each spends around it.
-
-    Args:
-        rotation: How often and how far to rotate about the centre.
-        shift: How often and how far to move.
-        scale: How often and how much to enlarge or shrink about the centre.
+    itself takes a tenth of the time that each spends around it. Rotation and scale are about the
+    centre.
     """
 
     def __init__(self, rotation: RotationParams, shift: ShiftParams, scale: ScaleParams) -> None:

@@ -51,11 +51,7 @@ BATCH_SHOWN = 32  # images of an augmented batch
 
 
 class Recorder(pl.Callback):
-    """A callback whose rows are part of a checkpoint, so that a continued run has them all.
-
-    Attributes:
-        rows: What was recorded, in order.
-    """
+    """A callback whose `rows` are part of a checkpoint, so that a continued run has them all."""
 
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
