@@ -145,13 +145,13 @@ def plan(settings: dict[str, Any], kept: Path) -> list[Run]:
     learning = {name: settings[name] for name in LearningParams.model_fields}
     images = _images()
     features = read_json(paths.FEATURES / "train" / FEATURES)
-    folders, vectors = [paths.PACKED], None
+    folders = [paths.PACKED] if features["kind"] == "pixels" else [paths.PACKED, paths.FEATURES]
+    content = content_hash(*(folder / n for folder in folders for n in ("train", "validation")))
+    vectors = None
     if features["kind"] != "pixels":
         active = transforms(LearningParams.model_validate(learning).augment)
         same = features["augment"] == settings["augment"] or not active
-        vectors = paths.FEATURES if same else kept / "vectors"
-        folders.append(paths.FEATURES)
-    content = content_hash(*(folder / n for folder in folders for n in ("train", "validation")))
+        vectors = paths.FEATURES if same else kept / fingerprint(settings["augment"], content)
     runs: list[Run] = []
     for repeat in range(shared["repeats"]):
         draw = generator(settings["train"]["seed"], Purpose.FOLDS, repeat)

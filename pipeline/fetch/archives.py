@@ -69,12 +69,11 @@ def unpack(archive: Path, destination: Path) -> None:
     is_zip = archive.name.lower().endswith(".zip") or (
         not is_archive(archive) and zipfile.is_zipfile(archive)
     )
+    members = _zip_members(archive) if is_zip else _tar_members(archive)
     total, names = 0, set[str]()
     try:
         with progress_bar("unpack", None) as show:
-            for name, size, fault, content_of in (_zip_members if is_zip else _tar_members)(
-                archive
-            ):
+            for name, size, fault, content_of in members:
                 _check_name(archive, name, fault, names)
                 names.add(name)
                 total += size
