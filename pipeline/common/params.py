@@ -12,19 +12,19 @@ from collections.abc import Collection
 from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
-    TypeAdapter,
+    GetCoreSchemaHandler,
+    GetPydanticSchema,
     ValidationError,
     model_validator,
 )
-from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, core_schema
 from ruamel.yaml import YAML
 
 from pipeline.common import paths
@@ -348,58 +348,44 @@ FIXED = {
 }
 
 
-def _leaves(section: Any, prefix: str = "") -> dict[str, FieldInfo]:  # noqa: ANN401 - a model or a type
-    """Return the parameters of a section and of sections in it, by dotted key."""
-    found: dict[str, FieldInfo] = {}
+def _leaves(section: Any, prefix: str = "") -> dict[str, Any]:  # noqa: ANN401 - a model or a type
+    """Return the types of the parameters of a section and of sections in it, by dotted key."""
+    found: dict[str, Any] = {}
     for name, field in section.model_fields.items():
         if hasattr(field.annotation, "model_fields"):
             found |= _leaves(field.annotation, f"{prefix}{name}.")
         else:
-            found[prefix + name] = field
+            found[prefix + name] = field.rebuild_annotation()
     return found
 
 
-KEYS = _leaves(LearningParams)
+def _mapping(types: dict[str, Any]) -> GetPydanticSchema:
+    """Make the schema of a mapping that may have these keys, and no others."""
+
+    def schema(_: object, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        fields = {
+            name: core_schema.typed_dict_field(handler(kind), required=False)
+            for name, kind in types.items()
+        }
+        return core_schema.typed_dict_schema(fields, extra_behavior="forbid")
+
+    return GetPydanticSchema(schema)
+
+
+# What a technique may change.
+TYPES = {key: kind for key, kind in _leaves(LearningParams).items() if key not in FIXED}
+# From "params", the sections above as they stand, or from "baseline", as without it.
+BASE = {"base": Literal["baseline", "params"]}
+Overrides = Annotated[dict[str, Any], _mapping(TYPES)]
+Technique = Annotated[dict[str, Any], _mapping(TYPES | BASE)]
+# Also the name of a folder and of a DVC stage; lower case, as some disks ignore case.
+TechniqueName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 
 
 def suggest(name: str, known: Collection[str], otherwise: str) -> str:
     """Suggest the nearest known name for an unknown one, or say something otherwise."""
     close = get_close_matches(name, known, n=1, cutoff=0.5)
     return f"did you mean `{close[0]}`?" if close else otherwise
-
-
-def _valid_overrides(overrides: dict[str, Any]) -> dict[str, Any]:
-    """Check that each override has a known key and a value that its parameter may have."""
-    for key, value in overrides.items():
-        if key in FIXED:
-            raise ValueError(f"`{key}` cannot be set here: {FIXED[key]}")
-        if key not in KEYS:
-            hint = suggest(key, KEYS, "name one such as `model.dropout`")
-            raise ValueError(f"unknown key `{key}`; {hint}")
-        annotation: Any = KEYS[key].rebuild_annotation()
-        try:
-            TypeAdapter(annotation, config=STRICT).validate_python(value)
-        except ValidationError as error:
-            raise ValueError(f"`{key}` is {_shown(value)}; {_it_must(error.errors()[0])}") from None
-    return overrides
-
-
-def _valid_technique(technique: dict[str, Any]) -> dict[str, Any]:
-    """Check the overrides of a technique, and its `base` where it names one."""
-    base = technique.get("base", "baseline")
-    if base not in ("baseline", "params"):
-        raise ValueError(
-            f"base is {base!r}; it must be 'params' (the sections above as they stand) or "
-            "'baseline' (the same as leaving it out)"
-        )
-    _valid_overrides({key: value for key, value in technique.items() if key != "base"})
-    return technique
-
-
-Overrides = Annotated[dict[str, Any], AfterValidator(_valid_overrides)]
-Technique = Annotated[dict[str, Any], AfterValidator(_valid_technique)]
-# Also the name of a folder and of a DVC stage; lower case, as some disks ignore case.
-TechniqueName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 
 
 class AblateParams(Section):
@@ -512,8 +498,11 @@ def _explain(fault: ErrorDetails) -> str:
     where = _dotted(location)
     match fault["type"]:
         case "extra_forbidden":
-            known = _known_keys(location[:-1])
-            hint = suggest(str(location[-1]), known, f"known here: {', '.join(known)}")
+            name, known = str(location[-1]), _known_keys(location[:-1])
+            if known == [*TYPES] and name in FIXED:
+                hint = FIXED[name]
+            else:
+                hint = suggest(name, known, f"known here: {', '.join(known)}")
             return f"unknown key `{where}`; {hint}"
         case "missing":
             return f"`{where}` is missing; every parameter is set in the file"
@@ -549,9 +538,9 @@ def _dotted(location: tuple[int | str, ...]) -> str:
 
 
 def _known_keys(section: tuple[int | str, ...]) -> list[str]:
+    if section[:1] == ("techniques",) or section == ("ablate", "baseline"):
+        return [*TYPES]
     model: Any = Params
     for part in section:
-        named = hasattr(model, "model_fields")
-        # Techniques have names of the user's own, and all have the same keys.
-        model = model.model_fields[str(part)].annotation if named else get_args(model)[1]
+        model = model.model_fields[part].annotation
     return list(model.model_fields)

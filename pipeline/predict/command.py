@@ -102,15 +102,12 @@ def predict(
 
 def _check_output(output: Path, read: Sequence[Path]) -> None:
     """Refuse to write a folder, or over a file that is read."""
-    try:
-        if output.is_dir():
-            raise PredictionError(f"--output: {output} is a folder; name a file")
-        # Unlike Path.exists, this takes a name that is too long for one that is not there.
-        present = [path for path in read if os.path.exists(path)]  # noqa: PTH110
-        if output.is_file() and any(path.samefile(output) for path in present):
-            raise PredictionError(f"--output: {output} is read as well; name another file")
-    except OSError as error:
-        raise PredictionError(f"--output: {message_of(error)}") from None
+    if output.is_dir():
+        raise PredictionError(f"--output: {output} is a folder; name a file")
+    # Unlike Path.exists, this takes a name that is too long for one that is not there.
+    present = [path for path in read if os.path.exists(path)]  # noqa: PTH110
+    if output.is_file() and any(path.samefile(output) for path in present):
+        raise PredictionError(f"--output: {output} is read as well; name another file")
 
 
 def _with_threshold(classifier: ImageClassifier, threshold: float) -> ImageClassifier:

@@ -4,14 +4,13 @@ import re
 from collections.abc import Mapping
 
 import pandas as pd
-from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from rich.table import Table
 from rich.text import Text
 
 from pipeline.common import paths
-from pipeline.common.drawing import STYLE, TRAIN, VALIDATION, data_uri, encode_jpeg, png
+from pipeline.common.drawing import TRAIN, VALIDATION, data_uri, encode_jpeg, plot
 from pipeline.common.errors import MissingOutputError
 from pipeline.common.images import decode, resize
 from pipeline.common.pages import template_environment
@@ -126,25 +125,23 @@ def changed_counts(predictions: diff.PredictionChanges) -> str:
     return f"{counts.sum():,} of {predictions.common:,} predictions changed: {kinds}"
 
 
-def _learning_curves(histories: Mapping[str, pd.DataFrame], what: str) -> bytes:
-    """Training and validation over epochs, dashed for the first revision: PNG."""
-    with rc_context(STYLE):
-        figure = Figure(figsize=(5.6, 3.6), layout="constrained")
-        axes = figure.subplots()
-        for style, (revision, history) in zip(("--", "-"), histories.items(), strict=False):
-            for split, colour in (("train", TRAIN), ("val", VALIDATION)):
-                axes.plot(
-                    history["epoch"],
-                    history[f"{split}_{what}"],
-                    style,
-                    color=colour,
-                    label=f"{'training' if split == 'train' else 'validation'}, {revision}",
-                )
-        axes.set(title=what.capitalize(), xlabel="epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(visible=True, axis="y")
-        axes.legend(frameon=False, fontsize=8)
-        return png(figure)
+@plot
+def _learning_curves(histories: Mapping[str, pd.DataFrame], what: str) -> Figure:
+    """Draw training and validation over epochs, dashed for the first revision."""
+    figure = Figure(figsize=(5.6, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for style, (revision, history) in zip(("--", "-"), histories.items(), strict=False):
+        for split, name, colour in (
+            ("train", "training", TRAIN),
+            ("val", "validation", VALIDATION),
+        ):
+            label, curve = f"{name}, {revision}", history[f"{split}_{what}"]
+            axes.plot(history["epoch"], curve, style, color=colour, label=label)
+    axes.set(title=what.capitalize(), xlabel="epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(visible=True, axis="y")
+    axes.legend(frameon=False, fontsize=8)
+    return figure
 
 
 def _photos(difference: Difference) -> tuple[dict[str, str], str]:

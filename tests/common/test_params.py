@@ -93,37 +93,37 @@ def test_no_parameter_has_a_default() -> None:
         (
             "    model.dropout: 0.0",
             "    model.dropuot: 0.0",
-            "`ablate.baseline`: unknown key `model.dropuot`; did you mean `model.dropout`?",
+            "unknown key `ablate.baseline.model.dropuot`; did you mean `model.dropout`?",
         ),
         (
             "    model.dropout: 0.0",
             "    model.dropout: 1.0",
-            "`ablate.baseline`: `model.dropout` is 1.0; it must be less than 1",
+            "`ablate.baseline.model.dropout` is 1.0; it must be less than 1",
         ),
         (
             "    model.dropout: 0.0",
             "    model: 0.0",
-            "`ablate.baseline`: unknown key `model`",
+            "unknown key `ablate.baseline.model`",
         ),
         (
             "dropout: {model.dropout: 0.5}",
             "dropout: {model.dropot: 0.5}",
-            "`techniques.dropout`: unknown key `model.dropot`; did you mean `model.dropout`?",
+            "unknown key `techniques.dropout.model.dropot`; did you mean `model.dropout`?",
         ),
         (
             "dropout: {model.dropout: 0.5}",
             "dropout: {model.dropout: half}",
-            "`techniques.dropout`: `model.dropout` is 'half'; it must be",
+            "`techniques.dropout.model.dropout` is 'half'; it must be",
         ),
         (
             "dropout: {model.dropout: 0.5}",
             "dropout: {train.seed: 3}",
-            "`train.seed` cannot be set here: `ablate.seed` sets it for all techniques",
+            "unknown key `techniques.dropout.train.seed`; `ablate.seed` sets it for all techniques",
         ),
         (
             "combined: {base: params",
             "combined: {base: train",
-            "`techniques.combined`: base is 'train'; it must be 'params'",
+            "`techniques.combined.base` is 'train'; it must be 'baseline' or 'params'",
         ),
         (
             "  dropout: {",
