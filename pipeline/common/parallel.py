@@ -123,11 +123,7 @@ def _end_with_parent() -> None:
 
 @contextmanager
 def progress_bar(label: str, total: int | None) -> Iterator[Callable[..., object]]:
-    """Show a progress bar on stderr where that is a terminal.
-
-    Args:
-        label: Shown beside it.
-        total: How much there is to do; None where it is unknown.
+    """Show a progress bar on stderr where that is a terminal; `total` is None where it is unknown.
 
     Yields:
         A function to call with how much is done so far, and with another label where it changes.
