@@ -53,7 +53,7 @@ def main() -> None:
                 callbacks=[],
             )
         logits = {
-            split: predict_logits(found.network, images.inputs).numpy()
+            split: predict_logits(found.classifier.network, images.inputs).numpy()
             for split, images in (("validation", data.validation), ("test", test))
         }
         decision, _ = decide(params, logits["validation"], data.validation, [])

@@ -32,7 +32,7 @@ from pipeline.common import paths
 from pipeline.common.datasets import LABEL_COLUMNS, read_table
 from pipeline.common.environment import limit_instructions
 from pipeline.common.files import read_json
-from pipeline.common.params import PackParams, Params, load_params
+from pipeline.common.params import Params, load_params
 from pipeline.features.backbone import input_size
 from pipeline.features.stage import write_features
 from pipeline.fetch.stage import fetch
@@ -163,7 +163,7 @@ def packed(params: Params, images: Images, folds: int, fold: int, folder: Path) 
         used = rows[rows["split"] != "test"]
         classes = read_json(images.raw / paths.RAW_MANIFEST.name)["classes"]
         pack(
-            PackParams(size=input_size(params)),
+            input_size(params),
             images.raw / paths.RAW_IMAGES.name,
             used,
             classes,

@@ -1,7 +1,4 @@
-"""Run one stage: `python -m pipeline.run fetch`. `dvc.yaml` starts each stage so.
-
-Where DVC runs a stage for each of several items, the item follows: `… ablate dropout`.
-"""
+"""Run one stage, as `dvc.yaml` does: `python -m pipeline.run fetch`, `… ablate dropout`."""
 
 import gc
 import os
@@ -30,8 +27,8 @@ def main(name: str, *item: str) -> int:
     """Validate the params and run the stage; return the exit status.
 
     Args:
-        name: A room of `pipeline`.
-        item: What it is run for, where DVC runs it for several.
+        name: The stage, a folder of `pipeline`.
+        item: The item of a stage that `dvc.yaml` runs for each of several.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as on Ctrl-C
     stage = "@".join([name, *item])
@@ -61,13 +58,13 @@ def main(name: str, *item: str) -> int:
 
 @contextmanager
 def locked(stage: str) -> Iterator[None]:
-    """Keep a second process from running the stage: both would write its outputs and state.
+    """Lock the stage against a second process, which would write the same outputs and state.
 
-    A stage that was left behind by a DVC that was killed would go on beside the one that the next
-    `dvc repro` starts; the newcomer ends it. The lock itself ends with its process in any case.
+    A killed DVC leaves its stage running. When the next `dvc repro` starts that stage, the new
+    process ends the old one. The lock ends with its process in any case.
 
     Args:
-        stage: With its item.
+        stage: Its name, with the item.
 
     Raises:
         BluelightError: Another process runs it.

@@ -18,8 +18,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """Start what runs DVC and stages quickly; with several processes, once for all."""
     if not hasattr(config, "workerinput") and sys.platform == "linux":
         programs = ExitStack()
-        programs.enter_context(offered())
+        folder = programs.enter_context(offered())
         config.add_cleanup(programs.close)
+        workers = config.getoption("tx", [])  # as many as `--numprocesses` says
+        config.option.tx = [f"{worker}//python={folder / 'python'}" for worker in workers]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

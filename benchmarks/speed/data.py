@@ -9,7 +9,6 @@ import pandas as pd
 from benchmarks.speed.contestant import SIZE
 from pipeline.common.datasets import SPLIT_COLUMNS
 from pipeline.common.parallel import parallel_map
-from pipeline.common.params import PackParams
 from pipeline.pack.stage import pack
 from scenes import DatasetSpec, generate
 
@@ -38,7 +37,7 @@ def prepare(folder: Path, train: int, validation: int) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         (folder / "drawn" / "images" / place.name).rename(place)
     table = pd.DataFrame(rows, columns=SPLIT_COLUMNS)
-    pack(PackParams(size=SIZE), folder / "photos", table, CLASSES, folder / "packed")
+    pack(SIZE, folder / "photos", table, CLASSES, folder / "packed")
 
 
 def photos(images: int) -> DatasetSpec:

@@ -1,10 +1,10 @@
 """Stage `ablate`: one technique, cross-fitted → its runs, and a prediction of every image.
 
-The images of the train and validation splits are divided into folds, duplicates together. For each
-fold there is one run: it predicts the images of that fold, which it has never seen; the next fold
-validates (early stopping, checkpoint and curves read it); the others train. So every image is
-predicted once and validates once, and again with other folds in each further repeat. All
-techniques have the same folds and seeds. The test split is not read.
+The images of the train and validation splits are divided into folds, duplicates together. Each fold
+has one run: it trains on the other folds but the next, which validates (early stopping, checkpoint
+and curves read it), and predicts the images of its fold. So every image is predicted once and
+validates once in each repeat. All techniques have the same folds and seeds. The test split is not
+read.
 """
 
 import shutil
@@ -58,62 +58,49 @@ Labels = npt.NDArray[np.int64]
 class Run:
     """One run of a technique.
 
-    Attributes:
-        number: From 1.
-        params: Its seed included.
-        folds: int64 [N], the fold of each image, the images in the order of their names.
-        fold: The fold that it predicts.
-        size: Pixels per side of the images.
-        vectors: Folder of the vectors of the splits; None where the MLP sees pixels.
-        folder: Its own, named by its fingerprint. It is kept until the outputs are written, so
-            that an interrupted comparison repeats no finished run.
+    Its folder is named by its fingerprint, and kept until the outputs are written, so that an
+    interrupted comparison repeats no finished run.
     """
 
-    number: int
-    params: LearningParams
-    folds: Labels
-    fold: int
-    size: int
-    vectors: Path | None
+    number: int  # from 1
+    params: LearningParams  # with its own seed
+    folds: Labels  # int64 [N], the fold of each image, the images in the order of their names
+    fold: int  # the fold that it predicts
+    size: int  # pixels per side of the images
+    vectors: Path | None  # folder of the vectors of the splits; None where the MLP sees pixels
     folder: Path
-
-    @property
-    def is_done(self) -> bool:
-        """Whether it is finished."""
-        return (self.folder / RESULT).exists()
 
 
 def run(params: Params, name: str) -> None:
-    """Train with one technique, once for each fold, and write the results.
+    """Train with the technique `name`, once for each fold, and write the results.
 
-    Args:
-        params: The whole of `params.yaml`; only `ablate.processes` is read from it, as stage
-            `techniques` has written what the runs depend on.
-        name: The technique.
-
-    Raises:
-        TrainingError: A run cannot continue, or there are too few images.
-        KeyboardInterrupt: Stopped by a signal; says how many runs are kept.
+    Of `params` only `ablate.processes` is read; what the runs depend on comes from `techniques`.
     """
     started = time.monotonic()
     settings = read_json(paths.ABLATION_REPORT / name / paths.TECHNIQUE_PARAMS)
     kept = paths.RESUME / "ablation" / name
     runs = plan(settings, kept)
-    waiting = [one for one in runs if not one.is_done]
+    waiting = [one for one in runs if not (one.folder / RESULT).exists()]
+    processes = min(params.ablate.processes, len(waiting))
     if len(waiting) < len(runs):
         done = len(runs) - len(waiting)
         print(f"ablate: {name}: {done} of {len(runs)} runs are done already", flush=True)
     try:
         if waiting:
-            print(
-                f"ablate: {name}: {len(waiting)} runs, {min(params.ablate.processes, len(waiting))}"
-                f" at a time, each on {describe_hardware(waiting[0].params.train)}",
-                flush=True,
-            )
+            hardware = describe_hardware(waiting[0].params.train)
+            how = f"{len(waiting)} runs, {processes} at a time, each on {hardware}"
+            print(f"ablate: {name}: {how}", flush=True)
             _write_vectors(waiting[0])
-            _train_all(waiting, name, params.ablate.processes)
+            # Forked, so that the libraries are imported once; torch has not computed here yet. The
+            # bar has a thread of its own, so the processes are started before it.
+            method: Literal["fork", "spawn"] = "fork" if sys.platform == "linux" else "spawn"
+            with process_pool(processes, method) as pool:
+                finished = pool.map(train, waiting)
+                with progress_bar(f"ablate: {name}", len(waiting)) as show:
+                    for done, _ in enumerate(finished, start=1):
+                        show(done)
     except KeyboardInterrupt:
-        done = sum(one.is_done for one in runs)
+        done = sum((one.folder / RESULT).exists() for one in runs)
         raise KeyboardInterrupt(f"keeps {done} of {len(runs)} runs and continues") from None
     except TrainingError as error:
         raise TrainingError(f"{name}, {error}") from None
@@ -133,6 +120,7 @@ def _write_vectors(one: Run) -> None:
     with atomic_directory(one.vectors) as folder:
         for split in ("train", "validation"):
             (folder / split).mkdir()
+            write_json(folder / split / FEATURES, features)
             write_vectors(
                 paths.FEATURES_ONNX,
                 paths.PACKED / split,
@@ -141,18 +129,6 @@ def _write_vectors(one: Run) -> None:
                 views=features["views"],
                 seed=features["seed"],
             )
-
-
-def _train_all(runs: list[Run], name: str, processes: int) -> None:
-    """Make runs side by side."""
-    # Forked, so that the libraries are imported once; torch has not computed here yet. The bar has
-    # a thread of its own, so the processes are started before it.
-    method: Literal["fork", "spawn"] = "fork" if sys.platform == "linux" else "spawn"
-    with process_pool(min(processes, len(runs)), method) as pool:
-        finished = pool.map(train, runs)
-        with progress_bar(f"ablate: {name}", len(runs)) as show:
-            for done, _ in enumerate(finished, start=1):
-                show(done)
 
 
 def plan(settings: dict[str, Any], kept: Path) -> list[Run]:
@@ -169,13 +145,13 @@ def plan(settings: dict[str, Any], kept: Path) -> list[Run]:
     learning = {name: settings[name] for name in LearningParams.model_fields}
     images = _images()
     features = read_json(paths.FEATURES / "train" / FEATURES)
-    augment = LearningParams.model_validate(learning).augment
-    folders, vectors = [paths.PACKED], None
-    if features["kind"] != "pixels":
-        same = features["augment"] == settings["augment"] or not transforms(augment)
-        vectors = paths.FEATURES if same else kept / "vectors"
-        folders.append(paths.FEATURES)
+    folders = [paths.PACKED] if features["kind"] == "pixels" else [paths.PACKED, paths.FEATURES]
     content = content_hash(*(folder / n for folder in folders for n in ("train", "validation")))
+    vectors = None
+    if features["kind"] != "pixels":
+        active = transforms(LearningParams.model_validate(learning).augment)
+        same = features["augment"] == settings["augment"] or not active
+        vectors = paths.FEATURES if same else kept / fingerprint(settings["augment"], content)
     runs: list[Run] = []
     for repeat in range(shared["repeats"]):
         draw = generator(settings["train"]["seed"], Purpose.FOLDS, repeat)
@@ -190,8 +166,7 @@ def plan(settings: dict[str, Any], kept: Path) -> list[Run]:
             train = settings["train"] | {"seed": settings["train"]["seed"] + number - 1}
             params = LearningParams.model_validate(learning | {"train": train})
             named = fingerprint({**params.model_dump(), **shared, "run": number}, content)
-            size, folder = shared["size"], kept / named
-            runs.append(Run(number, params, folds, fold, size, vectors, folder))
+            runs.append(Run(number, params, folds, fold, shared["size"], vectors, kept / named))
     return runs
 
 
@@ -245,7 +220,7 @@ def train(one: Run) -> None:
     except TrainingError as error:
         raise TrainingError(f"run {one.number}: {error}") from None
     held_out = load_packed(data / "held_out", data / "held_out")
-    logits = predict_logits(fitted.network, held_out.inputs)
+    logits = predict_logits(fitted.classifier.network, held_out.inputs)
     probabilities = softmax(logits.double(), dim=1).numpy()
     for column, name in enumerate(held_out.classes):
         # Significant digits: decimals would make 0 of a small one, whose loss is infinite.
@@ -253,7 +228,7 @@ def train(one: Run) -> None:
         predicted[f"probability_{name}"] = values
     tables = {
         "history": fitted.history.round(DIGITS),
-        "activations": activations.table.round(DIGITS),
+        "activations": pd.DataFrame(activations.rows).round(DIGITS),
         "predictions": predicted,
     }
     for name, table in tables.items():
@@ -274,50 +249,42 @@ def _images() -> pd.DataFrame:
     for name in ("train", "validation"):
         split = load_packed(paths.PACKED / name)
         columns = {"image": split.names, "label": split.labels, "group": split.groups}
-        table = pd.DataFrame(columns | {"split": name, "row": range(len(split))})
-        table["class"] = [split.classes[label] for label in split.labels]
-        tables.append(table)
+        columns |= {"class": np.array(split.classes)[split.labels], "row": np.arange(len(split))}
+        tables.append(pd.DataFrame(columns).assign(split=name))
     return pd.concat(tables).sort_values("image", ignore_index=True)
 
 
 def write_splits(one: Run, folder: Path) -> pd.DataFrame:
     """Write the packed splits of a run; returns the images that it predicts."""
     images = _images()
-    packed = {name: load_packed(paths.PACKED / name) for name in ("train", "validation")}
+    packed: dict[str, Any] = {
+        name: load_packed(paths.PACKED / name, one.vectors and one.vectors / name)
+        for name in ("train", "validation")
+    }
     roles = np.full(len(images), "train", dtype=object)
     roles[one.folds == one.fold] = "held_out"
     roles[one.folds == (one.fold + 1) % (one.folds.max() + 1)] = "validation"
     for role in ("train", "validation", "held_out"):
-        rows = images[roles == role]
-        (folder / role).mkdir(parents=True, exist_ok=True)
-        shape = (len(rows), one.size, one.size, 3)
-        pixels = open_memmap(folder / role / IMAGES, "w+", np.uint8, shape)
-        for place, (split, row) in enumerate(zip(rows["split"], rows["row"], strict=True)):
-            image = packed[split].images[row]
-            pixels[place] = cv2.resize(image, (one.size, one.size), interpolation=cv2.INTER_AREA)
-        pixels.flush()
-        np.save(folder / role / LABELS, rows["label"].to_numpy())
+        rows, place = images[roles == role], folder / role
+        place.mkdir(parents=True, exist_ok=True)
+        pixels = open_memmap(place / IMAGES, "w+", np.uint8, (len(rows), one.size, one.size, 3))
+        vectors = None
+        if one.vectors is not None:
+            shape = (len(rows), *packed["train"].vectors.shape[1:])
+            vectors = open_memmap(place / VECTORS, "w+", np.float32, shape)
+        for index, (split, row) in enumerate(zip(rows["split"], rows["row"], strict=True)):
+            image, size = packed[split].images[row], (one.size, one.size)
+            pixels[index] = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+            if vectors is not None:
+                vectors[index] = packed[split].vectors[row]
+        np.save(place / LABELS, rows["label"].to_numpy())
         names, groups = rows["image"].tolist(), rows["group"].tolist()
         classes = packed["train"].classes
         meta = {"classes": classes, "names": names, "groups": groups, "size": one.size}
-        write_json(folder / role / META, meta)
-        write_json(folder / role / FEATURES, {"kind": "pixels" if one.vectors is None else "other"})
-        if one.vectors is not None:
-            _copy_vectors(one.vectors, rows, folder / role / VECTORS)
+        write_json(place / META, meta)
+        write_json(place / FEATURES, {"kind": "pixels" if vectors is None else "other"})
     predicted = images.loc[roles == "held_out", ["image", "class", "group"]]
     return predicted.rename(columns={"class": "label"}).reset_index(drop=True)
-
-
-def _copy_vectors(vectors: Path, rows: pd.DataFrame, destination: Path) -> None:
-    """Write the vectors of some images, of all their views, to a file of a run's own."""
-    of_split = {
-        name: np.load(vectors / name / VECTORS, mmap_mode="r") for name in ("train", "validation")
-    }
-    shape = (len(rows), *of_split["train"].shape[1:])
-    copied = open_memmap(destination, "w+", np.float32, shape)
-    for place, (split, row) in enumerate(zip(rows["split"], rows["row"], strict=True)):
-        copied[place] = of_split[split][row]
-    copied.flush()
 
 
 def _write(name: str, runs: list[Run]) -> list[float]:

@@ -65,7 +65,7 @@ class NetworkDescription(BaseModel):
     @field_validator("classes")
     @classmethod
     def each_class_once(cls, classes: list[str]) -> list[str]:
-        """Two classes of one name could not be told apart."""
+        """Class names must be unique."""
         if len(set(classes)) < len(classes):
             raise ValueError("a class is there twice")
         return classes

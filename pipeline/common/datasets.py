@@ -69,9 +69,6 @@ def read_table(path: Path, columns: Sequence[str] = (), *, text: bool = False) -
         text: Read every value as text; empty cells are then empty strings. Otherwise pandas
             chooses the types.
 
-    Returns:
-        The table.
-
     Raises:
         BluelightError: The file is missing, is not a CSV file, or has other columns.
     """
@@ -146,9 +143,6 @@ def load_packed(directory: Path, features: Path | None = None) -> PackedSplit:
     Args:
         directory: The folder of one split, such as `data/packed/train`.
         features: The folder of its vectors, such as `data/features/train`; None does without.
-
-    Returns:
-        The split.
 
     Raises:
         BluelightError: A file is missing, is damaged, or does not fit the others.

@@ -30,7 +30,7 @@ class _Transient(Exception):  # noqa: N818 - not an error yet: the next attempt 
 
 
 def download(url: str, sha256: str, cache: Path, key: str = "fetch.sha256") -> Path:
-    """Download `url`, or find it downloaded before.
+    """Download `url`, or find it downloaded before; return the path of the file.
 
     Args:
         url: http or https.
@@ -38,9 +38,6 @@ def download(url: str, sha256: str, cache: Path, key: str = "fetch.sha256") -> P
             and the error names its hash.
         cache: The folder below which downloads are kept, complete and partial ones.
         key: The parameter that holds the hash, as messages name it.
-
-    Returns:
-        The path of the file.
 
     Raises:
         SourceError: No hash was given, the file has another one, it does not exist, or the server

@@ -139,7 +139,7 @@ def png(figure: "Figure", dpi: int = DPI) -> bytes:
 
 
 def plot(draw: Callable[P, "Figure"]) -> Callable[P, bytes]:
-    """Make a function that draws a figure draw it in `STYLE` and return PNG bytes."""
+    """Decorate a function that returns a figure: it draws in `STYLE` and returns PNG bytes."""
     from matplotlib import rc_context  # noqa: PLC0415 - only where there are plots
 
     @wraps(draw)

@@ -120,7 +120,7 @@ def is_main_process() -> bool:
 
 
 def _cpuinfo(field: str) -> str:
-    """Return a field of the first processor as Linux tells it; empty elsewhere."""
+    """Return a field of the first processor in /proc/cpuinfo; empty where there is no such file."""
     lines = PROCESSOR.read_text(encoding="utf-8").splitlines() if PROCESSOR.exists() else []
     named = (line.partition(":") for line in lines)
     return next((value.strip() for name, _, value in named if name.strip() == field), "")

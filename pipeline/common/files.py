@@ -206,7 +206,7 @@ def flatten(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def is_running(process: int) -> bool:
-    """Whether there is a process with this number; on Windows always true, as nothing tells."""
+    """Whether a process with this number exists; on Windows always true, as none can be asked."""
     if os.name == "nt":  # `os.kill` would end it
         return True
     try:

@@ -35,16 +35,24 @@ class Graph:
         self._nodes: list[NodeProto] = []
         self._constants: list[TensorProto] = []
 
-    def constant(self, value: npt.ArrayLike, dtype: type[np.generic] = np.float32) -> str:
-        """Add a constant and return its name."""
-        name = f"constant_{len(self._constants)}"
-        self._constants.append(numpy_helper.from_array(np.asarray(value, dtype), name))
+    def add(self, operator: str, *inputs: npt.ArrayLike, **attributes: Any) -> str:  # noqa: ANN401 - ONNX's own types
+        """Add a node and return the name of its output.
+
+        Args:
+            operator: ONNX's name for it.
+            inputs: Names of values; numbers and arrays, as float32; lists of axes or sizes, as
+                int64.
+            attributes: As the operator has them.
+        """
+        names = [one if isinstance(one, str) else self._constant(one) for one in inputs]
+        name = f"value_{len(self._nodes)}"
+        self._nodes.append(helper.make_node(operator, names, [name], **attributes))
         return name
 
-    def add(self, operator: str, *inputs: str, **attributes: Any) -> str:  # noqa: ANN401 - ONNX's own types
-        """Add a node and return the name of its output."""
-        name = f"value_{len(self._nodes)}"
-        self._nodes.append(helper.make_node(operator, inputs, [name], **attributes))
+    def _constant(self, value: npt.ArrayLike) -> str:
+        name = f"constant_{len(self._constants)}"
+        array = np.asarray(value, np.int64 if isinstance(value, list) else np.float32)
+        self._constants.append(numpy_helper.from_array(array, name))
         return name
 
     def model(self, value: str, name: str, shape: Shape) -> ModelProto:

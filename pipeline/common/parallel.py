@@ -122,17 +122,13 @@ def _end_with_parent() -> None:
 
 
 @contextmanager
-def progress_bar(label: str, total: int | None) -> Iterator[Callable[[int], object]]:
-    """Show a progress bar on stderr where that is a terminal.
-
-    Args:
-        label: Shown beside it.
-        total: How much there is to do; None where it is unknown.
+def progress_bar(label: str, total: int | None) -> Iterator[Callable[..., object]]:
+    """Show a progress bar on stderr where that is a terminal; `total` is None where it is unknown.
 
     Yields:
-        A function to call with how much is done so far.
+        A function to call with how much is done so far, and with another label where it changes.
     """
     console = Console(stderr=True)
     with Progress(console=console, disable=not console.is_terminal) as progress:
         bar = progress.add_task(label, total=total)
-        yield lambda done: progress.update(bar, completed=done)
+        yield lambda done, label=label: progress.update(bar, completed=done, description=label)

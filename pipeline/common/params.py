@@ -433,7 +433,7 @@ class Params(LearningParams):
     def _fits_into_memory(self) -> Self:
         units = [3 * self.pack.size**2, *self.model.hidden, 2]
         needed = BYTES_PER_WEIGHT * sum(before * after for before, after in pairwise(units))
-        if not hasattr(os, "sysconf"):  # Windows does not tell
+        if not hasattr(os, "sysconf"):  # not on Windows
             return self
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         if needed > memory:

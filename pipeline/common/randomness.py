@@ -30,10 +30,7 @@ class Purpose(IntEnum):
 def seed_sequence(seed: int, purpose: Purpose, *indices: int) -> np.random.SeedSequence:
     """The seed of one stream.
 
-    Args:
-        seed: The user's seed, >= 0.
-        purpose: What the stream is for.
-        indices: Which of the streams for that purpose, each >= 0: an epoch, an image, a step.
+    The indices, each >= 0, say which of the streams for a purpose: an epoch, an image, a step.
     """
     return np.random.SeedSequence([seed, purpose, *indices])
 

@@ -44,38 +44,32 @@ def draw_all(outcomes: Sequence["Outcome"], comparison: Mapping[str, Any]) -> di
     limits = {"xlim": (-0.02 * longest, 1.02 * max(longest, 1)), "ylim": (0, 1.25 * highest)}
     baseline = by_name.get("baseline")
     plots = {
-        f"curves_{name}": curves(one, None if one is baseline else baseline, limits)
+        f"curves_{name}": _curves(one, None if one is baseline else baseline, limits)
         for name, one in by_name.items()
     }
     compared = [entry for entry in comparison["techniques"] if entry["differences"]]
     if compared:
-        plots["differences_accuracy"] = forest(compared, "accuracy", 100, "points of accuracy", 1)
-        plots["differences_loss"] = forest(compared, "loss", 1, "cross-entropy; lower is better", 2)
+        plots["differences_accuracy"] = _forest(compared, "accuracy", 100, "points of accuracy", 1)
+        plots["differences_loss"] = _forest(
+            compared, "loss", 1, "cross-entropy; lower is better", 2
+        )
     stopping, keeping = by_name.get("early_stopping"), by_name.get("checkpointing")
     if stopping and stopping.settings["early_stopping"]["enabled"]:
-        plots["early_stopping"] = early_stopping(stopping)
+        plots["early_stopping"] = _early_stopping(stopping)
     if keeping and keeping.settings["checkpoint"]["enabled"]:
-        plots["checkpointing"] = checkpointing(keeping)
+        plots["checkpointing"] = _checkpointing(keeping)
     normed = by_name.get("batch_norm")
     if normed and normed.settings["model"]["batch_norm"]:
         layers = list(normed.activations["layer"].unique())
         # The first and the last hidden layer; those between them show nothing else.
         for layer in dict.fromkeys([*layers[:1], *layers[-1:]]):
-            plots[f"batch_norm_{layer}"] = activations(by_name, layer)
+            plots[f"batch_norm_{layer}"] = _activations(by_name, layer)
     return plots
 
 
 @plot
-def forest(entries: Sequence[Entry], metric: str, scale: float, unit: str, digits: int) -> Figure:
-    """Draw the differences to the baseline in a metric, each with its interval.
-
-    Args:
-        entries: Techniques of `comparison.json` that have differences.
-        metric: `accuracy`, of which more is better, or another, of which less is.
-        scale: Factor for the numbers.
-        unit: Label of the axis.
-        digits: Decimals.
-    """
+def _forest(entries: Sequence[Entry], metric: str, scale: float, unit: str, digits: int) -> Figure:
+    """Draw the differences to the baseline in a metric, times a scale, each with its interval."""
     figure = Figure(figsize=(WIDTH, 1.1 + 0.52 * len(entries)), layout="constrained")
     axes = figure.subplots()
     axes.axvline(0, color=INK, linewidth=1)
@@ -101,14 +95,8 @@ def forest(entries: Sequence[Entry], metric: str, scale: float, unit: str, digit
 
 
 @plot
-def curves(outcome: "Outcome", baseline: "Outcome | None", limits: Mapping[str, Any]) -> Figure:
-    """Draw loss over epochs, training and validation: each run thin, their mean thick.
-
-    Args:
-        outcome: Of the technique.
-        baseline: Of the baseline, whose mean validation loss is drawn too.
-        limits: Of the axes, the same for all techniques.
-    """
+def _curves(outcome: "Outcome", baseline: "Outcome | None", limits: Mapping[str, Any]) -> Figure:
+    """Draw loss over epochs, training and validation: each run thin, their mean thick."""
     figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
     axes = figure.subplots()
     for column, colour, label in (
@@ -131,12 +119,8 @@ def curves(outcome: "Outcome", baseline: "Outcome | None", limits: Mapping[str, 
 
 
 @plot
-def early_stopping(outcome: "Outcome") -> Figure:
-    """Draw how threshold and patience ended one run, as Lightning's EarlyStopping recorded it.
-
-    Args:
-        outcome: Of a technique that stops early.
-    """
+def _early_stopping(outcome: "Outcome") -> Figure:
+    """Draw how threshold and patience ended one run, as Lightning's EarlyStopping recorded it."""
     stop, epochs = outcome.settings["early_stopping"], outcome.settings["train"]["epochs"]
     stopped = outcome.runs.loc[outcome.runs["epochs_run"] < epochs, "run"]
     run = int(stopped.iloc[0]) if len(stopped) else int(outcome.runs["run"].iloc[0])
@@ -164,12 +148,8 @@ def early_stopping(outcome: "Outcome") -> Figure:
 
 
 @plot
-def checkpointing(outcome: "Outcome") -> Figure:
-    """Draw the epoch whose weights were kept, and the last one, in the first run.
-
-    Args:
-        outcome: Of a technique that keeps the best epoch.
-    """
+def _checkpointing(outcome: "Outcome") -> Figure:
+    """Draw the epoch whose weights were kept, and the last one, in the first run."""
     monitor = outcome.settings["checkpoint"]["monitor"]
     history = outcome.history[outcome.history["run"] == 1]
     watched = history[monitor].to_numpy()
@@ -190,13 +170,8 @@ def checkpointing(outcome: "Outcome") -> Figure:
 
 
 @plot
-def activations(outcomes: Mapping[str, "Outcome"], layer: str) -> Figure:
-    """Draw mean and standard deviation, over epochs, of the input and output of batch norm.
-
-    Args:
-        outcomes: `batch_norm` and, where there is one, `baseline`.
-        layer: `layer_1` and so on.
-    """
+def _activations(outcomes: Mapping[str, "Outcome"], layer: str) -> Figure:
+    """Draw mean and standard deviation, over epochs, of the input and output of batch norm."""
     figure = Figure(figsize=(WIDTH, 4.4), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True)
     for axes, column, label in ((upper, "mean", "mean"), (lower, "std", "standard deviation")):

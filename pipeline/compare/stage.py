@@ -42,7 +42,7 @@ from pipeline.compare.statistics import (
     standard_error,
 )
 
-# What one number per run tells; the other metrics have one per image.
+# Metrics with one value per run; the others have one per image.
 OF_RUNS = (
     "overfitting_gap",
     "train_loss",
@@ -58,7 +58,7 @@ OF_RUNS = (
 def run(params: Params) -> None:
     """Compare the techniques that `params` names; write data, tables and plots."""
     names = ordered(params.techniques)
-    remove_leftovers(names)
+    _remove_leftovers(names)
     outcomes = [load(paths.ABLATION_REPORT / name) for name in names]
     how = Resampling(params.evaluate.confidence, params.evaluate.bootstrap)
     comparison = compare(outcomes, how, params.evaluate.positive)
@@ -78,11 +78,8 @@ def ordered(names: Iterable[str]) -> list[str]:
     return sorted(names, key=lambda name: (name == COMBINED) - (name == BASELINE))
 
 
-def remove_leftovers(names: Iterable[str]) -> None:
-    """Remove results of techniques that `params.yaml` no longer names.
-
-    DVC would take them for part of what this stage depends on. Its cache still has them.
-    """
+def _remove_leftovers(names: Iterable[str]) -> None:
+    """Remove what DVC would take for part of what this stage depends on; its cache still has it."""
     for parent in (paths.ABLATION_REPORT, paths.ABLATION_LOGS, paths.TECHNIQUE_LOGS):
         for folder in sorted(parent.glob("*/")):
             if folder.name not in names:
@@ -146,8 +143,14 @@ def compare(outcomes: list[Outcome], how: Resampling, positive: str) -> dict[str
         simultaneous_quantile(family, how.confidence) if family else np.full(len(METRICS), single)
     )
 
-    runs = {one.name: with_curves(one, target_loss(outcomes)) for one in outcomes}
+    target = math.nan  # the validation loss that every run of the baseline reaches, rounded up
+    for one in outcomes:
+        if one.name == BASELINE:
+            lowest = one.history.groupby("run")["val_loss"].min()
+            target = math.ceil(100 * float(lowest.max())) / 100
+    runs = {one.name: _with_curves(one, target) for one in outcomes}
     techniques: list[dict[str, Any]] = []
+    plain = flatten(first.settings)
     for one in outcomes:
         name = one.name
         entry: dict[str, Any] = {
@@ -165,9 +168,8 @@ def compare(outcomes: list[Outcome], how: Resampling, positive: str) -> dict[str
         }
         entry["means"] |= means(runs[name], how)
         if name in differences:
-            plain = flatten(outcomes[0].settings)
-            settings = flatten(one.settings)
-            entry["changes"] = {k: v for k, v in settings.items() if plain.get(k) != v}
+            settings = flatten(one.settings).items()
+            entry["changes"] = {key: value for key, value in settings if plain.get(key) != value}
             found, error = differences[name], standard_error(differences[name], between)
             quantile = np.full_like(joint, single) if name == COMBINED else joint
             entry["differences"] = estimates(found, error, quantile)
@@ -186,54 +188,33 @@ def compare(outcomes: list[Outcome], how: Resampling, positive: str) -> dict[str
         "runs": len(first.runs),
         "epochs": epochs,
         "size": shared["size"],
-        "target_loss": target_loss(outcomes),
+        "target_loss": None if math.isnan(target) else target,
         "techniques": techniques,
     }
     comparison["finding"], comparison["also_shown"] = findings(comparison)
-    data: dict[str, Any] = as_data(comparison)
-    return data
+    return dict(as_data(comparison))
 
 
-def with_curves(outcome: Outcome, target: float | None) -> pd.DataFrame:
+def _with_curves(outcome: Outcome, target: float) -> pd.DataFrame:
     """The columns `OF_RUNS`, a row for each run, with what only the curves tell.
 
     `roughness` is the mean absolute second difference of the validation loss: 0 for a straight
     line. `epochs_to_target` counts the epochs until the validation loss is at most `target`, from
     1; it is missing where it never was.
     """
-    rows = outcome.runs.set_index("run")
-    losses = outcome.history.groupby("run")["val_loss"]
-
-    def roughness(loss: "pd.Series[float]") -> float:
-        bends = np.abs(np.diff(loss.to_numpy(), n=2))
-        return float(bends.mean()) if len(bends) else math.nan
-
-    def epochs_to(loss: "pd.Series[float]") -> float:
-        if target is None or loss.min() > target:
-            return math.nan
-        return float(np.flatnonzero(loss.to_numpy() <= target)[0] + 1)
-
-    rows["roughness"] = losses.apply(roughness)
-    rows["epochs_to_target"] = losses.apply(epochs_to)
+    rows, history = outcome.runs.set_index("run"), outcome.history
+    losses = history.groupby("run")["val_loss"]
+    rows["roughness"] = losses.agg(lambda loss: loss.diff().diff().abs().mean())
+    reached = history[history["val_loss"] <= target]
+    rows["epochs_to_target"] = reached.groupby("run")["epoch"].min() + 1
     return rows[list(OF_RUNS)].astype(float)
-
-
-def target_loss(outcomes: list[Outcome]) -> float | None:
-    """The validation loss that every run of the baseline reaches, to two decimals."""
-    for outcome in outcomes:
-        if outcome.name == BASELINE:
-            highest = outcome.history.groupby("run")["val_loss"].min().max()
-            return math.ceil(100 * float(highest)) / 100
-    return None
 
 
 def means(rows: pd.DataFrame, how: Resampling) -> dict[str, Estimate]:
     """The mean of each column over runs; missing values are left out, columns of them too."""
-    found = {name: rows[name].dropna().to_numpy() for name in rows}
     return {
-        str(name): mean_over_runs(values, how.confidence)
-        for name, values in found.items()
-        if len(values)
+        str(name): mean_over_runs(rows[name].dropna().to_numpy(), how.confidence)
+        for name in rows.dropna(axis="columns", how="all")
     }
 
 
@@ -278,8 +259,8 @@ def table(comparison: Mapping[str, Any]) -> pd.DataFrame:
     for entry in comparison["techniques"]:
         means, difference = entry["means"], entry["differences"].get("accuracy", {})
         row = {"technique": entry["name"], **{name: means[name]["value"] for name in METRICS}}
-        row |= {"difference": difference.get("value"), "low": difference.get("low")}
-        row |= {"high": difference.get("high")}
+        row["difference"] = difference.get("value")
+        row |= {end: difference.get(end) for end in ("low", "high")}
         row |= {n: means[n]["value"] for n in ("overfitting_gap", "epochs_run", "used_epoch")}
         rows.append(row)
     return pd.DataFrame(rows).round(DIGITS)

@@ -26,6 +26,7 @@ theirs.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import sub
 from typing import Any
 
 import numpy as np
@@ -46,82 +47,47 @@ Values = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the runs of one technique gave.
-
-    Attributes:
-        name: Of the technique.
-        settings: The params that its runs had, by section.
-        runs: A row for each run.
-        history: A row for each epoch of each run.
-        predictions: A row for each image and repeat.
-        activations: A row for each epoch, layer and stage of each run.
-    """
+    """What the runs of one technique gave."""
 
     name: str
-    settings: Mapping[str, Any]
-    runs: pd.DataFrame
-    history: pd.DataFrame
-    predictions: pd.DataFrame
-    activations: pd.DataFrame
+    settings: Mapping[str, Any]  # the params of its runs, by section
+    runs: pd.DataFrame  # a row for each run
+    history: pd.DataFrame  # for each epoch of each run
+    predictions: pd.DataFrame  # for each image and repeat
+    activations: pd.DataFrame  # for each epoch, layer and stage of each run
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The metrics of one technique, and what they would have been with other images.
+    """The metrics of one technique, and what they would have been with other images."""
 
-    Attributes:
-        pooled: float64 [metrics]; over all images, the mean of all repeats.
-        runs: float64 [repeats, folds, metrics]; of each run.
-        pooled_resampled: float64 [metrics, resamples].
-        runs_resampled: float64 [repeats, folds, metrics, resamples].
-    """
-
-    pooled: Values
-    runs: Values
-    pooled_resampled: Values
-    runs_resampled: Values
+    pooled: Values  # float64 [metrics]; over all images, the mean of all repeats
+    runs: Values  # float64 [repeats, folds, metrics]; of each run
+    pooled_resampled: Values  # float64 [metrics, resamples]
+    runs_resampled: Values  # float64 [repeats, folds, metrics, resamples]
 
     def __sub__(self, other: "Measured") -> "Measured":
         """The paired differences to another technique."""
-        return Measured(
-            self.pooled - other.pooled,
-            self.runs - other.runs,
-            self.pooled_resampled - other.pooled_resampled,
-            self.runs_resampled - other.runs_resampled,
-        )
+        return Measured(*map(sub, vars(self).values(), vars(other).values()))
 
 
 @dataclass(frozen=True)
 class Between:
-    """How the difference between two techniques varies from fold to fold.
+    """How the difference between two techniques varies from fold to fold."""
 
-    Attributes:
-        observed: float64 [metrics]; its variance.
-        explained: float64 [metrics]; as much of it as other images would give.
-        freedom: Degrees of freedom of `observed`.
-        runs: How many runs of each technique there are.
-    """
-
-    observed: Values
-    explained: Values
-    freedom: int
-    runs: int
+    observed: Values  # float64 [metrics]; its variance
+    explained: Values  # float64 [metrics]; as much of it as other images would give
+    freedom: int  # degrees of freedom of `observed`
+    runs: int  # of each technique
 
 
 @dataclass(frozen=True)
 class Error:
-    """Standard error of each metric, by its parts.
-
-    Attributes:
-        images: float64 [metrics].
-        runs: float64 [metrics].
-        freedom: float64 [metrics]; degrees of freedom of both together, infinite where images
-            explain all differences between runs.
-    """
+    """Standard error of each metric, by its parts: float64 [metrics]."""
 
     images: Values
     runs: Values
-    freedom: Values
+    freedom: Values  # of both together; infinite where images explain all differences of runs
 
     @property
     def total(self) -> Values:
@@ -129,13 +95,10 @@ class Error:
         return np.hypot(self.images, self.runs)
 
     def reach(self, quantile: float | Values) -> Values:
-        """How many standard errors an interval reaches to either side.
+        """Half the width of an interval in standard errors: float64 [metrics].
 
         Args:
-            quantile: Normal quantiles, for all metrics or float64 [metrics].
-
-        Returns:
-            float64 [metrics]; Student's t with the same tails.
+            quantile: Normal quantiles; Student's t with the same tails is taken.
         """
         student: Values = t.ppf(norm.cdf(quantile), self.freedom)
         return student
@@ -188,11 +151,7 @@ def measure_technique(
 
 
 def between_runs(techniques: Sequence[Measured]) -> Between:
-    """Estimate how differences vary between folds, from all techniques together.
-
-    Args:
-        techniques: Two or more.
-    """
+    """Estimate how differences vary between folds, from two or more techniques together."""
     runs = np.array([one.runs for one in techniques])
     often = np.array([one.runs_resampled for one in techniques])
     count, repeats, folds = runs.shape[:3]
@@ -249,13 +208,7 @@ def simultaneous_quantile(family: Sequence[Measured], confidence: float) -> Valu
 
 
 def estimates(found: Measured, error: Error, quantile: float | Values) -> dict[str, Estimate]:
-    """Each metric with its interval.
-
-    Args:
-        found: Metrics of a technique, or differences.
-        error: Their standard error.
-        quantile: As for `Error.reach`.
-    """
+    """Each metric, or difference in it, with its interval; `quantile` as for `Error.reach`."""
     half = error.reach(quantile) * error.total
     return {
         name: Estimate(float(value), Interval(float(value - wide), float(value + wide)))

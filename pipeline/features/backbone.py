@@ -24,7 +24,7 @@ from onnx import ModelProto, TensorProto
 from pipeline.common import paths
 from pipeline.common.download import download
 from pipeline.common.errors import FeaturesError, one_line
-from pipeline.common.files import digest
+from pipeline.common.files import digest, read_regular
 from pipeline.common.graph import IMAGES, IR_VERSION, OPSET, VECTORS, Graph, join
 from pipeline.common.params import FeaturesParams, Params
 from pipeline.features import hog
@@ -65,24 +65,15 @@ EPSILON = 1e-3  # of EfficientNet's batch normalisation
 
 @dataclass(frozen=True)
 class Backbone:
-    """A pretrained network without its head.
+    """A pretrained network without its head."""
 
-    Attributes:
-        model: The ONNX file: uint8 [N, size, size, 3] → float32 [N, values].
-        sha256: Of its weights as they were published.
-        licence: Of its weights.
-        trained_on: The images that it was trained on.
-        head: Weights float32 [classes, values] and biases float32 [classes] that were cut off;
-            None where they are not known.
-        categories: Names of the head's classes.
-    """
-
-    model: bytes
-    sha256: str
-    licence: str
-    trained_on: str
+    model: bytes  # the ONNX file: uint8 [N, size, size, 3] → float32 [N, values]
+    sha256: str  # of its weights as they were published
+    licence: str  # of its weights
+    trained_on: str  # the images that it was trained on
+    # Weights float32 [classes, values] and biases float32 [classes] that were cut off, if known.
     head: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]] | None = None
-    categories: Sequence[str] = ()
+    categories: Sequence[str] = ()  # names of the head's classes
 
 
 def input_size(params: Params) -> int:
@@ -157,9 +148,7 @@ def efficientnet_lite(weights: Tensors, lite: Lite) -> ModelProto:
     """
     graph = Graph(IMAGES, TensorProto.UINT8, ["N", lite.size, lite.size, 3])
     planes = graph.add("Transpose", graph.add("Cast", IMAGES, to=1), perm=[0, 3, 1, 2])
-    centred = graph.add("Sub", planes, graph.constant(127))
-    values = graph.add("Div", centred, graph.constant(128))
-    bounds = graph.constant(0), graph.constant(6)
+    values = graph.add("Div", graph.add("Sub", planes, 127), 128)
 
     def layer(values: str, name: str, norm: str, *, stride: int = 1, clip: bool = True) -> str:
         kernel = weights[f"{name}.weight"].astype(np.float64)
@@ -168,13 +157,13 @@ def efficientnet_lite(weights: Tensors, lite: Lite) -> ModelProto:
         convolved = graph.add(
             "Conv",
             values,
-            graph.constant(kernel * scale[:, np.newaxis, np.newaxis, np.newaxis]),
-            graph.constant(weights[f"{norm}.bias"] - weights[f"{norm}.running_mean"] * scale),
+            kernel * scale[:, np.newaxis, np.newaxis, np.newaxis],
+            weights[f"{norm}.bias"] - weights[f"{norm}.running_mean"] * scale,
             strides=[stride, stride],
             auto_pad="SAME_UPPER",
             group=len(kernel) if "depthwise" in name else 1,
         )
-        return graph.add("Clip", convolved, *bounds) if clip else convolved
+        return graph.add("Clip", convolved, 0, 6) if clip else convolved
 
     values = layer(values, "_conv_stem", "_bn0", stride=2)
     strides = [
@@ -201,15 +190,11 @@ def _open_file(name: str) -> tuple[ModelProto, tuple[int, int], str]:
     """An ONNX model, the type of its input and its pixels a side, and the SHA-256 of its file."""
     path = Path(name.removeprefix(FILE))
     try:
-        if path.stat().st_size > LARGEST:
-            raise FeaturesError(
-                f"features.backbone: {path} has over 2 GiB, more than the model's ONNX file can "
-                "hold; choose a smaller backbone"
-            )
-        content = path.read_bytes()
+        content = read_regular(path, LARGEST)
     except OSError as error:
         raise FeaturesError(
-            f"features.backbone: {path} cannot be read ({error.strerror}); correct the path"
+            f"features.backbone: {path} cannot be read ({error.strerror}); correct the path, or "
+            "choose a smaller backbone"
         ) from None
     try:
         model = onnx.load_from_string(content)
@@ -266,8 +251,7 @@ def _normalised(
     graph = Graph(IMAGES, TensorProto.UINT8, ["N", size, size, 3])
     planes = graph.add("Transpose", graph.add("Cast", IMAGES, to=1), perm=[0, 3, 1, 2])
     offset, scale = (255 * np.reshape(values, (1, 3, 1, 1)) for values in (mean, std))
-    centred = graph.add("Sub", planes, graph.constant(offset))
-    scaled = graph.add("Div", centred, graph.constant(scale))
+    scaled = graph.add("Div", graph.add("Sub", planes, offset), scale)
     return join(graph.model(scaled, "scaled", ["N", 3, size, size]), model)
 
 

@@ -42,22 +42,18 @@ def _gradients(graph: Graph, planes: str) -> str:
     Slopes and their squares are whole numbers, which float32 holds exactly, so that no pixel's
     channel or orientation depends on rounding.
     """
-    edges = graph.constant([0, 0, 1, 1, 0, 0, 1, 1], np.int64)
-    padded = graph.add("Pad", planes, edges, mode="edge")
+    padded = graph.add("Pad", planes, [0, 0, 1, 1, 0, 0, 1, 1], mode="edge")
     kernels = np.zeros((6, 1, 3, 3))
     kernels[0::2, 0, 1] = kernels[1::2, 0, :, 1] = [-1, 0, 1]
-    slopes = graph.add("Conv", padded, graph.constant(kernels), group=3)
-    slopes = graph.add("Reshape", slopes, graph.constant([0, 3, 2, SIZE, SIZE], np.int64))
+    slopes = graph.add("Conv", padded, kernels, group=3)
+    slopes = graph.add("Reshape", slopes, [0, 3, 2, SIZE, SIZE])
     # Of each pixel the colour channel with the strongest gradient counts; of equals, the first.
-    axis = {number: graph.constant([number], np.int64) for number in (1, 2)}
-    squares = graph.add("ReduceSumSquare", slopes, axis[2])  # [N, 3, 1, 96, 96]
-    first = graph.constant(np.reshape([0.75, 0.5, 0.25], (1, 3, 1, 1, 1)))
-    ranked = graph.add("Add", squares, first)
-    strongest = graph.add("ReduceMax", ranked, axis[1])
+    squares = graph.add("ReduceSumSquare", slopes, [2])  # [N, 3, 1, 96, 96]
+    ranked = graph.add("Add", squares, np.reshape([0.75, 0.5, 0.25], (1, 3, 1, 1, 1)))
+    strongest = graph.add("ReduceMax", ranked, [1])
     chosen = graph.add("Cast", graph.add("Equal", ranked, strongest), to=TensorProto.FLOAT)
-    slopes = graph.add("ReduceSum", graph.add("Mul", slopes, chosen), axis[1], keepdims=0)
-    squares = graph.add("ReduceSumSquare", slopes, axis[1])
-    strength = graph.add("Div", graph.add("Sqrt", squares), graph.constant(255))
+    slopes = graph.add("ReduceSum", graph.add("Mul", slopes, chosen), [1], keepdims=0)
+    strength = graph.add("Div", graph.add("Sqrt", graph.add("ReduceSumSquare", slopes, [1])), 255)
     # An orientation lies between two lines through the origin if it is left of one and right of
     # the other; which side is a sign, so no angle is computed. The first line leans by less than
     # any slope can, so that opposite slopes along it have one orientation; a half turn of it, the
@@ -65,14 +61,9 @@ def _gradients(graph: Graph, planes: str) -> str:
     angles = np.pi * np.arange(ORIENTATIONS) / ORIENTATIONS
     lines = np.stack([-np.sin(angles), np.cos(angles)], axis=1)[:, :, np.newaxis, np.newaxis]
     lines[0] = [[[1e-6]], [[1]]]
-    sides = graph.add("Conv", slopes, graph.constant(lines))
-    left = graph.add("GreaterOrEqual", sides, graph.constant(0))
-    following = graph.add(
-        "Concat",
-        _part(graph, left, 1, ORIENTATIONS),
-        graph.add("Not", _part(graph, left, 0, 1)),
-        axis=1,
-    )
+    left = graph.add("GreaterOrEqual", graph.add("Conv", slopes, lines), 0)
+    other_side = graph.add("Not", _part(graph, left, 0, 1))
+    following = graph.add("Concat", _part(graph, left, 1, ORIENTATIONS), other_side, axis=1)
     between = graph.add("Cast", graph.add("Xor", left, following), to=TensorProto.FLOAT)
     votes = graph.add("Mul", between, strength)  # [N, 9, 96, 96]
     cells = graph.add("AveragePool", votes, kernel_shape=[CELL, CELL], strides=[CELL, CELL])
@@ -81,8 +72,7 @@ def _gradients(graph: Graph, planes: str) -> str:
 
 def _part(graph: Graph, values: str, start: int, stop: int, axis: int = 1) -> str:
     """Return values[:, start:stop] along an axis."""
-    ends = (graph.constant([number], np.int64) for number in (start, stop, axis))
-    return graph.add("Slice", values, *ends)
+    return graph.add("Slice", values, [start], [stop], [axis])
 
 
 def _blocks(graph: Graph, cells: str) -> str:
@@ -93,12 +83,11 @@ def _blocks(graph: Graph, cells: str) -> str:
         for x in range(BLOCK)
     ]
     blocks = graph.add("Concat", *corners, axis=1)  # [N, 36, 7, 7]
-    channels, small = graph.constant([1], np.int64), graph.constant(EPSILON**2)
     for last in (False, True):
-        squares = graph.add("ReduceSumSquare", blocks, channels)
-        blocks = graph.add("Div", blocks, graph.add("Sqrt", graph.add("Add", squares, small)))
+        squares = graph.add("Add", graph.add("ReduceSumSquare", blocks, [1]), EPSILON**2)
+        blocks = graph.add("Div", blocks, graph.add("Sqrt", squares))
         if not last:
-            blocks = graph.add("Min", blocks, graph.constant(CLIP))
+            blocks = graph.add("Min", blocks, CLIP)
     return graph.add("Flatten", blocks)
 
 
@@ -109,29 +98,24 @@ def _colours(graph: Graph, planes: str) -> str:
     depends on rounding.
     """
     side = SIZE // PARTS
-    axis = graph.constant([1], np.int64)
-    # [N, 3, part, pixel of the part]
-    split = graph.add("Reshape", planes, graph.constant([0, 3, PARTS, side, PARTS, side], np.int64))
+    split = graph.add("Reshape", planes, [0, 3, PARTS, side, PARTS, side])
     parts = graph.add("Transpose", split, perm=[0, 1, 2, 4, 3, 5])
-    parts = graph.add("Reshape", parts, graph.constant([0, 3, PARTS**2, side**2], np.int64))
+    parts = graph.add("Reshape", parts, [0, 3, PARTS**2, side**2])  # [N, 3, part, pixel]
     red, green, blue = (_part(graph, parts, channel, channel + 1) for channel in range(3))
-    value = graph.add("ReduceMax", parts, axis)
-    spread = graph.add("Sub", value, graph.add("ReduceMin", parts, axis))
+    value = graph.add("ReduceMax", parts, [1])
+    spread = graph.add("Sub", value, graph.add("ReduceMin", parts, [1]))
     # Hue as sixths of a turn times the spread, as in `colorsys`.
-    sixths = graph.add("Add", graph.add("Sub", red, green), _times(graph, spread, 4))
-    from_green = graph.add("Add", graph.add("Sub", blue, red), _times(graph, spread, 2))
+    sixths = graph.add("Add", graph.add("Sub", red, green), graph.add("Mul", spread, 4))
+    from_green = graph.add("Add", graph.add("Sub", blue, red), graph.add("Mul", spread, 2))
     from_red = graph.add("Sub", green, blue)
-    below = graph.add("Less", from_red, graph.constant(0))
-    from_red = graph.add(
-        "Where", below, graph.add("Add", from_red, _times(graph, spread, 6)), from_red
-    )
+    whole_turn = graph.add("Add", from_red, graph.add("Mul", spread, 6))
+    from_red = graph.add("Where", graph.add("Less", from_red, 0), whole_turn, from_red)
     sixths = graph.add("Where", graph.add("Equal", value, green), from_green, sixths)
     sixths = graph.add("Where", graph.add("Equal", value, red), from_red, sixths)
-    nonzero = graph.add("Max", spread, graph.constant(1))  # grey has hue 0
-    hues = _one_hot(graph, _times(graph, sixths, HUES), _times(graph, nonzero, 6), HUES)
-    bright = graph.add("Max", value, graph.constant(1))
-    saturations = _one_hot(graph, _times(graph, spread, SATURATIONS), bright, SATURATIONS)
-    values = _one_hot(graph, _times(graph, value, BRIGHTNESSES), graph.constant(255), BRIGHTNESSES)
+    turn = graph.add("Mul", graph.add("Max", spread, 1), 6)  # grey has hue 0
+    hues = _one_hot(graph, sixths, turn, HUES)
+    saturations = _one_hot(graph, spread, graph.add("Max", value, 1), SATURATIONS)
+    values = _one_hot(graph, value, 255, BRIGHTNESSES)
     # Products of one-hot rows, summed over pixels, count the pixels of each pair of bins.
     tones = [
         graph.add("Mul", saturations, _part(graph, values, bin_, bin_ + 1))
@@ -140,24 +124,14 @@ def _colours(graph: Graph, planes: str) -> str:
     tone = graph.add("Concat", *tones, axis=1)  # [N, 9, part, pixel]
     left = graph.add("Transpose", hues, perm=[0, 2, 1, 3])
     right = graph.add("Transpose", tone, perm=[0, 2, 3, 1])
-    counts = graph.add("MatMul", left, right)  # [N, part, 8, 9]
-    shares = graph.add("Div", counts, graph.constant(side**2))
+    shares = graph.add("Div", graph.add("MatMul", left, right), side**2)  # [N, part, 8, 9]
     return graph.add("Flatten", graph.add("Sqrt", shares))
 
 
-def _times(graph: Graph, values: str, factor: float) -> str:
-    return graph.add("Mul", values, graph.constant(factor))
-
-
-def _one_hot(graph: Graph, values: str, unit: str, bins: int) -> str:
-    """[N, 1, ...] → [N, bins, ...]: 1 in the bin of values / unit, the last open above."""
-    bounds = graph.constant(np.arange(bins).reshape(1, bins, 1, 1))
-    reached = graph.add(
-        "Cast",
-        graph.add("GreaterOrEqual", values, graph.add("Mul", bounds, unit)),
-        to=TensorProto.FLOAT,
-    )
-    following = graph.add(
-        "Pad", _part(graph, reached, 1, bins), graph.constant([0] * 5 + [1, 0, 0], np.int64)
-    )
+def _one_hot(graph: Graph, values: str, whole: str | float, bins: int) -> str:
+    """[N, 1, ...] → [N, bins, ...]: 1 in the bin of values / whole, the last open above."""
+    bounds = graph.add("Mul", np.arange(bins).reshape(1, bins, 1, 1), whole)
+    above = graph.add("GreaterOrEqual", graph.add("Mul", values, bins), bounds)
+    reached = graph.add("Cast", above, to=TensorProto.FLOAT)
+    following = graph.add("Pad", _part(graph, reached, 1, bins), [0] * 5 + [1, 0, 0])
     return graph.add("Sub", reached, following)

@@ -105,15 +105,13 @@ def known_classes(
     found = {}
     for label, name in enumerate(packed.classes):
         own = packed.labels == label
-        counts = np.bincount(given[own], minlength=len(biases))
-        others = np.bincount(given[~own], minlength=len(biases))
+        share, elsewhere = (
+            np.bincount(given[rows], minlength=len(biases)) / max(rows.sum(), 1)
+            for rows in (own, ~own)
+        )
         found[name] = [
-            {
-                "name": backbone.categories[category],
-                "share": float(counts[category] / max(own.sum(), 1)),
-                "elsewhere": float(others[category] / max((~own).sum(), 1)),
-            }
-            for category in np.argsort(-counts, kind="stable")[:SHOWN]
-            if counts[category]
+            {"name": backbone.categories[k], "share": share[k], "elsewhere": elsewhere[k]}
+            for k in np.argsort(-share, kind="stable")[:SHOWN].tolist()
+            if share[k]
         ]
     return dict(rounded(found))

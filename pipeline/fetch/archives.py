@@ -14,8 +14,10 @@ import stat
 import tarfile
 import zipfile
 import zlib
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import IO, Any
+from typing import Any
 
 from pipeline.common.errors import SourceError
 from pipeline.common.parallel import progress_bar
@@ -46,6 +48,9 @@ CORRUPT = (
 )
 UNPACK_YOURSELF = "unpack it yourself and set fetch.source to the folder"
 
+# Name, bytes, why it is refused (or nothing), and what opens its content: None for a folder.
+Member = tuple[str, int, str, Callable[[], Any] | None]
+
 
 def is_archive(path: Path) -> bool:
     """Whether the name of `path` is that of an archive which `unpack` reads."""
@@ -64,8 +69,23 @@ def unpack(archive: Path, destination: Path) -> None:
     is_zip = archive.name.lower().endswith(".zip") or (
         not is_archive(archive) and zipfile.is_zipfile(archive)
     )
+    members = _zip_members(archive) if is_zip else _tar_members(archive)
+    total, names = 0, set[str]()
     try:
-        (_unpack_zip if is_zip else _unpack_tar)(archive, destination)
+        with progress_bar("unpack", None) as show:
+            for name, size, fault, content_of in members:
+                _check_name(archive, name, fault, names)
+                names.add(name)
+                total += size
+                _check_size(archive, total, destination)
+                target = destination / name
+                if content_of is None:
+                    target.mkdir(parents=True, exist_ok=True)
+                    continue
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with content_of() as content, target.open("xb") as file:
+                    shutil.copyfileobj(content, file)
+                show(len(names))
     except CORRUPT as error:
         reason = str(error).partition("\n")[0].rstrip(":")
         raise SourceError(
@@ -77,25 +97,43 @@ def unpack(archive: Path, destination: Path) -> None:
         raise SourceError(f"{archive} cannot be unpacked ({error})") from None
 
 
-def _unpack_zip(archive: Path, destination: Path) -> None:
+def _check_name(archive: Path, name: str, fault: str, seen: Collection[str]) -> None:
+    windows = PureWindowsPath(name)
+    if windows.anchor or ".." in windows.parts or PurePosixPath(name).is_absolute():
+        fault = "leads out of the folder"
+    if fault:
+        raise SourceError(
+            f"{archive}: member {name!r} {fault}; remove it and pack the archive again"
+        )
+    if name in seen and not name.endswith("/"):
+        raise SourceError(f"{archive} holds {name} twice; keep one of them")
+
+
+def _check_size(archive: Path, total: int, destination: Path) -> None:
+    packed = archive.stat().st_size
+    if total > max(ALWAYS_ALLOWED, packed * LARGEST_RATIO):
+        raise SourceError(
+            f"{archive} looks like a decompression bomb: its {packed:,} bytes unpack to {total:,} "
+            f"or more; if you trust it, {UNPACK_YOURSELF}"
+        )
+    if total > shutil.disk_usage(destination).free:
+        raise SourceError(
+            f"{archive} unpacks to {total:,} bytes or more, and the disk of {destination} has less "
+            "space than that; free some"
+        )
+
+
+def _zip_members(archive: Path) -> Iterator[Member]:
     with zipfile.ZipFile(archive) as zipped:
-        members = zipped.infolist()
-        names = set[str]()
-        for member in members:
-            _check_name(archive, member.filename, names)
-        _check_size(archive, sum(member.file_size for member in members), destination)
-        with progress_bar("unpack", len(members)) as show:
-            for done, member in enumerate(members, start=1):
-                if member.flag_bits & ENCRYPTED:
-                    raise SourceError(
-                        f"{archive} is encrypted; unpack it with its password and set "
-                        "fetch.source to the folder"
-                    )
-                if stat.S_ISLNK(member.external_attr >> 16):
-                    raise SourceError(_unsafe(archive, member.filename, "is a link"))
-                source = None if member.is_dir() else zipped.open(member)
-                _write(source, destination / member.filename)
-                show(done)
+        for member in zipped.infolist():
+            if member.flag_bits & ENCRYPTED:
+                raise SourceError(
+                    f"{archive} is encrypted; unpack it with its password and set fetch.source to "
+                    "the folder"
+                )
+            fault = "is a link" if stat.S_ISLNK(member.external_attr >> 16) else ""
+            content_of = None if member.is_dir() else partial(zipped.open, member)
+            yield member.filename, member.file_size, fault, content_of
 
 
 class _BoundedReads(io.BufferedReader):
@@ -111,28 +149,22 @@ class _BoundedReads(io.BufferedReader):
         return super().read(size)
 
 
-def _unpack_tar(archive: Path, destination: Path) -> None:
-    total = 0
-    names = set[str]()
+def _tar_members(archive: Path) -> Iterator[Member]:
     with archive.open("rb") as file:
         magic = file.read(6)
     opener = next((open_ for start, open_ in OPENERS.items() if magic.startswith(start)), open)
     with opener(archive, "rb") as packed, _BoundedReads(packed) as stream:
         stream.budget = LARGEST_HEADER
         tar = tarfile.TarFile(fileobj=stream)
-        # Member by member: the sizes in a compressed archive become known only on the way.
         while member := tar.next():
             stream.budget = math.inf
             tar.members.clear()  # type: ignore[attr-defined] # it would keep all in memory
             if member.size < 0:
                 raise tarfile.ReadError("a size is negative")
-            _check_name(archive, member.name, names)
-            total += member.size + tarfile.BLOCKSIZE
-            _check_size(archive, total, destination)
-            if not (member.isfile() or member.isdir()):
-                raise SourceError(_unsafe(archive, member.name, "is a link or device"))
+            fault = "" if member.isfile() or member.isdir() else "is a link or device"
             # Not `tar.extract`, which sets owners and permissions as well.
-            _write(tar.extractfile(member), destination / member.name)
+            content_of = None if member.isdir() else partial(tar.extractfile, member)
+            yield member.name, member.size + tarfile.BLOCKSIZE, fault, content_of
             stream.budget = LARGEST_HEADER
         # `tarfile` takes damage for the end of the archive, so the empty block there is checked.
         stream.budget = math.inf
@@ -140,41 +172,3 @@ def _unpack_tar(archive: Path, destination: Path) -> None:
         if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
             raise tarfile.ReadError("its end is missing")
         stream.read(2**20)  # padding: the checksum of a compressed archive comes after it
-
-
-def _write(source: IO[bytes] | None, target: Path) -> None:
-    """Write a member's bytes to a new file; None creates a folder."""
-    if source is None:
-        target.mkdir(parents=True, exist_ok=True)
-        return
-    with source:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with target.open("xb") as file:
-            shutil.copyfileobj(source, file)
-
-
-def _check_name(archive: Path, name: str, seen: set[str]) -> None:
-    windows = PureWindowsPath(name)
-    if windows.anchor or ".." in windows.parts or PurePosixPath(name).is_absolute():
-        raise SourceError(_unsafe(archive, name, "leads out of the folder"))
-    if name in seen and not name.endswith("/"):
-        raise SourceError(f"{archive} holds {name} twice; keep one of them")
-    seen.add(name)
-
-
-def _check_size(archive: Path, unpacked: int, destination: Path) -> None:
-    packed = archive.stat().st_size
-    if unpacked > max(ALWAYS_ALLOWED, packed * LARGEST_RATIO):
-        raise SourceError(
-            f"{archive} looks like a decompression bomb: its {packed:,} bytes unpack to "
-            f"{unpacked:,} or more; if you trust it, {UNPACK_YOURSELF}"
-        )
-    if unpacked > shutil.disk_usage(destination).free:
-        raise SourceError(
-            f"{archive} unpacks to {unpacked:,} bytes or more, and the disk of {destination} has "
-            "less space than that; free some"
-        )
-
-
-def _unsafe(archive: Path, name: str, fault: str) -> str:
-    return f"{archive}: member {name!r} {fault}; remove it and pack the archive again"

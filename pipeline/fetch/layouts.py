@@ -30,19 +30,12 @@ TABLE_DEPTH = 3  # a table lies at most two folders deep
 
 
 class FoundImage(NamedTuple):
-    """A labelled image of a source, before it is checked.
+    """A labelled image of a source, before it is checked."""
 
-    Attributes:
-        name: POSIX path below the folder of images that fetch writes.
-        path: Where it is below the source's folder.
-        label: The label in the source.
-        split: The publisher's split: `train`, `validation`, `test`, or empty.
-    """
-
-    name: str
-    path: PurePosixPath
-    label: str
-    split: Split | Literal[""] = ""
+    name: str  # POSIX path below the folder of images that fetch writes
+    path: PurePosixPath  # below the source's folder
+    label: str  # in the source
+    split: Split | Literal[""] = ""  # the publisher's
 
 
 def find_images(root: Path, params: FetchParams) -> tuple[str, list[FoundImage]]:
@@ -96,7 +89,6 @@ def _choose_table(
     headers: Mapping[PurePosixPath, Sequence[str]],
     params: FetchParams,
 ) -> PurePosixPath:
-    """Choose among the tables that have the columns, `headers` being those of all CSV files."""
     columns = f"with the columns {params.image_column} and {params.label_column}"
     if not tables:
         raise SourceError(
@@ -120,7 +112,6 @@ def _choose_table(
 
 
 def _columns_of(headers: Mapping[PurePosixPath, Sequence[str]]) -> str:
-    """Say which columns the CSV files have; empty where there is no such file."""
     if not headers:
         return ""
     seen = "; ".join(
@@ -136,9 +127,6 @@ def _from_table(
 
     An image lies beside the table, in `images/` beside it, or anywhere if only one file has that
     name. Rows that name the same file count once, and must agree.
-
-    Raises:
-        SourceError: A row is incomplete, contradicts another or names an image that is not there.
     """
     header, *lines = read_csv(root / table, str(table))
     columns = [column.strip() for column in header]
@@ -176,7 +164,6 @@ def _from_table(
 def _parse_row(
     line: Sequence[str], columns: Sequence[str], params: FetchParams, where: str
 ) -> tuple[str, str, Split | Literal[""]]:
-    """Return the name of the image, its label and its split."""
     # The first of two columns of one name counts.
     cells = dict(reversed([(c, cell.strip()) for c, cell in zip(columns, line, strict=False)]))
     for column in (params.image_column, params.label_column):
@@ -219,11 +206,7 @@ def _locate(
 
 
 def _from_folders(files: Sequence[PurePosixPath], params: FetchParams) -> list[FoundImage]:
-    """List the images of class folders, which may lie in one folder per published split.
-
-    Raises:
-        SourceError: Images lie beside the folders, or there are fewer than two classes.
-    """
+    """List the images of class folders, which may lie in one folder per published split."""
     depth, inside = _below_wrappers(files)
     by_folder = defaultdict(list)  # the files of each folder below the wrappers
     for file in inside:

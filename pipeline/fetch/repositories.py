@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -32,17 +33,11 @@ WITHOUT_PROMPTS = {"GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": "ssh -o BatchM
 
 
 class Address(NamedTuple):
-    """A folder or archive in a repository.
+    """A folder or archive in a repository."""
 
-    Attributes:
-        url: The repository, as git accepts it.
-        revision: A commit, branch or tag.
-        path: POSIX path of a folder or archive; empty for the whole repository.
-    """
-
-    url: str
-    revision: str
-    path: str
+    url: str  # of the repository, as git accepts it
+    revision: str  # a commit, branch or tag
+    path: str  # POSIX path of a folder or archive; empty for the whole repository
 
 
 def checkout(source: str, cache: Path) -> tuple[Path, str]:
@@ -115,37 +110,27 @@ def _resolve(address: Address) -> str:
 
 
 def _export(address: Address, commit: str, folder: Path, name: str) -> None:
-    """Put what the address names at `folder / name`."""
     clone = folder / CLONE
     _git(address, "init", "--quiet", str(clone))
     _git(address, "remote", "add", "origin", address.url, at=clone)
     # A link becomes a small text file, which the check of images refuses: it could lead anywhere.
     _git(address, "config", "core.symlinks", "false", at=clone)
-    try:
-        options = ("--depth=1", "--filter=blob:none")
-        _git(address, "fetch", "--quiet", *options, "origin", commit, at=clone)
-    except SourceError:
-        # Old servers send only branches and tags: fetch all of them, with their history.
-        _git(address, "fetch", "--quiet", "--tags", "origin", at=clone)
-        _git(address, "cat-file", "-e", f"{commit}^{{commit}}", at=clone)
-    if ".dvc" in _git(address, "ls-tree", "--name-only", commit, at=clone).splitlines():
-        _git(address, "checkout", "--quiet", "--detach", commit, at=clone)
-        _get_with_dvc(address, commit, clone, folder / name)
-    else:
-        _check_out(address, commit, clone)
-        (clone / address.path).rename(folder / name)
-    shutil.rmtree(folder / name / ".git", ignore_errors=True)
-    shutil.rmtree(clone, ignore_errors=True)
-
-
-def _check_out(address: Address, commit: str, clone: Path) -> None:
-    if address.path:
-        if not _git(address, "ls-tree", "--name-only", commit, address.path, at=clone):
-            listed = _git(address, "ls-tree", "-d", "-r", "--name-only", commit, at=clone)
-            raise _no_path(address, listed.splitlines())
+    options = ("--quiet", "--depth=1", "--filter=blob:none")
+    _git(address, "fetch", *options, "origin", commit, at=clone)
+    listed = partial(_git, address, "ls-tree", "--name-only", at=clone)
+    with_dvc = ".dvc" in listed(commit).splitlines()
+    if address.path and not with_dvc:
+        if not listed(commit, address.path):
+            raise _no_path(address, listed("-d", "-r", commit).splitlines())
         pattern = "/" + re.sub(r"([\\*?\[\]!#])", r"\\\1", address.path)
         _git(address, "sparse-checkout", "set", "--no-cone", pattern, at=clone)
     _git(address, "checkout", "--quiet", "--detach", commit, at=clone)
+    if with_dvc:
+        _get_with_dvc(address, commit, clone, folder / name)
+    else:
+        (clone / address.path).rename(folder / name)
+    shutil.rmtree(folder / name / ".git", ignore_errors=True)
+    shutil.rmtree(clone, ignore_errors=True)
 
 
 def _no_path(address: Address, folders: list[str]) -> SourceError:
@@ -179,11 +164,6 @@ def _get_with_dvc(address: Address, commit: str, clone: Path, target: Path) -> N
 
 
 def _git(address: Address, *arguments: str, at: Path | None = None) -> str:
-    """Run git and return what it prints.
-
-    Raises:
-        SourceError: git is not installed, or reports an error.
-    """
     command = ["git", *(("-C", str(at)) if at else ()), *arguments]
     own = {name: value for name, value in os.environ.items() if name not in HOOK_VARIABLES}
     try:

@@ -1,9 +1,8 @@
-"""Open `fetch.source` as a folder, whatever kind of source it names."""
+"""Open `fetch.source` as a folder, for every kind of source."""
 
 import contextlib
 import io
 import re
-from collections.abc import Mapping
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -27,14 +26,10 @@ SUPPORTED = (
     f"kaggle:owner/dataset, torchvision:NAME or {SYNTHETIC}"
 )
 
-# The tables that are written here have these columns, whatever `fetch` says.
-DRAWN_LAYOUT = {
-    "layout": "csv",
-    "table": "",
-    "image_column": "image_names",
-    "label_column": "emergency_or_not",
-}
-TORCHVISION_LAYOUT = DRAWN_LAYOUT | {"image_column": "image", "label_column": "label"}
+# The tables that are written here have these columns, not those that `fetch` names.
+TABLE = {"layout": "csv", "table": ""}
+DRAWN_LAYOUT = TABLE | {"image_column": "image_names", "label_column": "emergency_or_not"}
+TORCHVISION_LAYOUT = TABLE | {"image_column": "image", "label_column": "label"}
 
 KAGGLE = "kaggle:"
 KAGGLE_NAME = re.compile(r"[\w.-]+/[\w.-]+(/versions/[0-9]+)?")
@@ -57,19 +52,12 @@ DATASETS: dict[str, dict[str, dict[str, Any]]] = {
 
 
 class Opened(NamedTuple):
-    """A source as a folder.
-
-    Attributes:
-        root: The folder.
-        revision: What identifies this state of the source: a commit, a version, a hash; or empty.
-        layout: Params of the layout that apply to this source, whatever `fetch` says.
-        local: The folder or archive that the user names, where it is on this machine.
-    """
+    """A source as a folder."""
 
     root: Path
-    revision: str = ""
-    layout: dict[str, str] | None = None
-    local: Path | None = None
+    revision: str = ""  # what identifies this state of the source: a commit, a version, a hash
+    layout: dict[str, str] | None = None  # params of `fetch` that this source needs
+    local: Path | None = None  # the folder or archive that was read, if it is on this machine
 
 
 def open_source(
@@ -108,14 +96,14 @@ def open_source(
         return Opened(workspace, layout=DRAWN_LAYOUT)
     if source.startswith(TORCHVISION):
         _refuse_hash(params, "whose files torchvision checks")
-        write_torchvision(source, workspace, cache)
+        _write_torchvision(source, workspace, cache)
         return Opened(workspace, layout=TORCHVISION_LAYOUT)
     if source.startswith("git+"):
         _refuse_hash(params, "which a commit pins")
         content, revision = checkout(source, cache)
     elif source.startswith(KAGGLE):
         _refuse_hash(params, "which is a folder")
-        content, revision = download_kaggle(source)
+        content, revision = _download_kaggle(source)
     else:
         return _open_local(params, destination, workspace)
     if content.is_dir():
@@ -126,7 +114,7 @@ def open_source(
     return Opened(workspace, revision)
 
 
-def has_scheme(source: str) -> bool:
+def _has_scheme(source: str) -> bool:
     """Whether `source` begins with something like `https:` rather than being a path."""
     return re.match(r"[a-z+]{2,}:", source) is not None
 
@@ -151,7 +139,7 @@ def _open_local(params: FetchParams, destination: Path, workspace: Path) -> Open
                 "committed there"
             )
         return Opened(path, local=path)
-    if not is_archive(path) or has_scheme(params.source):
+    if not is_archive(path) or _has_scheme(params.source):
         raise SourceError(_unreadable(params.source, path))
     if not path.is_file():
         raise SourceError(f"fetch.source: {path} not found; check the path")
@@ -176,26 +164,15 @@ def _refuse_hash(params: FetchParams, reason: str) -> None:
 
 
 def _unreadable(source: str, path: Path) -> str:
-    fault = "is not supported" if path.exists() or has_scheme(source) else "not found"
+    fault = "is not supported" if path.exists() or _has_scheme(source) else "not found"
     return f"fetch.source: {source} {fault}; give {SUPPORTED}"
 
 
 # ---- datasets that other libraries download
 
 
-def download_kaggle(source: str) -> tuple[Path, str]:
-    """Download a dataset from Kaggle, or find it in kagglehub's own cache.
-
-    Args:
-        source: `kaggle:owner/dataset` for the newest version, or
-            `kaggle:owner/dataset/versions/3`.
-
-    Returns:
-        The dataset's folder, and its version; empty where kagglehub does not name it.
-
-    Raises:
-        SourceError: kagglehub is not installed, or cannot fetch the dataset.
-    """
+def _download_kaggle(source: str) -> tuple[Path, str]:
+    """Return the dataset's folder in kagglehub's cache, and its version where that is known."""
     handle = source.removeprefix(KAGGLE)
     if not KAGGLE_NAME.fullmatch(handle):
         raise SourceError(
@@ -218,17 +195,8 @@ def download_kaggle(source: str) -> tuple[Path, str]:
     return folder, folder.name if folder.parent.name == "versions" else ""
 
 
-def write_torchvision(source: str, destination: Path, cache: Path) -> None:
-    """Write a dataset of torchvision as `images/<split>/<number>.png` and `labels.csv`.
-
-    Args:
-        source: `torchvision:NAME`.
-        destination: The folder to write, which is created.
-        cache: The folder below which torchvision keeps, or finds, its files.
-
-    Raises:
-        SourceError: There is no such dataset, or it is neither on disk nor can be downloaded.
-    """
+def _write_torchvision(source: str, destination: Path, cache: Path) -> None:
+    """Write a dataset of torchvision as `images/<split>/<number>.png` and `labels.csv`."""
     name = source.removeprefix(TORCHVISION)
     if name not in DATASETS:
         raise SourceError(
@@ -236,7 +204,19 @@ def write_torchvision(source: str, destination: Path, cache: Path) -> None:
         )
     root = cache / "torchvision"
     root.mkdir(parents=True, exist_ok=True)
-    splits = {split: _load(name, options, root) for split, options in DATASETS[name].items()}
+    # Imported here, because only this source needs torch, which takes seconds to import.
+    from torchvision import datasets  # noqa: PLC0415
+
+    open_split = partial(getattr(datasets, name), str(root), download=True)
+    try:
+        # torchvision reports its progress on stdout, even where that is no terminal.
+        with contextlib.redirect_stdout(io.StringIO()):
+            splits = {split: open_split(**options) for split, options in DATASETS[name].items()}
+    except (RuntimeError, OSError) as error:
+        raise SourceError(
+            f"{source} cannot be downloaded ({one_line(error)}); check the network, or put "
+            f"torchvision's files into {root}"
+        ) from None
     rows = []
     with progress_bar("write images", sum(map(len, splits.values()))) as show:
         for split, dataset in splits.items():
@@ -250,19 +230,3 @@ def write_torchvision(source: str, destination: Path, cache: Path) -> None:
                 show(len(rows))
     table = pd.DataFrame(rows, columns=["image", "label", "split"])
     write_table(destination / "labels.csv", table)
-
-
-def _load(name: str, options: Mapping[str, Any], root: Path) -> Any:  # noqa: ANN401 - untyped
-    # Imported here, because only this source needs torch, which takes seconds to import.
-    from torchvision import datasets  # noqa: PLC0415
-
-    dataset = getattr(datasets, name)
-    try:
-        # torchvision reports its progress on stdout, even where that is no terminal.
-        with contextlib.redirect_stdout(io.StringIO()):
-            return dataset(str(root), download=True, **options)
-    except (RuntimeError, OSError) as error:
-        raise SourceError(
-            f"{TORCHVISION}{name} cannot be downloaded ({one_line(error)}); check the network, or "
-            f"put torchvision's files into {root}"
-        ) from None

@@ -5,7 +5,6 @@ is decoded once to prove that it can be, and its bytes are copied as they are.
 """
 
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -97,9 +96,6 @@ def fetch(
             raise ImageError(_summarise([image["reason"] for image in skipped]))
         counts = _count(params.source, classes, [label for _, label, *_ in rows], len(skipped))
 
-        content = hashlib.sha256()
-        for name, label, split, sha256 in sorted(rows):
-            content.update(json.dumps([name, sha256, label, split]).encode())
         shutil.rmtree(workspace, ignore_errors=True)
         write_table(folder / "labels.csv", pd.DataFrame(sorted(rows), columns=LABEL_COLUMNS))
         write_json(
@@ -112,8 +108,6 @@ def fetch(
                 "images": len(rows),
                 "counts": counts,
                 "skipped": skipped,
-                # Changes if and only if an image's name, content, label or split does.
-                "content_sha256": content.hexdigest(),
             },
         )
     return opened.local
@@ -148,11 +142,7 @@ def _fault_of_name(name: str, longest: int) -> str:
 def _count(
     source: str, classes: dict[str, str], labels: Sequence[str], skipped: int = 0
 ) -> dict[str, int]:
-    """Return the number of images of each class, in the order of the classes.
-
-    Raises:
-        SourceError: There is one class only, or a class is too small to be split.
-    """
+    """Return the number of images of each class, in their order; refuse what cannot be split."""
     found = Counter(labels)
     counts = {name: found[name] for name in classes.values()}
     if len(counts) < 2:
@@ -172,8 +162,7 @@ def _count(
 def _take(image: FoundImage, *, root: Path, images: Path, move: bool) -> tuple[str, str]:
     """Check an image, and copy or move its file from `root` to `images`.
 
-    Returns:
-        The SHA-256 of its bytes, and the reason why it cannot be used; one of them is empty.
+    Returns the SHA-256 of its bytes, and why it cannot be used; one of them is empty.
     """
     source, target = root / image.path, images / image.name
     if fault := _fault_of_name(image.name, LONGEST_NAME):

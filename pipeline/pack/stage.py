@@ -1,9 +1,9 @@
 """pack: decode and resize every image once, into one array per split."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -25,7 +25,7 @@ from pipeline.common.errors import SplitError
 from pipeline.common.files import atomic_directory, read_json, write_json
 from pipeline.common.images import decode, resize
 from pipeline.common.parallel import parallel_map
-from pipeline.common.params import PackParams, Params
+from pipeline.common.params import Params
 from pipeline.features.backbone import input_size
 
 BLOCK = 32  # images decoded between two writes
@@ -38,7 +38,7 @@ def run(params: Params) -> None:
     check_assignment(rows, images, may_leak=params.split.published == "keep")
     classes = read_json(paths.RAW_MANIFEST)["classes"]
     size = input_size(params)
-    pack(PackParams(size=size), paths.RAW_IMAGES, rows, classes, paths.PACKED)
+    pack(size, paths.RAW_IMAGES, rows, classes, paths.PACKED)
     used = rows["split"].isin(USED_SPLITS).sum()
     print(f"pack: {used:,} images of {size}x{size} pixels")
 
@@ -57,55 +57,37 @@ def check_assignment(rows: pd.DataFrame, images: pd.DataFrame, *, may_leak: bool
         SplitError: A row names an unknown image, label or split, an image is missing or listed
             twice, or duplicates are in two splits.
     """
-    fault = _misfit(rows, images) or ("" if may_leak else _leak(rows))
-    if fault:
+    for fault in _faults(rows, images, may_leak=may_leak):
         raise SplitError(
             f"{paths.SPLIT_CSV}: {fault}; run `dvc repro --force split` to divide the images "
             "again, or correct the row"
         )
 
 
-def _misfit(rows: pd.DataFrame, images: pd.DataFrame) -> str:
-    """Name the first row that does not fit the images; empty where all do."""
+def _faults(rows: pd.DataFrame, images: pd.DataFrame, *, may_leak: bool) -> Iterator[str]:
     label_of = dict(zip(images["image"], images["label"], strict=True))
-    for image, label, split in zip(rows["image"], rows["label"], rows["split"], strict=True):
-        if image not in label_of:
-            return f"there is no image {image!r}"
-        if label != label_of[image]:
-            return f"{image} is labelled {label!r}, in the source {label_of[image]!r}"
-        if split not in SPLITS:
-            return f"{image} is in {split!r}, which is none of {', '.join(SPLITS)}"
+    for row in rows.itertuples():
+        if row.image not in label_of:
+            yield f"there is no image {row.image!r}"
+        elif row.label != label_of[row.image]:
+            yield f"{row.image} is labelled {row.label!r}, in the source {label_of[row.image]!r}"
+        elif row.split not in SPLITS:
+            yield f"{row.image} is in {row.split!r}, which is none of {', '.join(SPLITS)}"
     times = rows["image"].value_counts().reindex(images["image"], fill_value=0)
     for image, count in times[times != 1].items():
-        return f"{image} is listed {count} times instead of once"
-    return ""
-
-
-def _leak(rows: pd.DataFrame) -> str:
-    """Name the first duplicate in another split than the first of its group; empty if none is."""
+        yield f"{image} is listed {count} times instead of once"
     used = rows[rows["split"].isin(USED_SPLITS)]
     first = used.groupby("group")[["image", "split"]].transform("first")
-    for index in used.index[used["split"] != first["split"]]:
-        one, other = first.loc[index], used.loc[index]
-        return (
-            f"{one['image']} is in {one['split']} and its duplicate {other['image']} in "
-            f"{other['split']}, so what is learnt from one leaks into the other"
+    leaks = pd.Series(used["split"] != first["split"]) & (not may_leak)
+    for one, other in zip(first[leaks].itertuples(), used[leaks].itertuples(), strict=True):
+        yield (
+            f"{one.image} is in {one.split} and its duplicate {other.image} in {other.split}, so "
+            "what is learnt from one leaks into the other"
         )
-    return ""
-
-
-class Block(NamedTuple):
-    """Images to decode into rows of an array, one after another from `start`."""
-
-    array: Path
-    start: int
-    folder: Path
-    names: Sequence[str]
-    size: int
 
 
 def pack(
-    params: PackParams,
+    size: int,
     images: Path,
     rows: pd.DataFrame,
     classes: Sequence[str],
@@ -114,7 +96,7 @@ def pack(
     """Write `train/`, `validation/` and `test/` below `destination`; see `common.datasets`.
 
     Args:
-        params: The size.
+        size: Pixels a side.
         images: The folder below which the images lie.
         rows: `split.csv`; dropped images are not packed.
         classes: Names of the classes, in the order of the labels.
@@ -124,8 +106,7 @@ def pack(
     Raises:
         ImageError: An image cannot be decoded.
     """
-    size = params.size
-    blocks = []
+    blocks: list[tuple[Path, int, list[str]]] = []
     with ExitStack() as stack:
         for split in USED_SPLITS:
             folder = stack.enter_context(atomic_directory(destination / split))
@@ -137,18 +118,15 @@ def pack(
             write_json(folder / META, meta)
             array = folder / IMAGES  # of the right size and still empty: every process fills a part
             open_memmap(array, "w+", np.uint8, (len(names), size, size, 3))
-            blocks += [
-                Block(array, start, images, names[start : start + BLOCK], size)
-                for start in range(0, len(names), BLOCK)
-            ]
-        parallel_map(_fill, blocks, label="pack", weight=lambda block: len(block.names))
+            starts = range(0, len(names), BLOCK)
+            blocks += [(array, start, names[start : start + BLOCK]) for start in starts]
+        fill = partial(_fill, images, size)
+        parallel_map(fill, blocks, label="pack", weight=lambda block: len(block[2]))
 
 
-def _fill(block: Block) -> None:
-    """Decode a block into its rows; the array is never whole in memory."""
+def _fill(images: Path, size: int, block: tuple[Path, int, list[str]]) -> None:
+    """Decode images into the rows of an array from a start on; it is never whole in memory."""
     cv2.setNumThreads(1)
-    pixels = [
-        resize(decode((block.folder / name).read_bytes(), name), block.size) for name in block.names
-    ]
-    array = open_memmap(block.array, "r+")
-    array[block.start : block.start + len(pixels)] = np.stack(pixels)
+    path, start, names = block
+    pixels = [resize(decode((images / name).read_bytes(), name), size) for name in names]
+    open_memmap(path, "r+")[start : start + len(names)] = np.stack(pixels)

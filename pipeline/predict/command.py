@@ -157,7 +157,7 @@ def _write_csv(stream: TextIO, rows: Rows, classes: Sequence[str]) -> None:
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(["image", "label", *(f"probability_{name}" for name in classes)])
     for image, prediction in rows:
-        # The same file by a longer path, which no spreadsheet takes for a formula.
+        # A spreadsheet would run the name as a formula; after `./` it is the same file.
         name = f"./{image}" if is_formula(image) else image
         writer.writerow([name, prediction.label, *prediction.probabilities.values()])
 

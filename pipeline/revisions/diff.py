@@ -384,7 +384,7 @@ def _classes(table: pd.DataFrame) -> list[str]:
 def _common_images(old: pd.DataFrame, new: pd.DataFrame, revisions: Sequence[Revision]) -> set[str]:
     """Return the images that are the same in both: same name, label and content.
 
-    Names alone do not tell: the synthetic images of another seed have the same ones.
+    Names do not suffice: synthetic images of another seed have the same names.
     """
     names = {name for name, label in old["label"].items() if new["label"].get(name) == label}
     raw = paths.RAW.as_posix()

@@ -68,29 +68,22 @@ BLOCK = 4096  # images or pairs held in memory at once
 
 
 class Duplicates(NamedTuple):
-    """The duplicates among N images.
+    """The duplicates among N images."""
 
-    Attributes:
-        groups: int64 [N], the number of the group of each image.
-        pairs: The pairs that were looked at closely, in columns `image` and `other` (positions of
-            two images), `ratio` (of their distance to that of their neighbours), `alike` (whether
-            they count as near-duplicates) and `grouped` (whether they are in one group).
-    """
-
-    groups: Integers
+    groups: Integers  # int64 [N], the number of the group of each image
+    # The pairs that were looked at closely: `image` and `other` (positions of two images), `ratio`
+    # (of their distance to that of their neighbours), `alike` (whether they count as
+    # near-duplicates) and `grouped` (whether they are in one group).
     pairs: pd.DataFrame
 
 
-def find_duplicates(
-    images: pd.DataFrame, folder: Path, params: SplitParams, *, processes: int | None = None
-) -> Duplicates:
+def find_duplicates(images: pd.DataFrame, folder: Path, params: SplitParams) -> Duplicates:
     """Group the images that are duplicates of one another, exact or near.
 
     Args:
         images: `labels.csv`, N rows.
         folder: The folder below which the images lie.
         params: How alike near-duplicates are, and pairs that a person found to be none.
-        processes: How many read the files; by default, one per core.
 
     Returns:
         The groups, and the pairs that are alike. Images of different classes must be twice as
@@ -104,14 +97,14 @@ def find_duplicates(
     positions = images.assign(position=np.arange(len(images)))
     unique = positions.sort_values(["sha256", "label", "image"]).drop_duplicates("sha256")
     files = [folder / name for name in unique["image"]]
-    read = partial(parallel_map, label="find duplicates", processes=processes)
-    pairs, weights = compare(np.stack(read(read_thumbnail, files)))
+    read = partial(parallel_map, label="find duplicates")
+    pairs, weights = compare(np.stack(read(_read_thumbnail, files)))
     doubtful = np.flatnonzero(pairs["ratio"].between(*DOUBTFUL))
     ends = pairs[["image", "other"]].to_numpy()[doubtful]
-    looks = read(look_closer, [(files[one], files[other]) for one, other in ends])
+    looks = read(_look_closer, [(files[one], files[other]) for one, other in ends])
     for block in _blocks(len(looks)):
         sides = np.stack(looks[block], axis=1)
-        distance = fitted_distance(*(describe(side, weights) for side in sides))
+        distance = _fitted_distance(*(describe(side, weights) for side in sides))
         first, usual = pairs[["ratio", "usual"]].to_numpy()[doubtful[block]].T
         pairs.loc[doubtful[block], "ratio"] = np.minimum(first, distance / usual)
     pairs = pairs[pairs["ratio"] < SHOWN].sort_values(["ratio", "image", "other"])
@@ -146,8 +139,7 @@ def _apart(images: pd.DataFrame, unique: pd.DataFrame, params: SplitParams) -> s
     return pairs
 
 
-def read_thumbnail(path: Path) -> Pixels:
-    """Read an image file as a grey thumbnail: uint8 [32, 32]."""
+def _read_thumbnail(path: Path) -> Pixels:
     return _thumbnail(_decode_grey(path.read_bytes(), path.name))
 
 
@@ -194,7 +186,7 @@ def compare(thumbnails: Pixels) -> tuple[pd.DataFrame, Floats]:
         rows, columns = np.nonzero(nearest[block] >= 0)
         one, other = rows + block.start, nearest[block][rows, columns]
         left, right = ((waves[end], tangents[end].astype(np.float32)) for end in (one, other))
-        fitted[one, columns] = fitted_distance(left, right)
+        fitted[one, columns] = _fitted_distance(left, right)
     usual: Floats = np.partition(fitted, RANK - 1)[:, RANK - 1]
     usual = np.where(np.isfinite(usual), np.maximum(usual, CLOSEST), UNRELATED)
 
@@ -207,15 +199,12 @@ def compare(thumbnails: Pixels) -> tuple[pd.DataFrame, Floats]:
     return pairs.drop_duplicates(["image", "other"], ignore_index=True), weights
 
 
-def look_closer(paths: tuple[Path, Path]) -> Pixels:
-    """Read two files as pictures of the same quality, size and frame.
+def _look_closer(paths: tuple[Path, Path]) -> Pixels:
+    """Read two files as pictures of the same quality, size and frame: uint8 [2, 32, 32], grey.
 
     What the better of the two shows beyond the other proves nothing. So it is made as small and
     compressed as much, and moved onto the other (Evangelidis and Psarakis, "Parametric Image
     Alignment Using Enhanced Correlation Coefficient Maximization", 2008).
-
-    Returns:
-        uint8 [2, 32, 32], grey.
     """
     contents = [path.read_bytes() for path in paths]
     pictures = [_decode_grey(data, path.name) for data, path in zip(contents, paths, strict=True)]
@@ -283,12 +272,10 @@ def describe(squares: Pixels, weights: Floats | float = 1) -> tuple[Floats, Floa
     return waves / length, tangents * (REACH * SIDE / length[:, None])
 
 
-def fitted_distance(left: tuple[Floats, Floats], right: tuple[Floats, Floats]) -> Floats:
+def _fitted_distance(left: tuple[Floats, Floats], right: tuple[Floats, Floats]) -> Floats:
     """Return the distance of each pair after the best small shift and stretch: float32 [N].
 
-    Args:
-        left: One picture of each pair, as `describe` returns it.
-        right: The other.
+    The pictures of each pair are described as by `describe`.
     """
     difference = right[0] - left[0]
     tangents = (left[1] + right[1]) / 2  # at the midpoint the error is of third order

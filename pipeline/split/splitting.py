@@ -51,9 +51,14 @@ def divide(
     images = images.assign(number=groups)
     found = _describe_groups(images, params.seed)
     if params.conflicting_labels == "error" and found["conflicting"].any():
-        raise SplitError(_disagreement(images, found))
-    keeps_conflicts = params.conflicting_labels == "keep"
-    used = found if keeps_conflicts else found[~found["conflicting"]]
+        conflicts = images[images["number"].map(found["conflicting"])].sort_values("image")
+        first = conflicts[conflicts["number"] == conflicts["number"].iloc[0]][:3]
+        shown = ", ".join(f"{row.image} ({row.label})" for row in first.itertuples())
+        raise SplitError(
+            f"duplicates disagree on their label in {found['conflicting'].sum()} groups, the "
+            f"first: {shown}; correct the labels, or set split.conflicting_labels to drop or keep"
+        )
+    used = found if params.conflicting_labels == "keep" else found[~found["conflicting"]]
     used = used.sort_values(["place", "name"]).assign(split=-1, fold="")
     if params.published == "keep":
         splits = _keep_published(images, used, params)
@@ -74,7 +79,7 @@ def _describe_groups(images: pd.DataFrame, seed: int) -> pd.DataFrame:
 
     `name` is 16 hexadecimal digits of the content of its representative, `place` is drawn from the
     seed and that content, `label` is its most frequent class (of several the alphabetically first),
-    `size` counts its images, and `conflicting` tells whether they disagree on their label.
+    `size` counts its images, and `conflicting` is true where their labels differ.
     """
     # One member stands for all. A minimum over places would favour low ones in large groups.
     representatives = images.groupby("number")["sha256"].min()
@@ -115,13 +120,7 @@ def _assign_class(label: str, used: pd.DataFrame, params: SplitParams) -> None:
 def _keep_published(images: pd.DataFrame, used: pd.DataFrame, params: SplitParams) -> pd.Series:
     """Leave each image where its publisher put it, and carve missing splits out of train.
 
-    Args:
-        images: All images.
-        used: The groups that are not dropped, in the order of their places.
-        params: Seed and shares.
-
-    Returns:
-        The number of the split of each image that is not dropped.
+    Returns the number of the split of each image that is not dropped.
     """
     number = images["number"][images["number"].isin(used.index)]
     numbers = {split: index for index, split in enumerate(USED_SPLITS)}
@@ -155,19 +154,9 @@ def _keep_published(images: pd.DataFrame, used: pd.DataFrame, params: SplitParam
 def _cut_by_shares(
     groups: pd.DataFrame, label: str, parts: Sequence[int], params: SplitParams
 ) -> Integers:
-    """Divide the groups of one class among some of the splits, in proportion to their shares.
+    """Divide the groups of one class among the splits with the numbers `parts`, by their shares.
 
-    Args:
-        groups: The groups, in the order of their places.
-        label: Their class, for the message.
-        parts: Numbers of the splits.
-        params: The shares.
-
-    Returns:
-        int64 [len(groups)], the number of the split of each group.
-
-    Raises:
-        SplitError: There are fewer groups than splits.
+    Returns the number of the split of each group, which are in the order of their places.
     """
     if len(groups) < len(parts):
         names = ", ".join(USED_SPLITS[part] for part in parts)
@@ -185,14 +174,7 @@ def _cut(groups: pd.DataFrame, edges: Sequence[float]) -> Integers:
     """Number the part that each group falls into, of parts cut at `edges`, none of them empty.
 
     Groups of several images go where the middle of each falls; single images then fill each part
-    up to its exact share.
-
-    Args:
-        groups: The groups, in the order of their places; at least as many as parts.
-        edges: Shares of the images at which one part ends and the next begins, increasing.
-
-    Returns:
-        int64 [len(groups)], from 0 to `len(edges)`.
+    up to its exact share. Edges are shares of the images, increasing.
     """
     sizes = groups["size"].to_numpy()
     parts = np.zeros(len(sizes), np.int64)
@@ -213,13 +195,3 @@ def _cut(groups: pd.DataFrame, edges: Sequence[float]) -> Integers:
             given = np.flatnonzero(parts == counts.argmax())
             parts[given[sizes[given].argmin()]] = part
     return parts
-
-
-def _disagreement(images: pd.DataFrame, found: pd.DataFrame) -> str:
-    conflicts = images[images["number"].map(found["conflicting"])].sort_values("image")
-    first = conflicts[conflicts["number"] == conflicts["number"].iloc[0]][:3]
-    shown = ", ".join(f"{row.image} ({row.label})" for row in first.itertuples())
-    return (
-        f"duplicates disagree on their label in {found['conflicting'].sum()} groups, the first: "
-        f"{shown}; correct the labels, or set split.conflicting_labels to drop or keep"
-    )

@@ -233,7 +233,6 @@ def _random_leaks(numbers: npt.NDArray[np.int64], params: SplitParams) -> dict[s
         leaks.append(int(leaking(numbers, splits).sum()))
     return {
         "splits": RANDOM_SPLITS,
-        "first": leaks[0],
         "mean": float(np.mean(leaks)),
         "least": min(leaks),
         "most": max(leaks),

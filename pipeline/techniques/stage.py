@@ -19,15 +19,7 @@ ALONE = {"workers": 0, "threads": 1, "devices": 1, "num_nodes": 1, "strategy": "
 
 
 def run(params: Params, name: str) -> None:
-    """Write `reports/ablation/<name>/params.json`.
-
-    Args:
-        params: The whole of `params.yaml`.
-        name: The technique.
-
-    Raises:
-        ParamsError: There is no such technique, or its values do not go together.
-    """
+    """Write `reports/ablation/<name>/params.json` for the technique `name`."""
     if name not in params.techniques:
         hint = suggest(name, params.techniques, f"known: {', '.join(params.techniques)}")
         raise ParamsError(f"{paths.PARAMS} has no technique `{name}`; {hint}")
@@ -39,10 +31,6 @@ def run(params: Params, name: str) -> None:
 
 def resolve(params: Params, name: str) -> tuple[dict[str, Any], str]:
     """Return the params of a technique's runs, and a warning or the empty string.
-
-    Args:
-        params: The whole of `params.yaml`.
-        name: The technique.
 
     Returns:
         The sections of `LearningParams`, with `train.seed` as the first run has it, and section

@@ -1,8 +1,7 @@
 """Augmentation of training images by albumentations, with the randomness made an argument.
 
-albumentations keeps generators inside `Compose`, so workers would repeat each other's draws, and a
-run could not be continued in the middle. `Augmentation` puts both generators into the state of
-(seed, epoch, index) before every image; the result depends on nothing else.
+albumentations keeps generators inside `Compose`: workers would repeat each other's draws, and a run
+could not be continued in the middle. So both are set before every image.
 """
 
 import os
@@ -52,7 +51,7 @@ class Augmentation:
         self._compose.set_random_state(np.random.Generator(self._philox), self._random)
 
     def __call__(self, image: Image, epoch: int, index: int) -> Image:
-        """Augment an image as it is drawn for one place in one epoch.
+        """Augment an image.
 
         Args:
             image: uint8 RGB [H, W, 3]; left unchanged.
@@ -62,8 +61,8 @@ class Augmentation:
         Returns:
             uint8 RGB [H, W, 3].
         """
-        # Both generators go to where (epoch, index) starts: 7 µs, against 177 µs to re-seed them.
-        # The counter's low half is left for the draws: 2^128 of them before streams would meet.
+        # Setting the counter takes 7 µs, seeding a generator 177 µs. Its low half is left for the
+        # draws: 2^128 of them before the streams of two images would meet.
         counter = np.array([0, 0, index, epoch], dtype=np.uint64)
         self._state["state"] = {"counter": counter, "key": self._key}
         self._philox.state = self._state
@@ -76,12 +75,8 @@ class Warp(albumentations.ImageOnlyTransform):
     """Rotation, translation and scale, each with its own probability, in one interpolation.
 
     Several of albumentations' Affine in a row would blur once each, and at 32 pixels the warp
-    itself takes a tenth of the time that each spends around it.
-
-    Args:
-        rotation: How often and how far to rotate about the centre.
-        shift: How often and how far to move.
-        scale: How often and how much to enlarge or shrink about the centre.
+    itself takes a tenth of the time that each spends around it. Rotation and scale are about the
+    centre.
     """
 
     def __init__(self, rotation: RotationParams, shift: ShiftParams, scale: ScaleParams) -> None:

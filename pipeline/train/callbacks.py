@@ -1,14 +1,14 @@
 """Callbacks that record or show a run: history, activations, TensorBoard's pictures, progress bar.
 
-`after_linear` and `after_batch_norm` are runs of their own in TensorBoard, so that what a hidden
-layer's units get before and after batch normalisation shares a chart. Both are measured in the
-validation pass, over all its images, by the running statistics. In training mode every batch is
-normalised by its own statistics, so that mean and standard deviation after it say nothing.
+`after_linear` and `after_batch_norm` are runs of their own in TensorBoard, so that the inputs and
+outputs of batch normalisation share a chart. They are measured in the validation pass: in training
+every batch is normalised by its own statistics, so mean and standard deviation say nothing.
 
 All that is logged in an epoch follows from the state of the training in that epoch, never from
 what was logged before: a run continued from any epoch leaves the same files.
 """
 
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -20,20 +20,16 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.utilities import rank_zero_only
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
-from tensorboard.compat.proto.attr_value_pb2 import AttrValue
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.graph_pb2 import GraphDef
-from tensorboard.compat.proto.node_def_pb2 import NodeDef
-from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
 from tensorboard.compat.proto.versions_pb2 import VersionDef
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+from torch.utils.tensorboard._proto_graph import node_proto
 
 from pipeline.common.datasets import PackedSplit, write_table
 from pipeline.common.drawing import FAINT, INK, RIGHT, WRONG, image_grid
+from pipeline.common.parallel import progress_bar
 from pipeline.common.params import TrainParams
 from pipeline.train.augmentation import augmentation_preview
 from pipeline.train.datamodule import Batch, ImageDataModule
@@ -45,23 +41,17 @@ if TYPE_CHECKING:
     from pipeline.train.logger import StableTensorBoardLogger
 
 LOGGED = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "learning_rate")
-COLUMNS = ("epoch", *LOGGED, "early_stopping_best", "early_stopping_wait")
 
 # What `Activations` measures, by what computes it.
 STAGES: dict[type[nn.Module], str] = {Linear: "linear", nn.BatchNorm1d: "batch_norm"}
 STAGES |= dict.fromkeys(ACTIVATIONS.values(), "activation")
 
 SNAPSHOTS = 10  # of histograms and images in a run: TensorBoard shows no more images of a tag
-GRID_COLUMNS = 8
-GRID_PIXELS = 2**15  # 32 images of 32 pixels a side, fewer of larger ones
+BATCH_SHOWN = 32  # images of an augmented batch
 
 
 class Recorder(pl.Callback):
-    """A callback whose rows are part of a checkpoint, so that a continued run has them all.
-
-    Attributes:
-        rows: What was recorded, in order.
-    """
+    """A callback whose `rows` are part of a checkpoint, so that a continued run has them all."""
 
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
@@ -86,10 +76,10 @@ class History(Recorder, Checkpoint):
             it trains; None to write no file.
 
     Attributes:
-        rows: One per finished epoch, with `COLUMNS`: mean cross-entropies, accuracies, and the
-            learning rate of the last step. `early_stopping_best` is the value that Lightning's
-            EarlyStopping holds to be the best so far, which an improvement must beat by
-            `min_delta`; `early_stopping_wait` counts the epochs since. Both are None without it.
+        rows: One per finished epoch: `epoch`, mean cross-entropies, accuracies, and the learning
+            rate of the last step (`LOGGED`). `early_stopping_best` is the best value so far by
+            Lightning's EarlyStopping, which an improvement must beat by `min_delta`;
+            `early_stopping_wait` counts the epochs since. Both are None without it.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -100,11 +90,7 @@ class History(Recorder, Checkpoint):
     def table(self) -> pd.DataFrame:
         """The rows as a table; a missing value is NaN or NA."""
         types = {"early_stopping_best": "float64", "early_stopping_wait": "Int64"}
-        return pd.DataFrame(self.rows, columns=list(COLUMNS)).astype(types)
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write what an interrupted run has left, or remove what an earlier run has."""
-        self._write(trainer)
+        return pd.DataFrame(self.rows).astype(types)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep the epoch that has just ended."""
@@ -117,15 +103,8 @@ class History(Recorder, Checkpoint):
                 "early_stopping_wait": stopping.wait_count if stopping else None,
             }
         )
-        self._write(trainer)
-
-    def _write(self, trainer: pl.Trainer) -> None:
-        if self._path is None or not trainer.is_global_zero:
-            return
-        if self.rows:
+        if self._path is not None and trainer.is_global_zero:
             write_table(self._path, self.table)
-        else:
-            self._path.unlink(missing_ok=True)
 
 
 class Activations(Recorder):
@@ -140,16 +119,9 @@ class Activations(Recorder):
             the same for every image.
     """
 
-    COLUMNS = ("epoch", "layer", "stage", "mean", "std", "constant_units")
-
     def __init__(self) -> None:
         super().__init__()
         self._hooks: list[RemovableHandle] = []
-
-    @property
-    def table(self) -> pd.DataFrame:
-        """The rows as a table."""
-        return pd.DataFrame(self.rows, columns=list(self.COLUMNS))
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start measuring."""
@@ -171,8 +143,8 @@ class Activations(Recorder):
             mean = float(totals.sum()) / count
             std = max(float(squares.sum()) / count - mean**2, 0.0) ** 0.5
             constant = float(least.amin(dim=0).eq(greatest.amax(dim=0)).double().mean())
-            values = (trainer.current_epoch, layer, stage, mean, std, constant)
-            self.rows.append(dict(zip(self.COLUMNS, values, strict=True)))
+            place = {"epoch": trainer.current_epoch, "layer": layer, "stage": stage}
+            self.rows.append(place | {"mean": mean, "std": std, "constant_units": constant})
 
 
 def _measure(
@@ -213,18 +185,6 @@ class TrainingPictures(pl.Callback):
             writer.add_image("images/augmentation", preview, 0, dataformats="HWC")
 
     @rank_zero_only
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Batch, batch_idx: int
-    ) -> None:
-        """Log the first batch of an epoch, unless it has vectors, which cannot be shown."""
-        epoch = trainer.current_epoch
-        if batch_idx == 0 and epoch % self._every == 0 and self._data.train.vectors is None:
-            grid = batch_grid(batch[0])
-            self._run("training").add_image(
-                "images/augmented_batch", grid, epoch, dataformats="HWC"
-            )
-
-    @rank_zero_only
     def on_train_batch_end(
         self,
         trainer: pl.Trainer,
@@ -233,32 +193,32 @@ class TrainingPictures(pl.Callback):
         batch: Batch,
         batch_idx: int,
     ) -> None:
-        """Log the gradients of the epoch's first batch, which Lightning clears in the next step."""
-        epoch = trainer.current_epoch
-        if batch_idx == 0 and epoch % self._every == 0:
-            for name, weight in weight_matrices(self._network).items():
-                self._run("training").add_histogram(f"gradients/{name}", weight.grad, epoch)
+        """Log an epoch's first batch, where it has images, and its gradients."""
+        epoch, writer = trainer.current_epoch, self._run("training")
+        if batch_idx > 0 or epoch % self._every:
+            return
+        if self._data.train.vectors is None:
+            grid = image_grid(list(batch[0][:BATCH_SHOWN].cpu().numpy()), 8, gap=2)
+            writer.add_image("images/augmented_batch", grid, epoch, dataformats="HWC")
+        for name, weight in weight_matrices(self._network).items():
+            writer.add_histogram(f"gradients/{name}", weight.grad, epoch)
 
     @rank_zero_only
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log activations and weights, and the validation images with the highest losses."""
-        epoch, split = trainer.current_epoch, self._data.validation
+        epoch, split, writer = trainer.current_epoch, self._data.validation, self._run("validation")
         for row in self._activations.rows:
             tag = f"activations/{row['layer']}"
             if row["epoch"] == epoch and row["stage"] == "activation":
-                dead = row["constant_units"]
-                self._run("validation").add_scalar(f"{tag}_dead_units", dead, epoch)
+                writer.add_scalar(f"{tag}_dead_units", row["constant_units"], epoch)
             elif row["epoch"] == epoch:
                 for name in ("mean", "std"):
-                    writer = self._run(f"after_{row['stage']}")
-                    writer.add_scalar(f"{tag}_{name}", row[name], epoch)
+                    self._run(f"after_{row['stage']}").add_scalar(f"{tag}_{name}", row[name], epoch)
         if epoch % self._every == 0:
             for name, weight in weight_matrices(self._network).items():
                 self._run("training").add_histogram(f"weights/{name}", weight, epoch)
             picture = draw_top_losses(split, top_losses(self._network, split))
-            self._run("validation").add_image(
-                "images/top_losses", picture, epoch, dataformats="HWC"
-            )
+            writer.add_image("images/top_losses", picture, epoch, dataformats="HWC")
 
 
 def named_layers(network: MLP) -> dict[str, nn.Module]:
@@ -270,12 +230,6 @@ def weight_matrices(network: MLP) -> dict[str, Tensor]:
     """Return the weights of each linear layer, [outputs, inputs], by the layer's name."""
     matrices = [part.weight for part in network.modules() if isinstance(part, Linear)]
     return dict(zip([*named_layers(network), "output"], matrices, strict=True))
-
-
-def batch_grid(images: Tensor) -> npt.NDArray[np.uint8]:
-    """Arrange the first images of a batch, uint8 [N, H, W, 3]."""
-    shown = max(GRID_COLUMNS, GRID_PIXELS // images[0, ..., 0].numel())
-    return image_grid(list(images[:shown].cpu().numpy()), GRID_COLUMNS, gap=2)
 
 
 def top_losses(network: MLP, split: PackedSplit, count: int = 12) -> pd.DataFrame:
@@ -327,29 +281,24 @@ def graph_of(network: MLP) -> bytes:
         A serialised `GraphDef`, the same in every process: its maps have no order of their own.
     """
     values = network.places * len(network.mean)
-    image = [network.size, network.size, 3] if network.size is not None else [values]
-    nodes: list[tuple[str, list[int], nn.Module | None]] = [
+    image = [values] if network.size is None else [network.size, network.size, 3]
+    parts: list[tuple[str, list[int], nn.Module | None]] = [
         ("inputs", image, None),
         ("normalise", [values], None),
     ]
-    for layer, parts in named_layers(network).items():
-        for part in parts.children():
-            values = getattr(part, "out_features", values)
-            nodes.append((f"{layer}/{type(part).__name__}", [values], part))
+    for layer, modules in named_layers(network).items():
+        for module in modules.children():
+            values = getattr(module, "out_features", values)
+            parts.append((f"{layer}/{type(module).__name__}", [values], module))
     classes = [network.output.out_features]
-    nodes += [("output", classes, network.output), ("logits", classes, None)]
-    graph = GraphDef(versions=VersionDef(producer=22))  # the format that TensorBoard expects
-    before: list[str] = []
-    for name, sizes, module in nodes:
-        # The first size is that of the batch: any.
-        dims = [TensorShapeProto.Dim(size=size) for size in (-1, *sizes)]
-        shape = AttrValue.ListValue(shape=[TensorShapeProto(dim=dims)])
-        attributes = {"_output_shapes": AttrValue(list=shape)}
-        if module is not None:  # what it was made with, as it prints itself
-            attributes["settings"] = AttrValue(s=module.extra_repr().encode())
-        kind = name if module is None else type(module).__name__
-        graph.node.append(NodeDef(name=name, op=kind, input=before, attr=attributes))
-        before = [name]
+    parts += [("output", classes, network.output), ("logits", classes, None)]
+    graph, before = GraphDef(versions=VersionDef(producer=22)), None  # TensorBoard's format
+    for name, sizes, part in parts:
+        kind, settings = (type(part).__name__, part.extra_repr()) if part else (name, "")
+        shape = (-1, *sizes)  # of any number of images
+        node = node_proto(name, kind, before, outputsize=shape, attributes=settings)
+        graph.node.append(node)
+        before = name
     return bytes(graph.SerializeToString(deterministic=True))
 
 
@@ -357,12 +306,7 @@ class Progress(pl.Callback):
     """Show one bar over all epochs where stderr is a terminal; say where a run continues."""
 
     def __init__(self) -> None:
-        console = Console(stderr=True)
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-        left = TimeRemainingColumn()
-        self._bar = Bar(*columns, left, console=console, disable=not console.is_terminal)
-        self._task = self._bar.add_task("epoch")
-        self._best = 0.0
+        self._bar = ExitStack()
 
     @rank_zero_only
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -370,24 +314,22 @@ class Progress(pl.Callback):
         done, total = trainer.current_epoch, trainer.max_epochs
         if done:
             print(f"train: continuing after {done} of {total} epochs", flush=True)
-        self._bar.update(self._task, completed=done, total=total)
-        self._bar.start()
+        self._show = self._bar.enter_context(progress_bar("epoch", total))
+        self._show(done)
 
     @rank_zero_only
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Advance by an epoch."""
-        loss = float(trainer.callback_metrics["val_loss"])
-        accuracy = float(trainer.callback_metrics["val_accuracy"])
-        self._best = max(self._best, accuracy)
-        metrics = f"epoch  val loss {loss:.3f}  accuracy {accuracy:.3f}  best {self._best:.3f}"
-        self._bar.update(self._task, advance=1, description=metrics)
+        loss, accuracy = (trainer.callback_metrics[f"val_{name}"] for name in ("loss", "accuracy"))
+        metrics = f"epoch  val loss {loss:.3f}  accuracy {accuracy:.3f}"
+        self._show(trainer.current_epoch + 1, metrics)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Leave the finished bar on the terminal."""
-        self._bar.stop()
+        self._bar.close()
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
         """Give the terminal back."""
-        self._bar.stop()
+        self._bar.close()

@@ -22,10 +22,10 @@ from pipeline.train.mlp import MLP
 class Classifier(pl.LightningModule):
     """Train and apply a network that maps images, or vectors of them, to logits.
 
-    Logs `{train,val,test}_{loss,accuracy}` and `learning_rate` once an epoch: the training metrics
-    as the network met each batch, with dropout and augmentation. Losses are plain mean
-    cross-entropies, whatever is minimised, so that the gap between them, and runs with other
-    params, compare like with like.
+    Logs `{train,val,test}_{loss,accuracy}` and `learning_rate` once an epoch. Training metrics are
+    those of each batch as it was trained on, with dropout and augmentation. Losses are plain mean
+    cross-entropies, also where the objective is smoothed or weighted, so that splits and runs can
+    be compared.
 
     A checkpoint holds all arguments as plain values: `Classifier.load_from_checkpoint(path)` needs
     nothing else.

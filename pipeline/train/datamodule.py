@@ -24,25 +24,32 @@ Batch = tuple[Tensor, Tensor]
 Place = tuple[int, int]  # an epoch and an index
 
 
-class EpochSampler(Sampler[Place]):
-    """A new order of all images for each epoch, as (epoch, index).
+class EpochBatches(Sampler[list[Place]]):
+    """A new order of all images for each epoch, in batches of (epoch, index).
 
     The epoch travels with the index because persistent workers keep the dataset as it was when
-    they started. Where the last batch would have fewer than two images for each process, they are
-    left out, others in each epoch: batch normalisation has no statistics of a single image.
+    they started. Each of several processes takes its part of every batch; the parts differ by one
+    image at most, while Lightning's own sampler would repeat images. Where the last batch would
+    have fewer than two images for each process, they are left out, others in each epoch: batch
+    normalisation has no statistics of a single image.
 
     Args:
         images: How many there are.
-        batch_size: Images in a batch.
+        batch_size: Images in a batch, over all processes.
         seed: The run's seed.
-        processes: How many divide a batch.
+        rank: Which process this is, from 0.
+        processes: How many there are.
     """
 
-    def __init__(self, images: int, batch_size: int, seed: int, processes: int = 1) -> None:
+    def __init__(
+        self, images: int, batch_size: int, seed: int, rank: int = 0, processes: int = 1
+    ) -> None:
         self._images = images
         rest = images % batch_size
-        self._length = images - rest if images > rest and rest < 2 * processes else images
+        self._used = images - rest if images > rest and rest < 2 * processes else images
+        self._batch_size = batch_size
         self._seed = seed
+        self._part = slice(rank, None, processes)
         self._epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -50,32 +57,14 @@ class EpochSampler(Sampler[Place]):
         self._epoch = epoch
 
     def __len__(self) -> int:
-        return self._length
+        return math.ceil(self._used / self._batch_size)
 
-    def __iter__(self) -> Iterator[Place]:
-        order = generator(self._seed, Purpose.ORDER, self._epoch).permutation(self._images)
-        return iter([(self._epoch, int(index)) for index in order[: self._length]])
-
-
-class DividedBatches(BatchSampler):
-    """The part of every batch that one of several processes trains on.
-
-    All have the same number of batches, and their parts differ by one image at most. Lightning's
-    own sampler would repeat images until all processes have the same number.
-
-    Args:
-        sampler: The order of all images.
-        batch_size: Images in a batch, over all processes.
-        rank: Which process this is, from 0.
-        processes: How many there are.
-    """
-
-    def __init__(self, sampler: Sampler[Any], batch_size: int, rank: int, processes: int) -> None:
-        super().__init__(sampler, batch_size, drop_last=False)
-        self._part = slice(rank, None, processes)
-
-    def __iter__(self) -> Iterator[list[Any]]:
-        return (batch[self._part] for batch in super().__iter__())
+    def __iter__(self) -> Iterator[list[Place]]:
+        epoch = self._epoch
+        order = generator(self._seed, Purpose.ORDER, epoch).permutation(self._images).tolist()
+        for start in range(0, self._used, self._batch_size):
+            batch = order[start : min(start + self._batch_size, self._used)]
+            yield [(epoch, index) for index in batch[self._part]]
 
 
 class PackedImages(Dataset[Batch]):
@@ -99,7 +88,7 @@ class PackedImages(Dataset[Batch]):
         """Return the number of images."""
         return len(self._packed)
 
-    def __getitems__(self, places: Sequence[Any]) -> Batch:
+    def __getitem__(self, places: Sequence[Any]) -> Batch:
         """Images uint8 [N, H, W, 3], or vectors float32 [N, values], and labels int64 [N]."""
         packed, augmentation = self._packed, self._augmentation
         rows = list(places) if augmentation is None else [index for _, index in places]
@@ -189,12 +178,12 @@ class ImageDataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Batches of what the network takes and of labels, int64 [N], in the epoch's order."""
-        rank, processes = self._rank_and_number
-        order = EpochSampler(len(self.train), self._batch_size, self._seed, processes)
+        batches = EpochBatches(
+            len(self.train), self._batch_size, self._seed, *self._rank_and_number
+        )
         if self.trainer is not None:
             # Lightning sets the epoch only after workers began to fetch; a resumed run's is not 0.
-            order.set_epoch(self.trainer.current_epoch)
-        batches = DividedBatches(order, self._batch_size, rank, processes)
+            batches.set_epoch(self.trainer.current_epoch)
         images = PackedImages(self.train, self.augmentation, self._seed)
         return self._loader(images, batches, self._workers)
 
@@ -222,18 +211,17 @@ class ImageDataModule(pl.LightningDataModule):
         """Of several processes each has its own images: none is measured twice."""
         rank, processes = self._rank_and_number
         own = range(rank, len(split), processes)
-        batches = BatchSampler(own, BATCH, drop_last=False)
-        return self._loader(PackedImages(split), batches, workers=0)
+        return self._loader(PackedImages(split), BatchSampler(own, BATCH, drop_last=False))
 
     def _loader(
-        self, dataset: PackedImages, batches: BatchSampler, workers: int
+        self, images: PackedImages, batches: Sampler[Any], workers: int = 0
     ) -> DataLoader[Batch]:
         return DataLoader(
-            dataset,
-            batch_sampler=batches,
+            images,
+            sampler=batches,
+            batch_size=None,  # the dataset makes a batch at once
             num_workers=workers,
             persistent_workers=workers > 0,
-            collate_fn=tuple,
             # Without its own, the loader would draw from the global generator.
             generator=torch.Generator().manual_seed(self._seed),
         )

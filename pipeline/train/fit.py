@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,8 +24,8 @@ from pipeline.train.callbacks import Activations, History, Progress, TrainingPic
 from pipeline.train.classifier import Classifier
 from pipeline.train.datamodule import ImageDataModule
 from pipeline.train.logger import StableTensorBoardLogger
-from pipeline.train.mlp import MLP, has_onednn_product, predict_logits
-from pipeline.train.resume import Resume, WholeFiles
+from pipeline.train.mlp import has_onednn_product, predict_logits
+from pipeline.train.resume import Resume, is_main_process
 
 # Params that change how a run is computed, not what it learns: TensorBoard's HParams lack them.
 COMPUTATION = {"workers", "accelerator", "devices", "num_nodes", "strategy", "threads", "portable"}
@@ -32,27 +33,15 @@ COMPUTATION = {"workers", "accelerator", "devices", "num_nodes", "strategy", "th
 
 @dataclass(frozen=True)
 class Fit:
-    """A finished run.
+    """A finished run."""
 
-    Attributes:
-        classifier: With the weights that the run ends with, in evaluation mode.
-        history: A row per epoch, with the columns of `History`.
-        used_epoch: The epoch whose weights are used.
-        metrics: `epochs_run`, `used_epoch`, the losses and accuracies of that epoch, and
-            `unaugmented_train_loss`: the mean cross-entropy of the training images without
-            augmentation and dropout, as the epoch's own training loss has both, and is taken while
-            the weights change. `overfitting_gap` is the validation loss minus it.
-    """
-
-    classifier: Classifier
-    history: pd.DataFrame
-    used_epoch: int
+    classifier: Classifier  # in evaluation mode, with the weights that the run ends with
+    history: pd.DataFrame  # a row per epoch, with the columns of `History`
+    # `epochs_run`, `used_epoch` (whose weights the run ends with), the losses and accuracies of
+    # that epoch, and `unaugmented_train_loss`: the mean cross-entropy of the training images
+    # without augmentation and dropout, as the epoch's own training loss has both and is taken while
+    # the weights change. `overfitting_gap` is the validation loss minus it.
     metrics: dict[str, float]
-
-    @property
-    def network(self) -> MLP:
-        """The network of the classifier."""
-        return self.classifier.network
 
 
 def fit(
@@ -91,6 +80,7 @@ def fit(
     checkpoint = resume.restore()
     classifier = Classifier(params.model, params.train, data.description)
     logger = StableTensorBoardLogger(logs)
+    epochs = History(history)
     if callbacks is None:
         activations = Activations()
         callbacks = [activations, TrainingPictures(data, params.train, activations), Progress()]
@@ -107,7 +97,6 @@ def fit(
         save_on_train_epoch_end=True,
         enable_version_counter=False,  # a resumed run writes the same epochs again, over its own
     )
-    epochs = History(history)
     trainer = pl.Trainer(
         **trainer_arguments(params.train),
         max_epochs=params.train.epochs,
@@ -120,7 +109,6 @@ def fit(
             *([best] if params.checkpoint.enabled else []),
             epochs,
         ],
-        plugins=[WholeFiles()],
         deterministic=True,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -129,7 +117,8 @@ def fit(
     try:
         trainer.fit(classifier, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except TrainingError:
-        resume.forget()  # the run would only end the same way again
+        if is_main_process():
+            shutil.rmtree(state)  # the run would only end the same way again
         raise
     except (SystemExit, RuntimeError) as error:
         # Lightning turns an interrupt into SystemExit. A signal to the whole group also ends
@@ -137,8 +126,9 @@ def fit(
         if isinstance(error, RuntimeError) and not trainer.received_sigterm:
             raise
         done = resume.epochs_done
-        how = f"continues after {done} epochs" if done else "starts again"
-        raise KeyboardInterrupt(how) from None
+        raise KeyboardInterrupt(
+            f"continues after {done} epochs" if done else "starts again"
+        ) from None
     used = len(epochs.rows) - 1
     if params.checkpoint.enabled:
         saved = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
@@ -146,9 +136,8 @@ def fit(
         used = int(saved["epoch"])
     trainer.strategy.barrier()  # other processes read the main one's folder
     classifier.cpu().eval()
-    labels = torch.from_numpy(data.train.labels)
     logits = predict_logits(classifier.network, data.train.inputs)
-    loss = float(cross_entropy(logits, labels))
+    loss = float(cross_entropy(logits, torch.from_numpy(data.train.labels)))
     row = epochs.rows[used]
     metrics: dict[str, float] = {"epochs_run": len(epochs.rows), "used_epoch": used}
     metrics |= {n: row[n] for n in ("train_loss", "val_loss", "train_accuracy", "val_accuracy")}
@@ -157,7 +146,7 @@ def fit(
     hparams["train"] = params.train.model_dump(exclude=COMPUTATION)
     logger.log_hyperparams(hparams, rounded(metrics), used)
     logger.finalize("success")
-    return Fit(classifier, epochs.table, used, metrics)
+    return Fit(classifier, epochs.table, metrics)
 
 
 def _silence_lightning() -> None:
@@ -221,7 +210,7 @@ def trainer_arguments(params: TrainParams) -> dict[str, Any]:
         "num_nodes": params.num_nodes,
         "strategy": params.strategy,
         "precision": params.precision,
-        # Batches are divided by `DividedBatches`; Lightning would repeat images.
+        # Batches are divided by `EpochBatches`; Lightning would repeat images.
         "use_distributed_sampler": False,
         # PyTorch has it for GPUs alone; on CPUs each process normalises its own part of a batch.
         "sync_batchnorm": params.accelerator != "cpu" and CUDAAccelerator.is_available(),

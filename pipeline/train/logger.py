@@ -41,11 +41,7 @@ CHARTS = {
 
 
 class StableFileWriter(FileWriter):
-    """PyTorch's FileWriter without times and threads; continues the file that is there.
-
-    Args:
-        folder: The folder of the run.
-    """
+    """PyTorch's FileWriter without times and threads; continues the file in a run's folder."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

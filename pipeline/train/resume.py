@@ -8,7 +8,7 @@ checkpoint and a copy of the TensorBoard files. All randomness is a function of 
 | Lightning does | we do | where | which test |
 |---|---|---|---|
 | saves when an epoch ends, with schedules and callbacks still to run | save when the next one \
-starts | `Resume.on_train_epoch_start` | `test_resume.py`, 20 kills |
+starts | `Resume.on_train_epoch_start` | `test_resume.py`, kills |
 | resumes within an epoch: skips batches, and a step of the plateau | clear `fit_loop.restarting` \
 when an epoch starts | `Resume.on_train_epoch_start` | `test_traps.py`, restarting |
 | steps an "epoch" plateau after saving, and not in a resumed epoch | step it by "step", once an \
@@ -18,10 +18,8 @@ epoch | `Classifier.configure_optimizers` | `test_traps.py`, plateau |
 | starts to fetch when asked for the number of steps | count the batches of another loader | \
 `Classifier.configure_optimizers` | `test_traps.py`, steps |
 | calls callbacks in the order of its list | put `Resume` first: what others write in an epoch \
-belongs to that epoch's state | `fit.fit` | `test_resume.py`, 20 kills |
+belongs to that epoch's state | `fit.fit` | `test_resume.py`, kills |
 | starts a new event file | continue the copied one | `logger.StableFileWriter` | `test_logger.py` |
-| writes checkpoints in the system's folder for temporary files | write beside the place, and \
-rename | `WholeFiles` | `test_resume.py`, full disk |
 
 `pipeline.run` keeps two processes from one run, for every stage.
 """
@@ -40,12 +38,11 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.utilities import rank_zero_only
 
 import pipeline
 from pipeline.common.errors import BluelightError, TrainingError
-from pipeline.common.files import atomic_directory, atomic_file, digest, read_json, write_json
+from pipeline.common.files import atomic_directory, digest, read_json, write_json
 
 # What the bits of a result depend on, beside params and data.
 CODE = Path(pipeline.__file__).parent
@@ -192,27 +189,8 @@ class Resume(pl.Callback):
         """After how many epochs the last state was written; 0 where there is none."""
         return max((int(state.name.removeprefix("after-")) for state in self._states()), default=0)
 
-    def forget(self) -> None:
-        """Remove every state: the run would only end the same way again."""
-        if is_main_process():
-            shutil.rmtree(self._folder)
-
     def _states(self) -> list[Path]:
         return sorted(self._folder.glob("after-*"))
-
-
-class WholeFiles(TorchCheckpointIO):
-    """Write Lightning's checkpoints beside their place, and rename them."""
-
-    def save_checkpoint(
-        self,
-        checkpoint: dict[str, Any],
-        path: str | os.PathLike[str],
-        storage_options: Any = None,  # noqa: ANN401 - Lightning's own signature
-    ) -> None:
-        """Write a checkpoint, whole or not at all."""
-        with atomic_file(Path(path)) as partial, partial.open("wb") as file:
-            torch.save(checkpoint, file)
 
 
 def _copy(source: Path, target: Path) -> None:

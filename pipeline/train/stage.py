@@ -55,8 +55,7 @@ def run(params: Params) -> None:
     with atomic_directory(paths.TRAIN_KINDS) as folder:
         some = train.images[:100]
         clearest = some[some.std(axis=(1, 2, 3)).argmax()]  # changes show best in strong contrasts
-        kinds = kind_previews(clearest, params.augment, params.train.seed)
-        for kind, picture in kinds.items():
+        for kind, picture in kind_previews(clearest, params.augment, params.train.seed).items():
             (folder / f"{kind}.png").write_bytes(encode_png(picture))
     # The network has the statistics of what it takes: images, or their vectors.
     statistics = network.mean.tolist(), network.std.tolist()
@@ -81,7 +80,7 @@ def run(params: Params) -> None:
     # Not a copy of Lightning's file: that has absolute paths, and its bytes depend on whether the
     # run was interrupted. By way of JSON, as pickle's bytes depend on which values are one object.
     checkpoint = {
-        "epoch": result.used_epoch,
+        "epoch": metrics["used_epoch"],
         "global_step": 0,
         "pytorch-lightning_version": version("pytorch-lightning"),
         "state_dict": result.classifier.state_dict(),
@@ -92,7 +91,8 @@ def run(params: Params) -> None:
     shutil.rmtree(state)
     ended = "stopped early" if metrics["epochs_run"] < params.train.epochs else "ran to the end"
     print(
-        f"train: {metrics['epochs_run']} epochs ({ended}), weights of epoch {result.used_epoch}: "
+        f"train: {metrics['epochs_run']} epochs ({ended}), weights of epoch "
+        f"{metrics['used_epoch']}: "
         f"validation accuracy {metrics['val_accuracy']:.3f}, loss {metrics['val_loss']:,.3f}"
         f"{_warn_of_divergence(metrics['val_loss'], len(train.classes))}"
     )

@@ -232,8 +232,8 @@ def small(kind: int, shape: list[int | str], *, scale: float = 1.0) -> bytes:
     graph = Graph("photos", kind, shape)
     values = graph.add("Cast", "photos", to=TensorProto.FLOAT)
     axes = [1, 2] if kind == TensorProto.UINT8 else [2, 3]
-    means = graph.add("ReduceMean", values, graph.constant(axes, np.int64), keepdims=0)
-    scaled = graph.add("Mul", means, graph.constant(scale))
+    means = graph.add("ReduceMean", values, axes, keepdims=0)
+    scaled = graph.add("Mul", means, scale)
     channels = shape[3] if kind == TensorProto.UINT8 else shape[1]
     content: bytes = graph.model(scaled, "means", ["N", channels]).SerializeToString()
     return content
@@ -321,6 +321,7 @@ def test_a_file_beyond_the_format_is_refused(
         ("torchvision:vit_h_14", "SWAG's, which forbid commercial use; if that suits you, ask"),
         ("?", "choose one of efficientnet_lite0"),
         ("onnx:nowhere.onnx", "nowhere.onnx cannot be read"),
+        ("onnx:/dev/zero", "/dev/zero cannot be read \\(Not a regular file"),
     ],
 )
 def test_an_unknown_backbone_names_near_ones(params: Params, name: str, message: str) -> None:

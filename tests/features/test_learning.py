@@ -10,6 +10,7 @@ from pipeline.common import paths
 from pipeline.common.artifact import LOGITS, parse_weights, read_network
 from pipeline.common.datasets import load_packed
 from pipeline.common.params import Params
+from pipeline.features import vectors
 from pipeline.features.hog import SIZE
 from pipeline.features.stage import run as compute
 from pipeline.package.onnx_graph import build_onnx
@@ -28,6 +29,7 @@ def hog(params: Params, pack: Pack, elsewhere: Path) -> Params:
     for name, images in (("train", 24), ("validation", 16), ("test", 8)):
         pack(name, images, size=SIZE)
     chosen = with_features(params, kind="hog", views=2)
+    vectors._session.cache_clear()  # it is by path, and a process has one model in use
     compute(chosen)
     return chosen
 
@@ -35,7 +37,7 @@ def hog(params: Params, pack: Pack, elsewhere: Path) -> Params:
 def batches(params: Params, epoch: int) -> list[torch.Tensor]:
     data = ImageDataModule(paths.PACKED, params.augment, params.train, paths.FEATURES)
     loader = data.train_dataloader()
-    loader.batch_sampler.sampler.set_epoch(epoch)  # type: ignore[union-attr]
+    loader.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
     return [inputs for inputs, _ in loader]
 
 

@@ -189,17 +189,19 @@ def test_layout_can_be_forced(tmp_path: Path) -> None:
     assert run(source, tmp_path / "raw", layout="folders")["images"] == 6
 
 
-def test_same_bytes_again_and_a_new_hash_for_any_change(tmp_path: Path) -> None:
+def test_same_bytes_again_and_another_table_for_any_change(tmp_path: Path) -> None:
     source = write_folders(tmp_path / "source", {"dog": 3, "cat": 3})
-    first = run(source, tmp_path / "one")
+    run(source, tmp_path / "one")
     run(source, tmp_path / "two")
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
-    hashes = {first["content_sha256"]}
+    tables = {(tmp_path / "one/labels.csv").read_bytes()}
     write(source / "dog/0.png", encoded(77))
-    hashes.add(run(source, tmp_path / "one")["content_sha256"])
+    run(source, tmp_path / "one")
+    tables.add((tmp_path / "one/labels.csv").read_bytes())
     (source / "dog/0.png").rename(source / "dog/9.png")
-    hashes.add(run(source, tmp_path / "one")["content_sha256"])
-    assert len(hashes) == 3
+    run(source, tmp_path / "one")
+    tables.add((tmp_path / "one/labels.csv").read_bytes())
+    assert len(tables) == 3
 
 
 def test_an_old_result_is_replaced_and_a_killed_one_cleared_away(tmp_path: Path) -> None:

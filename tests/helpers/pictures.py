@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.common.images import Pixels, resize
-from pipeline.common.params import FetchParams, PackParams, SplitParams, SyntheticParams
+from pipeline.common.params import FetchParams, SplitParams, SyntheticParams
 
 SYNTHETIC = SyntheticParams(
     seed=1,
@@ -50,10 +50,6 @@ def split_params(**changes: object) -> SplitParams:
         "published": "ignore",
     }
     return SplitParams.model_validate(values | changes)
-
-
-def pack_params(size: int = 16) -> PackParams:
-    return PackParams(size=size)
 
 
 def picture(seed: int, side: int = 48) -> Pixels:

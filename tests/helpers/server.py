@@ -4,6 +4,7 @@ Each stage of a pipeline is a process of its own and imports PyTorch, Lightning 
 data, that is nearly all it does. `offered` makes a folder of the programs `python`, `dvc` and
 `bluelight`. For the modules in `SERVED` they ask a server for a process, forked from one that has
 imported all libraries but none of the project's modules; else `python` is this interpreter.
+pytest-xdist's workers are such processes too.
 """
 
 import gc
@@ -37,7 +38,21 @@ CORE = [
     "scipy.stats",
 ]
 IMPORTS = {
-    "dvc": ["dvc.cli", "dvc.repo", "dvc.commands.repro", "dvc.commands.experiments.run"],
+    # Most of these are what DVC itself imports only where it needs them.
+    "dvc": [
+        "dulwich.repo",
+        "dvc.cli.parser",
+        "dvc.repo.experiments.executor.local",
+        "dvc.repo.experiments.queue.celery",
+        "dvc.rwlock",
+        "dvc_data.index",
+        "dvc_render.vega",
+        "hydra.core.override_parser.overrides_parser",
+        "networkx",
+        "pygit2",
+        "ruamel.yaml",
+        "scmrepo.git",
+    ],
     "command": [*CORE, "dvc.repo", "typer"],
     "stage": [
         *CORE,
@@ -64,6 +79,7 @@ SERVED = {
 }
 OURS = {"benchmarks", "pipeline", "scenes", "tests"}
 VARIABLE = "BLUELIGHT_TEST_PROGRAMS"
+WORKER = "-c"  # execnet starts pytest-xdist's workers with a line of code
 
 CLIENT = """\
 #!{python} -IS
@@ -71,11 +87,12 @@ import json, os, socket, sys
 
 command = {command} + sys.argv[1:]
 served = {served}
-if command[:1] != ["-m"] or command[1] not in served:
+asked = command[1:]
+if command[:2] != ["-u", "{worker}"] and (command[:1] != ["-m"] or asked[0] not in served):
     os.execv({python!r}, [{python!r}, *command])
-request = json.dumps([*command[1:], os.getcwd(), dict(os.environ)]).encode()
+request = json.dumps([*asked, os.getcwd(), dict(os.environ)]).encode()
 with socket.socket(socket.AF_UNIX) as server:
-    server.connect({folder!r} + "/" + served[command[1]] + ".socket")
+    server.connect({folder!r} + "/" + served.get(asked[0], "stage") + ".socket")
     socket.send_fds(server, [len(request).to_bytes(8, "big")], [0, 1, 2])
     server.sendall(request)
     status = server.recv(1)
@@ -84,14 +101,15 @@ sys.exit(status[0] if status else 1)
 
 
 @contextmanager
-def offered() -> Iterator[None]:
-    """Offer the programs to the tests: the variable `VARIABLE` has their folder."""
+def offered() -> Iterator[Path]:
+    """Offer the programs to the tests; yield their folder, which is in the variable `VARIABLE`."""
     with tempfile.TemporaryDirectory(prefix="programs-") as folder:
         commands = {"python": [], "dvc": ["-m", "dvc"], "bluelight": ["-m", "pipeline"]}
         for name, command in commands.items():
             program = Path(folder, name)
-            words = {"python": sys.executable, "command": command, "served": SERVED}
-            program.write_text(CLIENT.format(folder=folder, **words), encoding="utf-8")
+            words = {"python": sys.executable, "command": command, "worker": WORKER}
+            text = CLIENT.format(folder=folder, served=SERVED, **words)
+            program.write_text(text, encoding="utf-8")
             program.chmod(0o755)
         with subprocess.Popen(
             [sys.executable, "-m", "tests.helpers.server", folder],
@@ -105,7 +123,7 @@ def offered() -> Iterator[None]:
             process.stdout.readline()  # it listens
             os.environ[VARIABLE] = folder
             try:
-                yield
+                yield Path(folder)
             finally:
                 del os.environ[VARIABLE]
                 process.stdin.close()  # ends it
@@ -168,10 +186,14 @@ def run(streams: list[int], python: str, module: str, *rest: Any) -> None:
     os.environ.update(variables)
     for name in [name for name in sys.modules if name.partition(".")[0] in OURS]:
         del sys.modules[name]
-    sys.executable = python
-    sys.argv = [module, *arguments]
     sys.path[:0] = [folder, *filter(None, variables.get("PYTHONPATH", "").split(os.pathsep))]
-    run_module(module, run_name="__main__", alter_sys=True)
+    if module == WORKER:
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+        exec(arguments[0], vars(sys.modules["__main__"]))  # noqa: S102
+    else:
+        sys.executable = python
+        sys.argv = [module, *arguments]
+        run_module(module, run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":

@@ -88,7 +88,7 @@ def _wait(clone: Path) -> None:
     until = time.monotonic() + PATIENCE
     while re.search("Queued|Running", _run(clone, "dvc queue status")):
         assert time.monotonic() < until, "queued experiments did not end"
-        time.sleep(2)
+        time.sleep(0.5)
 
 
 def _write() -> None:

@@ -15,7 +15,7 @@ from pipeline.common.datasets import SPLIT_COLUMNS, PackedSplit, load_packed
 from pipeline.common.errors import BluelightError
 from pipeline.common.images import resize
 from pipeline.pack.stage import pack
-from tests.helpers.pictures import contents, encoded, pack_params, picture, write
+from tests.helpers.pictures import contents, encoded, picture, write
 
 CLASSES = ["cat", "dog"]
 
@@ -32,13 +32,13 @@ def rows_in(folder: Path, count: int = 70) -> pd.DataFrame:
 
 
 def packed_in(root: Path) -> Path:
-    pack(pack_params(), root / "images", rows_in(root / "images"), CLASSES, root / "packed")
+    pack(16, root / "images", rows_in(root / "images"), CLASSES, root / "packed")
     return root / "packed"
 
 
 def test_every_image_once_in_its_split_sorted_by_name(tmp_path: Path) -> None:
     rows = rows_in(tmp_path / "images")
-    pack(pack_params(), tmp_path / "images", rows, CLASSES, tmp_path / "packed")
+    pack(16, tmp_path / "images", rows, CLASSES, tmp_path / "packed")
     for name in ("train", "validation", "test"):
         split = load_packed(tmp_path / "packed" / name)
         expected = rows[rows["split"] == name].sort_values("image")
@@ -101,12 +101,12 @@ def test_a_pickle_holds_pixels_that_are_not_a_whole_file(tmp_path: Path) -> None
 
 def test_a_failure_leaves_the_old_arrays_and_nothing_else(tmp_path: Path) -> None:
     rows = rows_in(tmp_path / "images")
-    pack(pack_params(), tmp_path / "images", rows, CLASSES, tmp_path / "packed")
+    pack(16, tmp_path / "images", rows, CLASSES, tmp_path / "packed")
     before = contents(tmp_path / "packed")
     damaged = rows["image"][7]
     write(tmp_path / "images" / damaged, b"")
     with pytest.raises(BluelightError, match=damaged):
-        pack(pack_params(24), tmp_path / "images", rows, CLASSES, tmp_path / "packed")
+        pack(24, tmp_path / "images", rows, CLASSES, tmp_path / "packed")
     assert contents(tmp_path / "packed") == before
 
 

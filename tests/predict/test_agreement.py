@@ -21,7 +21,7 @@ from pipeline.predict.command import predict
 from tests.helpers import artifacts
 from tests.helpers.artifacts import CLASSES
 from tests.helpers.demos import served
-from tests.helpers.pictures import encoded, pack_params, write
+from tests.helpers.pictures import encoded, write
 
 IMAGES = 24
 ROW = {name: index for index, name in enumerate(CLASSES)}
@@ -37,7 +37,7 @@ def decided(params: Params, elsewhere: Path) -> Decision:
         labels = [CLASSES[index % 2] for index in range(IMAGES)]
         table = zip(names, labels, [split] * IMAGES, names, [""] * IMAGES, strict=True)
         rows = pd.DataFrame(table, columns=SPLIT_COLUMNS)
-        pack(pack_params(size=8), paths.RAW_IMAGES, rows, CLASSES, elsewhere / "one")
+        pack(8, paths.RAW_IMAGES, rows, CLASSES, elsewhere / "one")
         shutil.move(elsewhere / "one" / split, paths.PACKED / split)
         write(paths.FEATURES / split / "features.json", b'{"kind": "pixels"}')
     decision = Decision(temperature=0.7, positive="emergency", threshold=0.5, rule="cost")

@@ -16,7 +16,7 @@ from pipeline.pack.stage import pack
 from pipeline.predict import classifier
 from pipeline.predict.classifier import ImageClassifier
 from tests.helpers.artifacts import CLASSES, network, write
-from tests.helpers.pictures import encode, pack_params, picture
+from tests.helpers.pictures import encode, picture
 from tests.helpers.pictures import write as write_file
 
 PICTURES = [picture(seed, 40 + seed) for seed in range(5)]
@@ -52,7 +52,7 @@ def test_photos_are_prepared_as_for_training(
     names = [path.name for path in files]
     table = [(name, "other", "test", str(index), "") for index, name in enumerate(names)]
     rows = pd.DataFrame(table, columns=SPLIT_COLUMNS)
-    pack(pack_params(size=8), files[0].parent, rows, CLASSES, tmp_path / "packed")
+    pack(8, files[0].parent, rows, CLASSES, tmp_path / "packed")
     packed = model.probabilities(load_packed(tmp_path / "packed/test").images)
     found = [list(prediction.probabilities.values()) for prediction in model.predict(files)]
     np.testing.assert_array_equal(found, packed)

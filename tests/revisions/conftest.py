@@ -1,10 +1,12 @@
 """One small project with two commits, made once, and a copy of it for each test."""
 
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
+from tests.helpers.processes import environment
 from tests.helpers.projects import make_project
 
 
@@ -20,4 +22,6 @@ def project(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     shutil.copytree(made, copy, symlinks=True)
     monkeypatch.chdir(copy)
     monkeypatch.setenv("COLUMNS", "200")
+    # What runs DVC with this interpreter runs it without its imports.
+    monkeypatch.setattr(sys, "executable", shutil.which("python", path=environment()["PATH"]))
     return copy

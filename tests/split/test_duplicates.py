@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.common import parallel
 from pipeline.common.datasets import LABEL_COLUMNS
 from pipeline.common.errors import SplitError
 from pipeline.common.images import Pixels, decode, resize
@@ -63,7 +64,6 @@ def find(
     pictures: Sequence[Pixels | bytes],
     labels: str = "",
     *,
-    processes: int | None = None,
     order: int = 1,
     **params: object,
 ) -> Duplicates:
@@ -75,7 +75,7 @@ def find(
         label = labels[index] if labels else "a"
         rows.append((f"{index}.png", label, "", hashlib.sha256(data).hexdigest()))
     images = pd.DataFrame(rows, columns=LABEL_COLUMNS)[::order]
-    found = find_duplicates(images, folder, split_params(**params), processes=processes)
+    found = find_duplicates(images, folder, split_params(**params))
     return found._replace(groups=found.groups[::order])
 
 
@@ -217,12 +217,14 @@ def test_more_duplicates_than_neighbours_are_still_found(tmp_path: Path) -> None
     assert max(groups.count(group) for group in groups) > NEIGHBOURS
 
 
-def test_order_and_processes_do_not_matter(tmp_path: Path) -> None:
+def test_order_and_processes_do_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scenes = [scene(seed) for seed in range(5)]
     pictures = scenes + [recompressed(pixels) for pixels in scenes]
     forward = groups_of(tmp_path, pictures)
     assert forward[:5] == forward[5:]
-    assert groups_of(tmp_path, pictures, processes=2, order=-1) == forward
+    monkeypatch.setattr(parallel, "available_cores", lambda: 2)
+    monkeypatch.setattr(parallel, "WORTH_A_PROCESS", 1)
+    assert groups_of(tmp_path, pictures, order=-1) == forward
 
 
 def test_neighbours_are_those_of_an_exhaustive_search() -> None:

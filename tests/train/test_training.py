@@ -58,7 +58,7 @@ def runs(pack: Pack, tmp_path: Path) -> Runs:
 
 
 def weights(run: Fit) -> dict[str, torch.Tensor]:
-    return run.network.state_dict()
+    return run.classifier.network.state_dict()
 
 
 def equal(one: Fit, other: Fit) -> bool:
@@ -101,7 +101,7 @@ def test_without_callbacks_every_epoch_runs_and_the_last_weights_are_used(
     assert run.history["epoch"].tolist() == [0, 1, 2]
     assert run.history["early_stopping_best"].isna().all()
     assert run.history["early_stopping_wait"].isna().all()
-    assert run.used_epoch == 2
+    assert run.metrics["used_epoch"] == 2
 
 
 def test_early_stopping_ends_after_patience_and_keeps_the_last_weights(
@@ -111,7 +111,7 @@ def test_early_stopping_ends_after_patience_and_keeps_the_last_weights(
     still = with_train(params, epochs=20, learning_rate=1e-9)
     run = runs(with_callbacks(still, early_stopping=True, checkpoint=False))
     assert len(run.history) == 3
-    assert run.used_epoch == 2
+    assert run.metrics["used_epoch"] == 2
 
 
 def test_the_history_has_what_early_stopping_decided_in_each_epoch(
@@ -135,8 +135,8 @@ def test_checkpointing_goes_back_to_the_best_epoch(runs: Runs, params: Params) -
     wild = with_train(params, epochs=12, learning_rate=0.1, schedule="constant")
     run = runs(with_callbacks(wild, early_stopping=False, checkpoint=True))
     losses = run.history["val_loss"].tolist()
-    assert run.used_epoch == losses.index(min(losses))
-    assert run.used_epoch < 11, "the test shows nothing if the last epoch is the best"
+    assert run.metrics["used_epoch"] == losses.index(min(losses))
+    assert run.metrics["used_epoch"] < 11, "the test shows nothing if the last epoch is the best"
     assert measured_loss(run, runs.packed / "validation") == pytest.approx(min(losses), abs=1e-5)
 
 
@@ -152,7 +152,7 @@ def test_the_gap_compares_images_as_they_are(runs: Runs, params: Params) -> None
 def measured_loss(run: Fit, folder: Path) -> float:
     split = load_packed(folder)
     with torch.inference_mode():
-        logits = run.network(torch.from_numpy(split.images.copy()))
+        logits = run.classifier.network(torch.from_numpy(split.images.copy()))
     return float(torch.nn.functional.cross_entropy(logits, torch.from_numpy(split.labels)))
 
 
@@ -175,7 +175,7 @@ def test_a_loss_that_is_not_finite_stops_with_causes(runs: Runs, params: Params)
 
 def test_half_precision_trains_and_leaves_weights_in_full(runs: Runs, params: Params) -> None:
     run = runs(with_train(params, precision="bf16-mixed"))
-    assert {weight.dtype for weight in run.network.parameters()} == {torch.float32}
+    assert {weight.dtype for weight in run.classifier.network.parameters()} == {torch.float32}
     assert not run.history.equals(runs(params).history)
 
 
