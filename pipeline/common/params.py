@@ -367,7 +367,8 @@ def _mapping(types: dict[str, Any]) -> GetPydanticSchema:
             name: core_schema.typed_dict_field(handler(kind), required=False)
             for name, kind in types.items()
         }
-        return core_schema.typed_dict_schema(fields, extra_behavior="forbid")
+        strict = core_schema.CoreConfig(strict=True, allow_inf_nan=False)  # as in a `Section`
+        return core_schema.typed_dict_schema(fields, extra_behavior="forbid", config=strict)
 
     return GetPydanticSchema(schema)
 
@@ -499,10 +500,9 @@ def _explain(fault: ErrorDetails) -> str:
     match fault["type"]:
         case "extra_forbidden":
             name, known = str(location[-1]), _known_keys(location[:-1])
-            if known == [*TYPES] and name in FIXED:
-                hint = FIXED[name]
-            else:
-                hint = suggest(name, known, f"known here: {', '.join(known)}")
+            hint = suggest(name, known, f"known here: {', '.join(known)}")
+            if known == [*TYPES]:  # too many to name
+                hint = FIXED.get(name) or suggest(name, known, "name one such as `model.dropout`")
             return f"unknown key `{where}`; {hint}"
         case "missing":
             return f"`{where}` is missing; every parameter is set in the file"

@@ -117,6 +117,21 @@ def test_no_parameter_has_a_default() -> None:
         ),
         (
             "dropout: {model.dropout: 0.5}",
+            'dropout: {train.batch_size: "64"}',
+            "`techniques.dropout.train.batch_size` is '64'; it must be a valid integer",
+        ),
+        (
+            "dropout: {model.dropout: 0.5}",
+            "dropout: {early_stopping.min_delta: .inf}",
+            "`techniques.dropout.early_stopping.min_delta` is inf; it must be a finite number",
+        ),
+        (
+            "dropout: {model.dropout: 0.5}",
+            "dropout: {bse: params}",
+            "unknown key `techniques.dropout.bse`; name one such as `model.dropout`",
+        ),
+        (
+            "dropout: {model.dropout: 0.5}",
             "dropout: {train.seed: 3}",
             "unknown key `techniques.dropout.train.seed`; `ablate.seed` sets it for all techniques",
         ),
