@@ -1,6 +1,7 @@
 """Small data that training and evaluation can run on in a second."""
 
 import json
+import signal
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,6 +17,8 @@ from tests.helpers.server import offered
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start what runs DVC and stages quickly; with several processes, once for all."""
+    # A shell's background job, as in `.ci/run`, ignores Ctrl-C, and so would all that it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if not hasattr(config, "workerinput") and sys.platform == "linux":
         programs = ExitStack()
         folder = programs.enter_context(offered())

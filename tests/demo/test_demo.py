@@ -378,7 +378,10 @@ def test_the_command_serves_until_it_is_interrupted(elsewhere: Path) -> None:
         port = int(address.rsplit(":", 1)[1].strip("/"))
         found = Client(port).post("/prediction", PHOTO)
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=30)
+        try:
+            _, errors = process.communicate(timeout=30)
+        finally:
+            process.kill()
     assert found.content["label"] in artifacts.CLASSES
     assert (process.returncode, errors) == (0, "")
 
