@@ -40,6 +40,29 @@ PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["tests.ablate.test_ablation", "pipeline.ablate.stage"])
 
 
+# What a run with these params makes, with what it printed: the same in every test's folder.
+MADE = [REPORT, LOGS, MEAN_LOGS, Path("printed.log")]
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the first test that needs such a run keeps what it makes, for the others."""
+    return tmp_path_factory.mktemp("kept")
+
+
+@pytest.fixture
+def whole(project: Path, kept: Path) -> dict[str, str]:
+    """The outputs of a run that nothing interrupted, which are there."""
+    if list(kept.iterdir()):
+        shutil.copytree(kept, project, dirs_exist_ok=True)
+        return outputs()
+    made = finish()
+    for path in filter(Path.is_file, [path for top in MADE for path in (top, *top.rglob("*"))]):
+        (kept / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, kept / path)
+    return made
+
+
 @pytest.fixture(autouse=True)
 def project(pack: Pack, elsewhere: Path, params: Params) -> Path:
     """Runs of a second or so, each with all techniques; there is no test split to read."""
@@ -156,15 +179,13 @@ def read(name: str) -> pd.DataFrame:
     return read_table(REPORT / f"{name}.csv")
 
 
-def test_the_number_of_processes_changes_no_byte(params: Params) -> None:
-    made = []
-    for processes in (1, 2, 5):
-        write_params(params, processes=processes)
-        made.append(finish())
+def test_the_number_of_processes_changes_no_byte(whole: dict[str, str], params: Params) -> None:
+    for processes in (1, 5):
         clear()
-    assert made[0] == made[1] == made[2]
+        write_params(params, processes=processes)
+        assert finish() == whole
     # Four tables, three files of TensorBoard for each run, and two for their mean.
-    assert len(made[0]) == 4 + 3 * FOLDS + 2
+    assert len(whole) == 4 + 3 * FOLDS + 2
 
 
 def test_every_image_is_predicted_once_in_each_repeat_and_never_by_a_run_that_saw_it(
@@ -213,8 +234,8 @@ def test_images_keep_their_pixels_and_labels() -> None:
     assert split.labels[row] == source.labels[original]
 
 
+@pytest.mark.usefixtures("whole")
 def test_the_outputs_have_every_run_and_epoch() -> None:
-    finish()
     runs = read("runs")
     assert runs["run"].tolist() == [1, 2, 3]
     assert runs["seed"].tolist() == [1, 2, 3]
@@ -231,8 +252,8 @@ def test_the_outputs_have_every_run_and_epoch() -> None:
     assert f"ablate: {TECHNIQUE}: accuracy {runs['accuracy'].mean():.3f} ± " in printed()
 
 
+@pytest.mark.usefixtures("whole")
 def test_the_metrics_are_those_of_the_predictions_and_of_the_epoch_used() -> None:
-    finish()
     history, predictions = read("history"), read("predictions")
     for run in read("runs").itertuples():
         epochs = history[history["run"] == run.run].set_index("epoch")
@@ -275,8 +296,7 @@ def test_a_set_too_small_for_its_folds_is_refused() -> None:
     assert "136 images without the test split are too few for 3 folds" in fail()
 
 
-def test_a_killed_comparison_repeats_no_finished_run() -> None:
-    whole = finish()
+def test_a_killed_comparison_repeats_no_finished_run(whole: dict[str, str]) -> None:
     clear()
     process = start()
     wait_for(1, process)
@@ -295,8 +315,9 @@ def test_a_killed_comparison_repeats_no_finished_run() -> None:
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_an_interrupted_comparison_ends_in_the_same_bytes(how: signal.Signals) -> None:
-    whole = finish()
+def test_an_interrupted_comparison_ends_in_the_same_bytes(
+    how: signal.Signals, whole: dict[str, str]
+) -> None:
     clear()
     process = start()
     wait_for(1, process)

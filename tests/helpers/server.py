@@ -87,8 +87,11 @@ import json, os, socket, sys
 
 command = {command} + sys.argv[1:]
 served = {served}
-asked = command[1:]
-if command[:2] != ["-u", "{worker}"] and (command[:1] != ["-m"] or asked[0] not in served):
+unbuffered = command[:1] == ["-u"]  # as torchrun and execnet have it
+asked = command[unbuffered:]
+if asked[:1] == ["-m"] and asked[1] in served:
+    del asked[0]
+elif not unbuffered or asked[0] != "{worker}":
     os.execv({python!r}, [{python!r}, *command])
 request = json.dumps([*asked, os.getcwd(), dict(os.environ)]).encode()
 with socket.socket(socket.AF_UNIX) as server:
@@ -186,6 +189,8 @@ def run(streams: list[int], python: str, module: str, *rest: Any) -> None:
     os.environ.update(variables)
     for name in [name for name in sys.modules if name.partition(".")[0] in OURS]:
         del sys.modules[name]
+    if lightning := sys.modules.get("lightning_fabric.utilities.rank_zero"):
+        lightning.rank_zero_only.rank = lightning._get_rank() or 0  # which it reads when imported
     sys.path[:0] = [folder, *filter(None, variables.get("PYTHONPATH", "").split(os.pathsep))]
     if module == WORKER:
         sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115

@@ -2,7 +2,6 @@
 
 import csv
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from tests.helpers.pictures import contents
 from tests.helpers.processes import environment
 
 STAGE = ("-m", "pipeline.run", "train")
-LIGHTNING = (sys.executable, *STAGE)  # Lightning reads its rank as it is imported
+LIGHTNING = ("python", *STAGE)
 TORCHRUN = ("python", "-m", "torch.distributed.run", "--nproc-per-node=2", *STAGE)
 
 Workplace = Callable[..., Path]
