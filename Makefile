@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
 KERAS := .bench/keras
-PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --no-compile
 # DVC starts each stage as `python -m …`: it must find this environment's Python.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 

@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 import typer
 
 from pipeline.common import paths
-from pipeline.common.errors import BluelightError, complain, message_of
+from pipeline.common.errors import BluelightError, complain, interruption_of, message_of
 
 app = typer.Typer(
     help="A reproducible image-classification pipeline. `dvc repro` runs it.",
@@ -233,6 +233,8 @@ def main() -> None:
         sys.exit(1)
     except Exception as error:
         message = message_of(error)
+        if message is None and isinstance(interruption := interruption_of(error), SystemExit):
+            sys.exit(interruption.code)
         if message is None:
             raise
         complain(message)

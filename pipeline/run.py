@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from pipeline.common import paths
 from pipeline.common.environment import facts, is_main_process, limit_instructions, record
-from pipeline.common.errors import BluelightError, complain, message_of
+from pipeline.common.errors import BluelightError, complain, interruption_of, message_of
 from pipeline.common.files import is_running
 from pipeline.common.params import load_params
 
@@ -43,12 +43,12 @@ def main(name: str, *item: str) -> int:
             module.run(params, *item)
             if is_main_process():
                 record(stage, found)
-    except KeyboardInterrupt as interrupt:
-        how = str(interrupt) or "starts again"
-        print(f"bluelight: {name}: interrupted; `dvc repro` {how}", file=sys.stderr)
-        return INTERRUPTED
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
         message = message_of(error)
+        if message is None and isinstance(interrupt := interruption_of(error), KeyboardInterrupt):
+            how = str(interrupt) or "starts again"
+            print(f"bluelight: {name}: interrupted; `dvc repro` {how}", file=sys.stderr)
+            return INTERRUPTED
         if message is None:
             raise
         complain(message, f"bluelight: {name}")

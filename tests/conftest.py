@@ -17,7 +17,7 @@ from tests.helpers.server import offered
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start what runs DVC and stages quickly; with several processes, once for all."""
-    # A shell's background job, as in `.ci/run`, ignores Ctrl-C, and so would all that it starts.
+    # A shell's background job ignores Ctrl-C, and so would all that it starts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if not hasattr(config, "workerinput") and sys.platform == "linux":
         programs = ExitStack()

@@ -1,8 +1,10 @@
 """A user's mistake is one clear line on stderr and exit status 1; a defect keeps its traceback."""
 
 import os
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,31 @@ def test_ctrl_c_says_how_to_go_on(
     monkeypatch.setattr("pipeline.fetch.stage.run", interrupt)
     assert runner.main("fetch") == 130
     assert "interrupted; `dvc repro` starts again" in capsys.readouterr().err
+
+
+def test_a_signal_that_meets_a_lock_half_taken_ends_as_any_other(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As `Condition.wait` does: what it raises has the signal's exit as its context."""
+
+    def wait(*_: object) -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            threading.Lock().release()
+
+    before = signal.getsignal(signal.SIGTERM)
+    (elsewhere / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    monkeypatch.setattr("pipeline.fetch.stage.run", wait)
+    monkeypatch.setattr(cli, "app", wait)
+    try:
+        assert runner.main("fetch") == 130
+        assert "interrupted; `dvc repro` starts again" in capsys.readouterr().err
+        with pytest.raises(SystemExit, match="143"):
+            cli.main()
+        assert capsys.readouterr().err == ""
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_two_processes_do_not_run_the_same_stage(elsewhere: Path) -> None:

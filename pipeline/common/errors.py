@@ -103,6 +103,17 @@ def message_of(error: BaseException) -> str | None:
     return None
 
 
+def interruption_of(error: BaseException | None) -> BaseException | None:
+    """Find the exit that a signal asked for, if `error` is that or what became of it.
+
+    A signal may come while a thread waits for another; what Python's locks raise then (`cannot
+    release un-acquired lock`) hides the exit, which is its context.
+    """
+    while error is not None and not isinstance(error, KeyboardInterrupt | SystemExit):
+        error = error.__context__
+    return error
+
+
 def complain(message: str, prefix: str = "bluelight") -> None:
     """Print each line of an error message on stderr, without what could control a terminal."""
     for line in message.split("\n"):
