@@ -239,6 +239,9 @@ def test_many_images_with_a_progress_bar(predict: Predict, monkeypatch: pytest.M
     printed = predict("photos", "--output", "found.csv")
     assert "100%" in printed.err
     assert Path("found.csv").read_text(encoding="utf-8") == expected
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)  # the lines themselves show it
+    assert "100%" not in predict("photos", "--format", "csv").err
+    assert "100%" in predict("photos", "--output", "found.csv").err
 
 
 # ---- submissions
