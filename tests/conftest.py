@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.common.parallel import available_cores
 from pipeline.common.params import Params, load_params
 from tests.helpers.data import CLASSES, SIZE, Pack
 from tests.helpers.imports import ROOT
@@ -25,6 +26,12 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(programs.close)
         workers = config.getoption("tx", [])  # as many as `--numprocesses` says
         config.option.tx = [f"{worker}//python={folder / 'python'}" for worker in workers]
+
+
+@pytest.hookimpl(optionalhook=True)  # also where pytest-xdist is not
+def pytest_xdist_auto_num_workers() -> int:
+    """Say how many processes `auto` means: one more than cores, as some tests mostly wait."""
+    return available_cores() + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
