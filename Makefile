@@ -31,6 +31,8 @@ $(READY): requirements.lock pyproject.toml
 	$(PIP) --require-hashes --requirement $(VENV)/build.lock
 	$(PIP) --require-hashes --no-build-isolation --requirement requirements.lock
 	$(PIP) --no-deps --no-build-isolation --editable .
+# On every core, as pip does not; some files are templates, or for other versions of Python.
+	@$(VENV)/bin/python -m compileall -q -q -j 0 $(VENV)/lib || true
 	@touch $@
 
 repro: $(READY)
