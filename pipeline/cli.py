@@ -233,8 +233,9 @@ def main() -> None:
         sys.exit(1)
     except Exception as error:
         message = message_of(error)
-        if message is None and isinstance(interruption := interruption_of(error), SystemExit):
-            sys.exit(interruption.code)
+        if message is None and (interruption := interruption_of(error)):
+            interrupted = 128 + signal.SIGINT  # as shells report it
+            sys.exit(interruption.code if isinstance(interruption, SystemExit) else interrupted)
         if message is None:
             raise
         complain(message)

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -65,21 +66,22 @@ def test_a_signal_that_meets_a_lock_half_taken_ends_as_any_other(
 ) -> None:
     """As `Condition.wait` does: what it raises has the signal's exit as its context."""
 
-    def wait(*_: object) -> None:
+    def wait(*_: object, number: int = signal.SIGTERM) -> None:
         try:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
         finally:
             threading.Lock().release()
 
     before = signal.getsignal(signal.SIGTERM)
     (elsewhere / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
     monkeypatch.setattr("pipeline.fetch.stage.run", wait)
-    monkeypatch.setattr(cli, "app", wait)
     try:
         assert runner.main("fetch") == 130
         assert "interrupted; `dvc repro` starts again" in capsys.readouterr().err
-        with pytest.raises(SystemExit, match="143"):
-            cli.main()
+        for number, status in ((signal.SIGTERM, "143"), (signal.SIGINT, "130")):
+            monkeypatch.setattr(cli, "app", partial(wait, number=number))
+            with pytest.raises(SystemExit, match=status):
+                cli.main()
         assert capsys.readouterr().err == ""
     finally:
         signal.signal(signal.SIGTERM, before)
